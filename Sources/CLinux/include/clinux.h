@@ -1,0 +1,38 @@
+/// Linux calls that need `_GNU_SOURCE` or that Swift's C library module leaves out.
+///
+/// Every function returns what the call returns and sets `errno`; none keeps or frees an argument.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/// rename(2) that fails with EEXIST when the target exists (`renameat2` with `RENAME_NOREPLACE`).
+int clinux_rename_exclusive(int source_directory, const char *source, int target_directory, const char *target);
+
+/// Asks the kernel to start writing back `count` bytes at `offset`, without waiting (`sync_file_range`).
+/// A hint: file systems that can't do it are not an error.
+void clinux_start_writeback(int descriptor, int64_t offset, int64_t count);
+
+/// Waits until everything written to the file system of `descriptor` is durable (`syncfs`).
+int clinux_sync_file_system(int descriptor);
+
+/// The bytes that this user may still write to the file system of `descriptor`, and its size in bytes.
+int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t *total_bytes);
+
+/// llistxattr(2): the names of the extended attributes of the file itself, each ended by a zero byte.
+/// Returns their size in bytes; with `size` 0 nothing is written.
+long clinux_list_attributes(const char *path, char *_Nullable names, size_t size);
+
+/// lgetxattr(2): the value of an extended attribute of the file itself.
+/// Returns its size in bytes; with `size` 0 nothing is written.
+long clinux_get_attribute(const char *path, const char *name, void *_Nullable value, size_t size);
+
+/// lsetxattr(2): creates or replaces an extended attribute of the file itself.
+int clinux_set_attribute(const char *path, const char *name, const void *_Nullable value, size_t size);
+
+#pragma clang assume_nonnull end
+
+#endif

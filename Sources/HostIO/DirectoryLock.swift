@@ -1,0 +1,50 @@
+internal import CLinux
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// An exclusive lock on a directory, held until it is dropped or the process ends.
+///
+/// It is a `flock(2)` on the file `.lock` in the directory, which holds the process ID of the last holder. The file is
+/// never removed: removing it would let two processes hold locks on two files of the same name.
+public final class DirectoryLock: Sendable {
+    private let descriptor: FileDescriptor
+
+    /// Takes the lock without waiting.
+    ///
+    /// - Throws: ``Failure`` with the code `locked` and the holder's process ID when another process has it.
+    public init(_ directory: OpenDirectory) throws {
+        let path = directory.path(of: ".lock")
+        let raw = try retryingInterrupts("open", path) {
+            openat(directory.descriptor.rawValue, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        }
+        descriptor = FileDescriptor(owningRaw: raw)
+        while flock(raw, LOCK_EX | LOCK_NB) != 0 {
+            let error = SystemCallError("lock", path)
+            if error.errno == .interrupted { continue }
+            let holder = Self.holder(raw)
+            try? descriptor.close()
+            guard error.errno == .wouldBlock else { throw error }
+            throw Failure(
+                .locked, "another run\(holder.map { " (process \($0))" } ?? "") holds the lock \(quoted(path))",
+                hint: "wait for it to end; the lock goes with its process, so it never has to be removed by hand")
+        }
+        let line = Array("\(getpid())\n".utf8)
+        guard ftruncate(raw, 0) == 0, pwrite(raw, line, line.count, 0) == line.count else {
+            let error = SystemCallError("write to", path)
+            try? descriptor.close()
+            throw error
+        }
+    }
+
+    deinit { try? descriptor.close() }
+
+    private static func holder(_ descriptor: CInt) -> Int? {
+        var bytes = [UInt8](repeating: 0, count: 32)
+        let count = pread(descriptor, &bytes, bytes.count, 0)
+        guard count > 0 else { return nil }
+        return Int(String(decoding: bytes[..<count], as: UTF8.self).filter { $0.isNumber })
+    }
+}

@@ -1,0 +1,244 @@
+internal import CLinux
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What `lstat(2)` tells of an entry of a directory.
+public struct EntryAttributes: Sendable, Equatable {
+    /// The type of an entry.
+    public enum Kind: Sendable {
+        /// A regular file.
+        case file
+        /// A directory.
+        case directory
+        /// A symbolic link.
+        case symbolicLink
+        /// A named pipe.
+        case fifo
+        /// A socket.
+        case socket
+        /// A character or block device.
+        case device
+    }
+
+    /// The type.
+    public var kind: Kind
+    /// The size in bytes.
+    public var byteCount: Int
+    /// The permission bits, set-ID and sticky bits included.
+    public var mode: UInt16
+    /// The owner's number.
+    public var userID: UInt32
+    /// The group's number.
+    public var groupID: UInt32
+    /// The last modification, in whole seconds since 1970.
+    public var modificationSeconds: Int64
+    /// The rest of that time in nanoseconds.
+    public var modificationNanoseconds: Int
+    /// The last change of the contents or the attributes, in nanoseconds since 1970.
+    public var changeNanoseconds: Int64
+    /// Which file it is: the device and the number on it.
+    public var identity: FileIdentity
+    /// The number of names the file has.
+    public var linkCount: Int
+
+    init(_ status: stat) {
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: kind = .file
+        case S_IFDIR: kind = .directory
+        case S_IFLNK: kind = .symbolicLink
+        case S_IFIFO: kind = .fifo
+        case S_IFSOCK: kind = .socket
+        default: kind = .device
+        }
+        byteCount = Int(status.st_size)
+        mode = UInt16(status.st_mode & 0o7777)
+        userID = status.st_uid
+        groupID = status.st_gid
+        modificationSeconds = Int64(status.st_mtim.tv_sec)
+        modificationNanoseconds = status.st_mtim.tv_nsec
+        changeNanoseconds = Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
+        identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+        linkCount = Int(status.st_nlink)
+    }
+}
+
+/// Which file it is, whatever its name.
+public struct FileIdentity: Hashable, Sendable {
+    /// The device.
+    public var device: UInt64
+    /// The number of the file on the device.
+    public var inode: UInt64
+}
+
+extension OpenDirectory {
+    /// What the entry is, without following it.
+    public func attributes(of name: EntryName) throws(SystemCallError) -> EntryAttributes {
+        var status = stat()
+        try retryingInterrupts("examine", path(of: name)) {
+            name.withCString { fstatat(descriptor.rawValue, $0, &status, AT_SYMLINK_NOFOLLOW) }
+        }
+        return EntryAttributes(status)
+    }
+
+    /// What this directory is.
+    public func attributes() throws(SystemCallError) -> EntryAttributes {
+        try attributesOf(descriptor, name: path)
+    }
+
+    /// Opens the directory `name` in this one; a symbolic link of that name is an error.
+    public func openDirectory(_ name: EntryName) throws(SystemCallError) -> OpenDirectory {
+        OpenDirectory(
+            descriptor: try open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, "open directory"), path: path(of: name))
+    }
+
+    /// Opens the regular file `name` for reading; the caller closes it.
+    public func openFile(_ name: EntryName) throws(SystemCallError) -> FileDescriptor {
+        try open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, "open")
+    }
+
+    /// Creates the file `name` for writing with mode 0600; the caller closes it.
+    public func createFile(_ name: EntryName) throws(SystemCallError) -> FileDescriptor {
+        try open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, "create")
+    }
+
+    /// Opens or makes the directory `name` in this one, with mode 0700 when it is made.
+    public func makeDirectory(_ name: EntryName) throws(SystemCallError) -> OpenDirectory {
+        if name.withCString({ mkdirat(descriptor.rawValue, $0, 0o700) }) != 0, Glibc.errno != EEXIST {
+            throw SystemCallError("make directory", path(of: name))
+        }
+        return try openDirectory(name)
+    }
+
+    /// Where the symbolic link `name` points.
+    public func readLink(_ name: EntryName) throws(SystemCallError) -> [UInt8] {
+        var target = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = try retryingInterrupts("read link", path(of: name)) {
+            name.withCString { readlinkat(descriptor.rawValue, $0, &target, target.count) }
+        }
+        return target[..<count].map { UInt8(bitPattern: $0) }
+    }
+
+    /// Makes the symbolic link `name`.
+    public func makeSymbolicLink(_ name: EntryName, to target: [UInt8]) throws(SystemCallError) {
+        try retryingInterrupts("make symbolic link", path(of: name)) {
+            HostIO.withCString(target) { target in
+                name.withCString { symlinkat(target, descriptor.rawValue, $0) }
+            }
+        }
+    }
+
+    /// Makes `name` a further name of the file `target` in another directory, without following `target`.
+    public func makeHardLink(
+        _ name: EntryName, to target: EntryName, in directory: OpenDirectory
+    ) throws(SystemCallError) {
+        try retryingInterrupts("make hard link", path(of: name)) {
+            target.withCString { target in
+                name.withCString { linkat(directory.descriptor.rawValue, target, descriptor.rawValue, $0, 0) }
+            }
+        }
+    }
+
+    /// Sets owner and group of the entry itself.
+    public func setOwner(of name: EntryName, userID: UInt32, groupID: UInt32) throws(SystemCallError) {
+        try retryingInterrupts("change the owner of", path(of: name)) {
+            name.withCString { fchownat(descriptor.rawValue, $0, userID, groupID, AT_SYMLINK_NOFOLLOW) }
+        }
+    }
+
+    /// Sets the permission bits of an entry that is not a symbolic link.
+    public func setMode(of name: EntryName, _ mode: UInt16) throws(SystemCallError) {
+        try retryingInterrupts("change the mode of", path(of: name)) {
+            name.withCString { fchmodat(descriptor.rawValue, $0, mode_t(mode), 0) }
+        }
+    }
+
+    /// Sets the time of the last modification of the entry itself.
+    public func setModificationTime(of name: EntryName, seconds: Int64, nanoseconds: Int) throws(SystemCallError) {
+        let time = timespec(tv_sec: Int(seconds), tv_nsec: nanoseconds)
+        try retryingInterrupts("change the time of", path(of: name)) {
+            name.withCString { utimensat(descriptor.rawValue, $0, [time, time], AT_SYMLINK_NOFOLLOW) }
+        }
+    }
+
+    /// The extended attributes of the entry itself, sorted by name; none where the file system has none.
+    public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+        let path = descriptorPath(of: name)
+        let names: [UInt8]
+        do {
+            names = try readAll("list the attributes of", self.path(of: name)) { buffer in
+                HostIO.withCString(path) {
+                    clinux_list_attributes($0, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
+                }
+            }
+        } catch let error where error.errno == .notSupported {
+            return []
+        }
+        var attributes: [(name: String, value: [UInt8])] = []
+        for part in names.split(separator: 0).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            let attribute = Array(part)
+            let value = try readAll("read an attribute of", self.path(of: name)) { buffer in
+                HostIO.withCString(path) { path in
+                    HostIO.withCString(attribute) { clinux_get_attribute(path, $0, buffer.baseAddress, buffer.count) }
+                }
+            }
+            attributes.append((String(decoding: attribute, as: UTF8.self), value))
+        }
+        return attributes
+    }
+
+    /// Sets an extended attribute of the entry itself.
+    public func setExtendedAttribute(
+        of name: EntryName, _ attribute: String, _ value: some Collection<UInt8>
+    ) throws(SystemCallError) {
+        let value = Array(value)
+        let path = descriptorPath(of: name)
+        try retryingInterrupts("set attribute \(attribute) of", self.path(of: name)) {
+            HostIO.withCString(path) { clinux_set_attribute($0, attribute, value, value.count) }
+        }
+    }
+
+    /// Returns after everything written to the file system of this directory is durable.
+    public func syncFileSystem() throws(SystemCallError) {
+        try retryingInterrupts("sync the file system of", path) { clinux_sync_file_system(descriptor.rawValue) }
+    }
+
+    /// The path of an entry of this directory, for messages.
+    public func path(of name: EntryName) -> String { path(of: name.description) }
+
+    /// The attribute calls know no directory descriptors; through `/proc` they reach the same entry.
+    private func descriptorPath(of name: EntryName) -> [UInt8] {
+        Array("/proc/self/fd/\(descriptor.rawValue)/".utf8) + name.bytes
+    }
+
+    private func open(_ name: EntryName, _ flags: CInt, _ action: String) throws(SystemCallError) -> FileDescriptor {
+        FileDescriptor(
+            owningRaw: try retryingInterrupts(action, path(of: name)) {
+                name.withCString { openat(descriptor.rawValue, $0, flags | O_CLOEXEC, 0o600) }
+            })
+    }
+}
+
+/// What an open file is.
+public func attributesOf(_ descriptor: FileDescriptor, name: String) throws(SystemCallError) -> EntryAttributes {
+    var status = stat()
+    try retryingInterrupts("examine", name) { fstat(descriptor.rawValue, &status) }
+    return EntryAttributes(status)
+}
+
+/// Calls `read` for the size, then for the bytes, again while the size changes between.
+private func readAll(
+    _ action: String, _ subject: String, _ read: (UnsafeMutableRawBufferPointer) -> Int
+) throws(SystemCallError) -> [UInt8] {
+    while true {
+        let size = try retryingInterrupts(action, subject) { read(UnsafeMutableRawBufferPointer(start: nil, count: 0)) }
+        if size == 0 { return [] }
+        var bytes = [UInt8](repeating: 0, count: size)
+        let count = bytes.withUnsafeMutableBytes(read)
+        if count >= 0 { return Array(bytes[..<count]) }
+        let error = SystemCallError(action, subject)
+        if error.errno != .outOfRange { throw error }
+    }
+}

@@ -1,0 +1,85 @@
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Immutable bytes that can be read at any offset: a file, or an object in a store.
+///
+/// Calls block; use them from a thread that may block. Safe to call from several threads at once.
+public protocol RandomAccessBytes: Sendable {
+    /// A name for messages: a path or a URL.
+    var name: String { get }
+    /// The number of bytes.
+    var byteCount: Int { get }
+    /// Reads into the whole of `buffer` from `offset` on, or up to the end of the bytes.
+    ///
+    /// - Returns: the number of bytes read: less than `buffer.count` only at the end.
+    /// - Throws: ``SystemCallError`` or the store's error.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+}
+
+extension RandomAccessBytes {
+    /// Reads `count` bytes at `offset` into an array; shorter only at the end of the bytes.
+    public func bytes(at offset: Int, count: Int) throws -> [UInt8] {
+        try [UInt8](unsafeUninitializedCapacity: count) { buffer, initializedCount in
+            initializedCount = try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
+        }
+    }
+}
+
+/// A regular file open for reading by position.
+public final class RandomAccessFile: RandomAccessBytes {
+    /// The path as it was given.
+    public let name: String
+    /// The size of the file when it was opened, in bytes.
+    public let byteCount: Int
+    private let descriptor: FileDescriptor
+
+    /// Opens a regular file for reading.
+    ///
+    /// - Throws: ``SystemCallError`` if it can't be opened, ``Failure`` if it is not a regular file.
+    public init(path: String) throws {
+        // Without O_NONBLOCK the open of a FIFO waits for a writer.
+        let descriptor = try FileDescriptor(
+            owningRaw: retryingInterrupts("open", path) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) })
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            try? descriptor.close()
+            throw Failure(.failed, "\(quoted(path)) is not a regular file")
+        }
+        self.descriptor = descriptor
+        name = path
+        byteCount = Int(status.st_size)
+    }
+
+    deinit { try? descriptor.close() }
+
+    /// Reads by position, without moving a file offset.
+    public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        try readFully(descriptor, name: name, at: offset, into: buffer)
+    }
+}
+
+/// Reads into the whole of `buffer` from `offset` on, or up to the end of the file.
+///
+/// - Returns: the number of bytes read.
+public func readFully(
+    _ descriptor: FileDescriptor, name: String, at offset: Int, into buffer: UnsafeMutableRawBufferPointer
+) throws(SystemCallError) -> Int {
+    var done = 0
+    while done < buffer.count {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+        let count = try retryingInterrupts("read", name) {
+            pread(descriptor.rawValue, rest.baseAddress, rest.count, off_t(offset + done))
+        }
+        if count == 0 { break }
+        done += count
+    }
+    return done
+}
+
+extension FileDescriptor {
+    /// Wraps a descriptor that a system call has just returned.
+    package init(owningRaw rawValue: CInt) { self.init(rawValue: rawValue) }
+}

@@ -1,0 +1,63 @@
+/// A directory that becomes visible under its name only when it is complete and durable.
+///
+/// It is filled under a temporary name beside its target; ``publish()`` renames it. The target must not exist, or be an
+/// empty directory, which is replaced.
+public final class StagingDirectory {
+    /// The directory to fill; mode 0700.
+    public let directory: OpenDirectory
+    private let parent: OpenDirectory
+    private let temporaryName: String
+    private let name: String
+
+    /// Makes the temporary directory.
+    ///
+    /// - Throws: ``Failure`` if the target exists and is not an empty directory; ``SystemCallError``.
+    public init(target: String) throws {
+        let components = EntryName.components(of: Array(target.utf8.drop { $0 == 0x2F }))
+        guard let name = components?.last else {
+            throw Failure(
+                .usage, "\(quoted(target)) can't be restored to", hint: "name a directory that does not exist yet")
+        }
+        self.name = name.description
+        let parentPath = target.hasPrefix("/") ? "/" : "."
+        parent = try (components ?? []).dropLast().reduce(OpenDirectory(path: parentPath)) {
+            try OpenDirectory(path: $0.path(of: $1))
+        }
+        temporaryName = "\(PendingFile.temporaryPrefix)\(self.name)"
+        try Self.checkVacant(parent, self.name)
+        try Self.removeLeftover(parent, temporaryName)
+        directory = try parent.makeDirectory(temporaryName)
+        _ = directory.tryLock()
+    }
+
+    /// Makes the directory visible under its name; returns when that is durable.
+    public func publish() throws {
+        try directory.syncFileSystem()
+        try Self.checkVacant(parent, name)
+        if parent.contains(name) { try parent.removeEmptyDirectory(name) }
+        try parent.rename(temporaryName, to: name, replacing: false)
+    }
+
+    /// Removes the temporary directory with everything in it, as far as that is possible.
+    public func discard() { try? parent.removeTree(temporaryName) }
+
+    /// A directory that nobody holds locked was left by a process that is no more.
+    private static func removeLeftover(_ parent: OpenDirectory, _ name: String) throws {
+        guard parent.contains(name) else { return }
+        guard try parent.openDirectory(name).tryLock() else {
+            throw Failure(
+                .locked, "another run is filling \(quoted(parent.path(of: name)))",
+                hint: "wait for it to end, or name another directory")
+        }
+        try parent.removeTree(name)
+    }
+
+    private static func checkVacant(_ parent: OpenDirectory, _ name: String) throws {
+        guard parent.contains(name) else { return }
+        guard parent.isDirectory(name), try parent.openDirectory(name).names().isEmpty else {
+            throw Failure(
+                .failed, "\(quoted(parent.path(of: name))) exists and is not an empty directory",
+                hint: "nothing is ever replaced: name a directory that does not exist yet")
+        }
+    }
+}

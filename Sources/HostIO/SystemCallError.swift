@@ -1,0 +1,71 @@
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A system call that failed on a named object.
+public struct SystemCallError: Error, Sendable, CustomStringConvertible, FailureConvertible {
+    /// What was being done, as a verb phrase: `open`, `write to`, `rename`.
+    public var action: String
+    /// The path or other name of the object.
+    public var subject: String
+    /// The error number.
+    public var errno: Errno
+
+    /// Creates an error from its parts; without `errno` the thread's current one is taken.
+    public init(_ action: String, _ subject: String, errno code: Errno = Errno(rawValue: Glibc.errno)) {
+        self.action = action
+        self.subject = subject
+        self.errno = code
+    }
+
+    /// One sentence: `cannot open "/x": No such file or directory`.
+    public var description: String { "cannot \(action) \(quoted(subject)): \(errno)" }
+
+    /// The failure with the exit code and the hint that fit the error number.
+    public var failure: Failure {
+        switch errno {
+        case .noSpace, .diskQuotaExceeded:
+            Failure(.noSpace, description, hint: "free some space there, or name another place")
+        case .noSuchFileOrDirectory:
+            Failure(.notFound, description, hint: "check the path")
+        case .permissionDenied, .notPermitted:
+            Failure(.failed, description, hint: "run as root, or as the owner of the file")
+        case .readOnlyFileSystem:
+            Failure(.failed, description, hint: "the file system is read-only: remount it, or name another place")
+        default:
+            Failure(.failed, description)
+        }
+    }
+}
+
+/// A name in double quotes with control characters escaped, safe to print on a terminal.
+public func quoted(_ name: String) -> String {
+    var result = "\""
+    for scalar in name.unicodeScalars {
+        switch scalar {
+        case "\"", "\\": result += "\\\(scalar)"
+        case _ where scalar.value < 0x20 || scalar.value == 0x7F || (0x80..<0xA0).contains(scalar.value):
+            result += "\\u{" + String(scalar.value, radix: 16) + "}"
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    return result + "\""
+}
+
+/// Runs a system call until it is not interrupted by a signal.
+///
+/// - Returns: the call's result when it is not negative.
+/// - Throws: ``SystemCallError`` with the action and subject.
+@discardableResult
+public func retryingInterrupts<Result: SignedInteger>(
+    _ action: @autoclosure () -> String, _ subject: @autoclosure () -> String, _ call: () -> Result
+) throws(SystemCallError) -> Result {
+    while true {
+        let result = call()
+        if result >= 0 { return result }
+        let code = Errno(rawValue: Glibc.errno)
+        if code != .interrupted { throw SystemCallError(action(), subject(), errno: code) }
+    }
+}

@@ -1,0 +1,22 @@
+import Dispatch
+
+/// Runs tasks on a thread of its own, so that what they do may block without starving other tasks.
+public final class ThreadExecutor: TaskExecutor {
+    private let queue: DispatchQueue
+
+    /// An executor whose thread is called `name` in debuggers.
+    public init(name: String) { queue = DispatchQueue(label: name, qos: .userInitiated) }
+
+    /// Queues a job behind those that are already there.
+    public func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+}
+
+/// Runs `body` on a thread of its own, where it may block.
+public func withBlockingThread<Result: Sendable>(
+    _ name: String, _ body: @Sendable @escaping () async throws -> Result
+) async throws -> Result {
+    try await Task(executorPreference: ThreadExecutor(name: name), operation: body).value
+}
