@@ -1,0 +1,33 @@
+/// What the strings of native recipients and identities have in common.
+enum KeyText {
+    enum Role {
+        case recipient, identity
+
+        var noun: String { self == .recipient ? "recipient" : "identity" }
+    }
+
+    /// The payload of a Bech32 string with a known human-readable part, in the one case that age accepts.
+    ///
+    /// Errors never hold the text, for it may be a secret key in the wrong place.
+    static func decode(
+        _ text: some Collection<UInt8>, as role: Role, part: String, count: Int
+    ) throws(AgeError) -> [UInt8] {
+        guard text.starts(with: part.utf8) else {
+            throw AgeError(.key, "the \(role.noun) does not begin with \(part)1")
+        }
+        var payload: [UInt8]
+        let decodedPart: String
+        do {
+            (decodedPart, payload) = try Bech32.decode(text)
+        } catch {
+            throw AgeError(
+                .key, "the \(role.noun) is malformed: \(error.rawValue)",
+                hint: "copy the whole line again from its source")
+        }
+        guard decodedPart == part.lowercased(), payload.count == count else {
+            wipe(&payload)
+            throw AgeError(.key, "the \(role.noun) is not \(part)1 followed by \(count) bytes")
+        }
+        return payload
+    }
+}
