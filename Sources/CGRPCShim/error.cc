@@ -1,0 +1,80 @@
+#include "error.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/log.h>
+#include <openssl/crypto.h>
+
+#include <deque>
+#include <mutex>
+
+namespace cgrpc {
+namespace {
+
+/// The last lines that gRPC logged.
+struct Log {
+    static constexpr size_t max_line_count = 64;
+    std::mutex mutex;
+    uint64_t first_line = 0;
+    std::deque<std::string> lines;
+};
+
+// Never destroyed: gRPC's own threads may log while the process exits.
+Log &the_log() {
+    static Log *log = new Log;
+    return *log;
+}
+
+void keep_line(gpr_log_func_args *arguments) {
+    Log &log = the_log();
+    std::lock_guard<std::mutex> lock(log.mutex);
+    log.lines.emplace_back(arguments->message);
+    if (log.lines.size() > Log::max_line_count) {
+        log.lines.pop_front();
+        log.first_line += 1;
+    }
+}
+
+/// Keeps OpenSSL from freeing its tables at exit, while gRPC's threads may still be shaking hands: that ends in a crash
+/// after all work is done. It has to come before anybody's first use of OpenSSL, so when the program is loaded.
+__attribute__((constructor)) void keep_openssl_at_exit() { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr); }
+
+}  // namespace
+
+void initialize() {
+    // gRPC is never shut down: that happens on a thread of its own, which would race with the end of the process.
+    static std::once_flag once;
+    std::call_once(once, [] {
+        the_log();
+        gpr_set_log_function(keep_line);
+        gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+        grpc_init();
+    });
+}
+
+uint64_t next_log_line() {
+    Log &log = the_log();
+    std::lock_guard<std::mutex> lock(log.mutex);
+    return log.first_line + log.lines.size();
+}
+
+std::string log_since(uint64_t first) {
+    Log &log = the_log();
+    std::lock_guard<std::mutex> lock(log.mutex);
+    std::string result;
+    uint64_t line = log.first_line;
+    for (const std::string &text : log.lines) {
+        if (line++ < first) continue;
+        if (!result.empty()) result += '\n';
+        result += text;
+    }
+    return result;
+}
+
+}  // namespace cgrpc
+
+cgrpc_error_kind cgrpc_error_get_kind(const cgrpc_error *error) { return error->kind; }
+int32_t cgrpc_error_get_code(const cgrpc_error *error) { return error->code; }
+const char *cgrpc_error_get_message(const cgrpc_error *error) { return error->message.c_str(); }
+const char *cgrpc_error_get_target(const cgrpc_error *error) { return error->target.c_str(); }
+const char *cgrpc_error_get_log(const cgrpc_error *error) { return error->log.c_str(); }
+void cgrpc_error_destroy(cgrpc_error *error) { delete error; }

@@ -1,0 +1,122 @@
+import FoundationEssentials
+import SwiftASN1
+import X509
+
+/// Turns what gRPC reports into what is wrong.
+///
+/// gRPC 1.51 knows most causes of a failed connection only as text, and some (a rejected client certificate, TLS
+/// against plaintext) not at all. Where its text leaves a choice, the server itself is asked with a TLS ClientHello.
+/// May block for as long as that takes, see ``ServerProbe``.
+func diagnose(_ error: ShimError, on channel: Channel) -> EtcdError {
+    let reason = reason(for: error, on: channel)
+    return EtcdError(
+        reason, endpoint: channel.endpoint,
+        message: printable(shortened(error.message, target: channel.endpoint.target)))
+}
+
+/// gRPC status codes (`include/grpc/impl/codegen/status.h`).
+enum StatusCode {
+    static let unknown: Int32 = 2
+    static let invalidArgument: Int32 = 3
+    static let permissionDenied: Int32 = 7
+    static let failedPrecondition: Int32 = 9
+    static let outOfRange: Int32 = 11
+    static let unimplemented: Int32 = 12
+    static let unavailable: Int32 = 14
+    static let unauthenticated: Int32 = 16
+}
+
+extension ShimError {
+    /// Whether a new token may help: it expired, the server was restarted, or users were changed since.
+    var isAboutToken: Bool {
+        guard kind == .status else { return false }
+        // rpctypes.ErrGRPCInvalidAuthToken, ErrGRPCAuthOldRevision and auth.ErrAuthOldRevision.
+        return message.contains("invalid auth token") || (message.contains("revision") && message.contains("is old"))
+    }
+
+    /// Whether the server says that it needs no authentication (rpctypes.ErrGRPCAuthNotEnabled).
+    var isAuthNotEnabled: Bool { kind == .status && message.contains("authentication is not enabled") }
+}
+
+private func reason(for error: ShimError, on channel: Channel) -> EtcdError.Reason {
+    switch error.kind {
+    case .deadline, .stalled: return .deadlineExceeded
+    case .malformed: return .malformedResponse
+    case .argument, .cancelled: return .status(code: error.code)
+    case .status: break
+    }
+    // What an HTTP/2 server that isn't gRPC's answers, such as kube-apiserver.
+    if error.message.contains("Received http2 header with status") { return .notEtcd }
+    switch error.code {
+    case StatusCode.unavailable: return reasonForUnavailable(error, on: channel)
+    case StatusCode.permissionDenied: return .permissionDenied
+    case StatusCode.unauthenticated: return .notAuthenticated
+    case StatusCode.unimplemented: return error.message.contains("unknown service") ? .notEtcd : .unimplemented
+    case StatusCode.outOfRange where error.message.contains("compacted"): return .compacted
+    case StatusCode.invalidArgument, StatusCode.unknown:
+        // rpctypes.ErrGRPCAuthFailed and ErrGRPCUserEmpty; auth.ErrUserEmpty where 3.5 and earlier don't translate it.
+        if error.message.contains("authentication failed") { return .wrongPassword }
+        if error.message.contains("user name is empty") { return .notAuthenticated }
+        if error.message.contains("permission denied") { return .permissionDenied }
+        return error.isAboutToken ? .notAuthenticated : .status(code: error.code)
+    default: return .status(code: error.code)
+    }
+}
+
+private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> EtcdError.Reason {
+    let text = error.message
+    // The server itself uses the code too: no leader, time-outs.
+    guard text.contains("failed to connect") || text.contains("resolution failed") || text.contains("address list")
+    else { return .status(code: error.code) }
+    if text.contains("wrong version number") { return .serverSpeaksPlaintext }
+    let wasConnected = ["Socket closed", "Endpoint read failed", "reset by peer", "handshake failed", "HTTP/2"]
+        .contains { text.contains($0) }
+    let isNameMismatch = text.contains("not in peer certificate")
+    guard wasConnected || isNameMismatch else { return .unreachable }
+    switch (channel.endpoint.transport, ServerProbe.greet(channel.endpoint)) {
+    case (.plaintext, .tls): return .serverSpeaksTLS
+    case (.plaintext, .plaintext): return .notEtcd
+    case (.tls, .plaintext): return .serverSpeaksPlaintext
+    case (.tls, .tls(let certificate)) where isNameMismatch: return .serverNameMismatch(names: names(of: certificate))
+    case (.tls, .silent) where isNameMismatch: return .serverNameMismatch(names: [])
+    case (.tls, .tls(let certificate)) where text.contains("certificate verify failed"):
+        return reasonToRefuse(certificate)
+    case (.tls, .tls): return channel.tls?.key == nil ? .clientCertificateRequired : .clientCertificateRejected
+    case (_, .silent): return text.contains("certificate verify failed") ? .serverUntrusted(issuer: nil) : .unreachable
+    }
+}
+
+private func reasonToRefuse(_ certificate: Certificate?) -> EtcdError.Reason {
+    guard let certificate else { return .serverUntrusted(issuer: nil) }
+    let now = Date()
+    guard certificate.notValidBefore <= now, now <= certificate.notValidAfter else {
+        return .serverCertificateOutdated(notBefore: certificate.notValidBefore, notAfter: certificate.notValidAfter)
+    }
+    return .serverUntrusted(issuer: certificate.issuer.description)
+}
+
+private func names(of certificate: Certificate?) -> [String] {
+    // An extension that can't be read has no names to show.
+    guard let names = try? certificate?.extensions.subjectAlternativeNames else { return [] }
+    return names.compactMap { name in
+        switch name {
+        case .dnsName(let text): text
+        case .ipAddress(let octets) where octets.bytes.count == 4: octets.bytes.map(String.init).joined(separator: ".")
+        case .ipAddress(let octets): octets.bytes.map { String($0, radix: 16) }.joined(separator: ":")
+        default: nil
+        }
+    }
+}
+
+/// gRPC's text without its standing preamble: `failed to connect to all addresses; last error: UNKNOWN: <target>: `.
+private func shortened(_ message: String, target: String) -> String {
+    guard let preamble = message.firstRange(of: "last error: ") else { return message }
+    let rest = message[preamble.upperBound...]
+    guard let name = rest.firstRange(of: "\(target): ") else { return String(rest) }
+    return String(rest[name.upperBound...])
+}
+
+/// Text of a server without control characters.
+func printable(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+}

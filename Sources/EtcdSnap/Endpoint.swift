@@ -1,0 +1,115 @@
+import HostIO
+
+/// The address of one etcd member's client listener.
+public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+    /// Whether the connection uses TLS.
+    public enum Transport: String, Sendable, Hashable {
+        /// HTTP/2 without TLS.
+        case plaintext = "http"
+        /// HTTP/2 over TLS.
+        case tls = "https"
+    }
+
+    /// Whether the connection uses TLS.
+    public var transport: Transport
+    /// A name, an IPv4 address or an IPv6 address without brackets.
+    public var host: String
+    /// The TCP port.
+    public var port: UInt16
+
+    /// etcd's registered client port.
+    public static let defaultPort: UInt16 = 2379
+
+    /// Creates an endpoint from its parts.
+    public init(transport: Transport, host: String, port: UInt16 = defaultPort) {
+        self.transport = transport
+        self.host = host
+        self.port = port
+    }
+
+    /// Reads `http://host:port`, `https://host:port` or `host:port`; an IPv6 address stands in brackets.
+    ///
+    /// - Parameter transport: what is meant where no scheme is written.
+    /// - Throws: ``Failure`` with the code `usage`.
+    public init(parsing text: String, transport: Transport = .tls) throws(Failure) {
+        func invalid(_ why: String) -> Failure {
+            Failure(
+                .usage, "the endpoint \(quoted(text)) \(why)",
+                hint: "write it as https://10.0.0.1:2379, or https://[fd00::1]:2379")
+        }
+        var rest = Substring(text)
+        self.transport = transport
+        if let separator = rest.firstRange(of: "://") {
+            guard let named = Transport(rawValue: rest[..<separator.lowerBound].lowercased()) else {
+                throw invalid("has a scheme other than http and https")
+            }
+            self.transport = named
+            rest = rest[separator.upperBound...]
+        }
+        if rest.hasSuffix("/") { rest.removeLast() }
+        let (host, portText) = try Self.split(rest, invalid)
+        guard Self.isHost(host) else { throw invalid("has no valid host name or address") }
+        self.host = String(host)
+        guard let portText else {
+            port = Self.defaultPort
+            return
+        }
+        let isNumber = portText.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        guard isNumber, let port = UInt16(portText), port > 0 else { throw invalid("has no valid port") }
+        self.port = port
+    }
+
+    /// Separates host and port; an IPv6 address loses its brackets.
+    private static func split(
+        _ text: Substring, _ invalid: (String) -> Failure
+    ) throws(Failure) -> (host: Substring, port: Substring?) {
+        if text.hasPrefix("[") {
+            guard let end = text.firstIndex(of: "]") else { throw invalid("lacks the closing bracket") }
+            let host = text[text.index(after: text.startIndex)..<end]
+            let rest = text[text.index(after: end)...]
+            guard isIPv6(host) else { throw invalid("has something other than an IPv6 address in its brackets") }
+            if rest.isEmpty { return (host, nil) }
+            guard rest.first == ":" else { throw invalid("has something other than a port after the bracket") }
+            return (host, rest.dropFirst())
+        }
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        switch parts.count {
+        case 1: return (parts[0], nil)
+        case 2: return (parts[0], parts[1])
+        default: throw invalid("has an IPv6 address without brackets")
+        }
+    }
+
+    private static func isIPv6(_ text: Substring) -> Bool {
+        text.contains(":") && text.utf8.allSatisfy { $0 == 0x3A || $0 == 0x2E || isHexDigit($0) }
+    }
+
+    private static func isHost(_ text: Substring) -> Bool {
+        if text.contains(":") { return isIPv6(text) }
+        let isMadeOfNameBytes = text.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "_")
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+        }
+        return isMadeOfNameBytes && !text.isEmpty && text.utf8.count <= 253
+    }
+
+    private static func isHexDigit(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte | 0x20)
+    }
+
+    /// The endpoint as a URL.
+    public var description: String { "\(transport.rawValue)://\(address)" }
+
+    /// Host and port, an IPv6 address in brackets.
+    var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    /// The endpoint in gRPC's name syntax (gRPC's `doc/naming.md`).
+    var target: String {
+        if host.contains(":") { return "ipv6:\(address)" }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        let isIPv4 = parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+        return isIPv4 ? "ipv4:\(address)" : "dns:///\(address)"
+    }
+}

@@ -1,0 +1,173 @@
+import FoundationEssentials
+import HostIO
+
+/// Why an RPC to an endpoint failed.
+public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConvertible {
+    /// What is wrong, told apart as far as the transport lets on.
+    public enum Reason: Sendable, Equatable {
+        /// No connection: nothing listens, no route, no such name.
+        case unreachable
+        /// The connection or the handshake took too long.
+        case connectTimedOut
+        /// The endpoint says `http` and the server speaks TLS.
+        case serverSpeaksTLS
+        /// The endpoint says `https` and the server doesn't speak TLS.
+        case serverSpeaksPlaintext
+        /// Something answers that isn't etcd.
+        case notEtcd
+        /// None of the trusted authorities has signed the server's certificate; its issuer, if that is known.
+        case serverUntrusted(issuer: String?)
+        /// The server's certificate isn't valid now.
+        case serverCertificateOutdated(notBefore: Date, notAfter: Date)
+        /// The server's certificate is for other names; which ones, if that is known.
+        case serverNameMismatch(names: [String])
+        /// The server wants a client certificate and none is configured.
+        case clientCertificateRequired
+        /// The server doesn't accept the client's certificate.
+        case clientCertificateRejected
+        /// User name or password are wrong.
+        case wrongPassword
+        /// Authentication is enabled, and there is no valid user.
+        case notAuthenticated
+        /// The user lacks the role.
+        case permissionDenied
+        /// The server didn't answer within the time-out.
+        case deadlineExceeded
+        /// The server's answer isn't what etcd sends.
+        case malformedResponse
+        /// The server doesn't know the RPC.
+        case unimplemented
+        /// The revision is older than the last compaction.
+        case compacted
+        /// Any other gRPC status.
+        case status(code: Int32)
+    }
+
+    /// The endpoint that was asked.
+    public var endpoint: Endpoint
+    /// What is wrong.
+    public var reason: Reason
+    /// The words of the server or of gRPC.
+    public var message: String
+
+    /// Creates an error from its parts.
+    public init(_ reason: Reason, endpoint: Endpoint, message: String) {
+        self.endpoint = endpoint
+        self.reason = reason
+        self.message = message
+    }
+
+    /// Whether another endpoint of the same cluster might answer where this one failed.
+    public var isRetryableElsewhere: Bool {
+        switch reason {
+        case .wrongPassword, .notAuthenticated, .permissionDenied, .unimplemented, .compacted: false
+        default: true
+        }
+    }
+
+    /// One sentence.
+    public var description: String { failure.message }
+
+    /// The error as it is shown to a person.
+    public var failure: Failure {
+        let (code, message, hint) = explanation
+        return Failure(code, message, hint: hint)
+    }
+
+    private var explanation: (Failure.Code, String, hint: String?) {
+        switch reason {
+        case .unreachable, .connectTimedOut, .notEtcd, .deadlineExceeded: connectionExplanation
+        case .serverSpeaksTLS, .serverSpeaksPlaintext, .serverUntrusted, .serverCertificateOutdated,
+            .serverNameMismatch, .clientCertificateRequired, .clientCertificateRejected:
+            trustExplanation
+        default: callExplanation
+        }
+    }
+
+    private var connectionExplanation: (Failure.Code, String, hint: String?) {
+        switch reason {
+        case .connectTimedOut:
+            (
+                .failed, "no connection to \(endpoint) in time", hint: "check that etcd is running there and not paused"
+            )
+        case .notEtcd:
+            (
+                .failed, "\(endpoint) answers, but not as etcd does: \(message)",
+                hint: "check --endpoints: etcd's client port is usually 2379"
+            )
+        case .deadlineExceeded:
+            (
+                .failed, "etcd at \(endpoint) did not answer in time",
+                hint: "check the member's health and disk, or raise --command-timeout"
+            )
+        default:
+            (
+                .failed, "no connection to \(endpoint): \(message)",
+                hint: "check --endpoints and that etcd is running there"
+            )
+        }
+    }
+
+    private var trustExplanation: (Failure.Code, String, hint: String?) {
+        switch reason {
+        case .serverSpeaksTLS:
+            (
+                .untrusted, "the server at \(endpoint) speaks TLS",
+                hint: "write https:// in --endpoints and name --cacert, --cert and --key"
+            )
+        case .serverSpeaksPlaintext:
+            (.untrusted, "the server at \(endpoint) does not speak TLS", hint: "check --endpoints: write http://")
+        case .serverUntrusted(let issuer):
+            (
+                .untrusted,
+                "the certificate of \(endpoint) is not signed by a trusted authority"
+                    + (issuer.map { "; its issuer is \(quoted($0))" } ?? ""),
+                hint: "name etcd's own CA with --cacert, often /etc/kubernetes/pki/etcd/ca.crt"
+            )
+        case .serverCertificateOutdated(let notBefore, let notAfter):
+            (
+                .untrusted, "the certificate of \(endpoint) is valid from \(day(notBefore)) to \(day(notAfter)) only",
+                hint: "renew the member's server certificate, or check this host's clock"
+            )
+        case .serverNameMismatch(let names):
+            (
+                .untrusted,
+                "the certificate of \(endpoint) is not for \(quoted(endpoint.host))"
+                    + (names.isEmpty ? "" : " but for \(names.map(quoted).joined(separator: ", "))"),
+                hint: "use a name of the certificate in --endpoints, or name it with --server-name"
+            )
+        case .clientCertificateRequired:
+            (
+                .untrusted, "the server at \(endpoint) asks for a client certificate",
+                hint: "name one with --cert and --key"
+            )
+        default:
+            (
+                .untrusted, "the server at \(endpoint) rejected the client certificate",
+                hint: "name a certificate that etcd's --trusted-ca-file has signed, with --cert and --key"
+            )
+        }
+    }
+
+    private var callExplanation: (Failure.Code, String, hint: String?) {
+        switch reason {
+        case .wrongPassword:
+            (.untrusted, "etcd at \(endpoint) does not accept the user name or password", hint: "check --user")
+        case .notAuthenticated:
+            (
+                .untrusted, "etcd at \(endpoint) demands authentication: \(message)",
+                hint: "name a user with the root role, or a client certificate whose common name is one"
+            )
+        case .permissionDenied:
+            (
+                .untrusted, "etcd at \(endpoint) denies permission: \(message)",
+                hint: "a snapshot needs a user with the root role"
+            )
+        case .malformedResponse:
+            (.failed, "the answer of \(endpoint) is not etcd's: \(message)", hint: "check --endpoints")
+        case .unimplemented: (.failed, "etcd at \(endpoint) does not know this request: \(message)", hint: nil)
+        case .compacted: (.notFound, "the revision is compacted at \(endpoint)", hint: "ask for a later revision")
+        default: (.failed, "etcd at \(endpoint) failed: \(message)", hint: nil)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+import HostIO
+import Synchronization
+
+/// What is known of a snapshot before its first byte.
+public struct SnapshotHeader: Sendable, Equatable {
+    /// The number of bytes that the SHA-256 after the database has.
+    public static let digestByteCount: UInt64 = 32
+
+    /// The size of the database in bytes.
+    public var databaseByteCount: UInt64
+    /// The version of the storage schema; nil before etcd 3.6.
+    public var storageVersion: String?
+
+    /// The size of the file as `etcdctl snapshot save` writes it: the database and its SHA-256, in bytes.
+    public var totalByteCount: UInt64 { databaseByteCount + Self.digestByteCount }
+}
+
+/// What is known of a snapshot that was received whole and verified.
+public struct SnapshotSummary: Sendable, Equatable {
+    /// The size of the database in bytes, without the SHA-256 after it.
+    public var databaseByteCount: UInt64
+    /// The SHA-256 of the database, as the server sent it and as it was computed.
+    public var sha256: [UInt8]
+    /// The SHA-256 of all that was delivered: the database and the SHA-256 after it.
+    public var fileSHA256: [UInt8]
+    /// The version of the storage schema; nil before etcd 3.6.
+    public var storageVersion: String?
+    /// Where the snapshot came from.
+    public var endpoint: Endpoint
+    /// The time from the request to the last byte.
+    public var duration: Duration
+}
+
+/// A snapshot on its way from a member: the bytes of the file that `etcdctl snapshot save` would write, in blocks.
+///
+/// The sequence ends only after the number of bytes and the SHA-256 were found right; it throws ``SnapshotError``
+/// otherwise, or ``EtcdError``, or `CancellationError`. Until then nothing that was delivered may be relied on. It can
+/// be iterated once, by one task. Two blocks are read ahead; beyond them the server is held back. A block is used again
+/// once nobody refers to it.
+public final class SnapshotStream: AsyncSequence, Sendable {
+    /// A block of the file, ``blockByteCount`` bytes but for the last.
+    public typealias Element = ByteBlock
+
+    /// The size of a block in bytes.
+    public static let blockByteCount = 1 << 20
+
+    /// What is known in advance.
+    public let header: SnapshotHeader
+    /// Where the snapshot comes from.
+    public let endpoint: Endpoint
+    private let pump: SnapshotPump
+
+    init(header: SnapshotHeader, pump: SnapshotPump) {
+        self.header = header
+        self.pump = pump
+        endpoint = pump.endpoint
+    }
+
+    deinit { pump.cancel() }
+
+    /// What is known of the snapshot once the sequence has ended; nil until then and after an error.
+    public var summary: SnapshotSummary? { pump.summary }
+
+    /// Gives up the snapshot; the iteration throws `CancellationError`.
+    public func cancel() { pump.cancel() }
+
+    /// Begins the one iteration.
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(stream: self) }
+
+    /// The one iteration over the blocks.
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        fileprivate let stream: SnapshotStream
+
+        /// The next block; nil after the last, when everything is verified.
+        public mutating func next() async throws -> ByteBlock? {
+            let pump = stream.pump
+            return try await withTaskCancellationHandler {
+                try await pump.next()
+            } onCancel: {
+                pump.cancel()
+            }
+        }
+    }
+}
+
+extension Client {
+    /// Begins a snapshot from a candidate's member, over a connection of its own.
+    ///
+    /// - Throws: like ``snapshot(from:)-(Endpoint)``.
+    public func snapshot(from candidate: SnapshotCandidate) async throws -> SnapshotStream {
+        try await snapshot(from: candidate.endpoint)
+    }
+
+    /// Begins a snapshot from an endpoint, over a connection of its own, and waits for its size.
+    ///
+    /// - Throws: ``EtcdError``, ``SnapshotError`` from a member that doesn't begin, `CancellationError`, or what the
+    ///   source of the password throws.
+    public func snapshot(from endpoint: Endpoint) async throws -> SnapshotStream {
+        let configuration = configuration
+        // A snapshot that waits for its consumer would use up the connection's flow-control window for other calls.
+        let connection = try newConnection(to: endpoint)
+        return try await authenticated(at: endpoint) { _, token in
+            let cancellation = Cancellation()
+            return try await withTaskCancellationHandler {
+                try await connection.run {
+                    try connection.connect(cancellation)
+                    let call = SnapshotCall(on: connection.channel, timeout: configuration.totalTimeout, token: token)
+                    try cancellation.arm { call.cancel() }
+                    defer { cancellation.disarm() }
+                    let reader = SnapshotReader(call, connection: connection, configuration: configuration)
+                    let header = try reader.open()
+                    return SnapshotStream(header: header, pump: SnapshotPump(reader, connection: connection))
+                }
+            } onCancel: {
+                cancellation.cancel()
+            }
+        }
+    }
+}
