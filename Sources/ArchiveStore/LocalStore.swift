@@ -1,0 +1,156 @@
+import Crypto
+import FoundationEssentials
+import HostIO
+import SealedArchive
+
+/// Archives in directories of this host, `<root>/<cluster>/<node>/<id>.tar.zst.age` with `<id>.json` beside each.
+///
+/// Directories have mode 0700, files 0600. An archive counts only with its sidecar, which is published last: a crash at
+/// any moment leaves the archives that were there before, and at most leftovers that the next writer removes.
+public struct LocalStore: Sendable {
+    /// The path of the store.
+    public let root: String
+
+    /// The largest sidecar that is read.
+    private static let maximumSidecarSize = 16 << 20
+
+    /// The store at `root`, which need not exist yet.
+    public init(root: String) { self.root = root }
+
+    /// Everything in the store, or in one cluster or node of it.
+    ///
+    /// - Throws: ``SystemCallError`` if the store can't be read; a store that does not exist is an error.
+    public func list(cluster: String? = nil, node: String? = nil) throws -> StoreListing {
+        var listing = StoreListing()
+        let top = try OpenDirectory(path: root)
+        for clusterName in try subdirectories(of: top) where cluster == nil || cluster == clusterName {
+            let clusterDirectory = try top.openDirectory(clusterName)
+            for nodeName in try subdirectories(of: clusterDirectory) where node == nil || node == nodeName {
+                let directory = try clusterDirectory.openDirectory(nodeName)
+                try list(directory, StoreScope(cluster: clusterName, node: nodeName), into: &listing)
+            }
+        }
+        return listing
+    }
+
+    /// Opens the sealed bytes of an archive.
+    public func open(_ backup: StoredBackup) throws -> RandomAccessFile {
+        try RandomAccessFile(path: path(of: backup))
+    }
+
+    /// The path of an archive.
+    public func path(of backup: StoredBackup) -> String { "\(root)/\(backup.scope)/\(backup.archiveName)" }
+
+    /// Locks a scope for writing, making its directories, and removes what interrupted runs left in it.
+    ///
+    /// - Throws: ``Failure`` with the code `locked` while another process writes there.
+    public func writer(for scope: StoreScope) throws -> LocalStoreWriter {
+        let directory = try OpenDirectory.make(path: root)
+            .makeDirectory(scope.cluster).makeDirectory(scope.node)
+        return try LocalStoreWriter(directory: directory, scope: scope)
+    }
+
+    private func subdirectories(of directory: OpenDirectory) throws -> [String] {
+        try directory.utf8Names().filter { !$0.hasPrefix(".") && directory.isDirectory($0) }
+    }
+
+    private func list(_ directory: OpenDirectory, _ scope: StoreScope, into listing: inout StoreListing) throws {
+        let names = try directory.utf8Names()
+        for name in names where name.hasSuffix(ArchiveFormat.sidecarSuffix) {
+            guard let id = BackupID(name.dropLast(ArchiveFormat.sidecarSuffix.count)) else { continue }
+            do {
+                let backup = try read(id, scope, in: directory)
+                guard names.contains(backup.archiveName) else {
+                    throw Failure(
+                        .integrity, "\(quoted(backup.reference)) has a sidecar and no archive",
+                        hint: "restore \(backup.archiveName) from a copy of the store, or remove \(backup.sidecarName)")
+                }
+                listing.backups.append(backup)
+            } catch {
+                listing.problems.append(Failure(wrapping: error))
+            }
+        }
+    }
+
+    private func read(_ id: BackupID, _ scope: StoreScope, in directory: OpenDirectory) throws -> StoredBackup {
+        let path = directory.path(of: id.description + ArchiveFormat.sidecarSuffix)
+        let file = try RandomAccessFile(path: path)
+        guard file.byteCount <= Self.maximumSidecarSize else {
+            throw Failure(.integrity, "\(quoted(path)) has \(file.byteCount) bytes, too many for a sidecar")
+        }
+        let bytes = try file.bytes(at: 0, count: file.byteCount)
+        let sidecar = try DocumentCoding.decode(Sidecar.self, from: bytes, name: path)
+        guard sidecar.archive.id == id, sidecar.archive.cluster == scope.cluster, sidecar.archive.node == scope.node
+        else {
+            throw Failure(
+                .integrity,
+                "\(quoted(path)) describes \(sidecar.archive.cluster)/\(sidecar.archive.node)/\(sidecar.archive.id)",
+                hint: "the file was moved or replaced: compare it with another copy of the store")
+        }
+        return StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+    }
+}
+
+/// A scope of a local store, locked for writing while this object lives.
+public final class LocalStoreWriter {
+    /// The scope.
+    public let scope: StoreScope
+    /// The names of unfinished files that were found and removed.
+    public let removedLeftovers: [String]
+    private let directory: OpenDirectory
+    private let lock: DirectoryLock
+
+    fileprivate init(directory: OpenDirectory, scope: StoreScope) throws {
+        self.directory = directory
+        self.scope = scope
+        lock = try DirectoryLock(directory)
+        removedLeftovers = try Self.removeLeftovers(in: directory)
+    }
+
+    /// The bytes that are free in the store.
+    public func availableByteCount() throws -> Int { try directory.availableByteCount() }
+
+    /// Begins an archive; nothing of it is visible before ``publish(_:sidecar:)``.
+    public func begin(_ id: BackupID) throws -> PendingFile {
+        let file = try PendingFile(in: directory, name: id.description + ArchiveFormat.archiveSuffix)
+        file.reservedByteCount = Self.reserve(directory)
+        return file
+    }
+
+    /// Publishes an archive, then its sidecar; returns when both are durable.
+    public func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
+        let pendingSidecar = try PendingFile(
+            in: directory, name: sidecar.archive.id.description + ArchiveFormat.sidecarSuffix)
+        try pendingSidecar.write(DocumentCoding.encode(sidecar))
+        try archive.publish()
+        try pendingSidecar.publish()
+    }
+
+    /// Removes an archive: its sidecar first, so that it is never listed without being whole.
+    public func delete(_ backup: StoredBackup) throws {
+        precondition(backup.scope == scope, "an archive of another scope")
+        try directory.removeFile(backup.sidecarName)
+        try directory.sync()
+        try directory.removeFile(backup.archiveName)
+        try directory.sync()
+    }
+
+    /// An archive without its sidecar and every temporary file was left by a run that is no more, for we hold the lock.
+    private static func removeLeftovers(in directory: OpenDirectory) throws -> [String] {
+        let names = try directory.utf8Names()
+        let leftovers = names.filter { name in
+            if name.hasPrefix(PendingFile.temporaryPrefix) { return true }
+            guard name.hasSuffix(ArchiveFormat.archiveSuffix) else { return false }
+            let id = name.dropLast(ArchiveFormat.archiveSuffix.count)
+            return BackupID(id) != nil && !names.contains(id + ArchiveFormat.sidecarSuffix)
+        }
+        for name in leftovers { try directory.removeFile(name) }
+        if !leftovers.isEmpty { try directory.sync() }
+        return leftovers
+    }
+
+    /// What is left free for others, for a full disk under etcd stops the cluster: 2 % of the file system, at most 256 MiB.
+    private static func reserve(_ directory: OpenDirectory) -> Int {
+        min(256 << 20, ((try? directory.totalByteCount()) ?? 0) / 50)
+    }
+}

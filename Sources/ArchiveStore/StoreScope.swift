@@ -1,0 +1,78 @@
+import HostIO
+import SealedArchive
+
+/// A place in a store: the archives of one node of one cluster.
+public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// The cluster's name.
+    public let cluster: String
+    /// The node's name.
+    public let node: String
+
+    private static let maximumNameLength = 253
+
+    /// A scope, when both names can be names of directories everywhere.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if a name has other characters than letters, digits, `.`, `_` and `-`,
+    ///   begins with a dot or a dash, or is longer than 253 characters.
+    public init(cluster: String, node: String) throws(Failure) {
+        try Self.check(cluster, "cluster", "--cluster")
+        try Self.check(node, "node", "--node")
+        self.cluster = cluster
+        self.node = node
+    }
+
+    /// `cluster/node`.
+    public var description: String { "\(cluster)/\(node)" }
+
+    /// Orders by cluster, then by node.
+    public static func < (left: Self, right: Self) -> Bool {
+        (left.cluster, left.node) < (right.cluster, right.node)
+    }
+
+    private static func check(_ name: String, _ what: String, _ option: String) throws(Failure) {
+        let allowed = name.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard allowed, !name.isEmpty, name.utf8.count <= maximumNameLength, !name.hasPrefix("."), !name.hasPrefix("-")
+        else {
+            throw Failure(
+                .usage, "\(quoted(name)) can't be the name of a \(what) in a store",
+                hint: "use letters, digits, '.', '_' and '-', or name it with \(option)")
+        }
+    }
+}
+
+/// A complete archive in a store.
+public struct StoredBackup: Sendable {
+    /// Where it is.
+    public let scope: StoreScope
+    /// Its identifier.
+    public let id: BackupID
+    /// Its public description.
+    public let sidecar: Sidecar
+    /// The sidecar's bytes as stored.
+    public let sidecarBytes: [UInt8]
+
+    /// The file name of the archive.
+    public var archiveName: String { id.description + ArchiveFormat.archiveSuffix }
+    /// The file name of the sidecar.
+    public var sidecarName: String { id.description + ArchiveFormat.sidecarSuffix }
+    /// `cluster/node/id`.
+    public var reference: String { "\(scope)/\(id)" }
+}
+
+/// What a store holds: its complete archives, and the sidecars that can't be read.
+public struct StoreListing: Sendable {
+    /// The complete archives, by scope, oldest first.
+    public var backups: [StoredBackup] = []
+    /// Why other sidecars can't be read.
+    public var problems: [Failure] = []
+
+    /// The newest archive of a scope.
+    public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope } }
+}

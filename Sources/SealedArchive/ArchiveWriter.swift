@@ -1,0 +1,142 @@
+import Age
+import Crypto
+import FoundationEssentials
+import HostIO
+
+/// What is known of an archive once it is sealed.
+public struct SealedArchiveSummary: Sendable {
+    /// The sealed object, for the sidecar.
+    public var object: Sidecar.SealedObject
+    /// SHA-256 of the manifest's bytes in hexadecimal.
+    public var manifestSHA256: String
+    /// The number of members, the manifest included.
+    public var entryCount: Int
+}
+
+/// Writes one archive from beginning to end: members in order, then the manifest.
+///
+/// Nothing is readable before ``finish(_:)`` returns; publishing the sink's object is the caller's. Calls block and
+/// are made from one thread. After an error the writer is of no further use.
+public final class ArchiveWriter {
+    /// The header that was written first.
+    public let header: ArchiveHeader
+
+    private let options: CompressionOptions
+    private let frames: SealedFrameWriter
+    private let payload: PayloadSink
+    private let headerSize: Int
+    private let tar: PaxWriter
+    private var open: OpenEntry?
+    private var entries: [ManifestEntry] = []
+
+    private struct OpenEntry {
+        var metadata: EntryMetadata
+        var role: String
+        var source: String?
+        var offset: Int
+        var byteCount = 0
+        // Nil when the source brings its own digest.
+        var hash: SHA256?
+    }
+
+    /// Starts an archive: the age header and the first member are written.
+    ///
+    /// - Throws: ``AgeError`` if the recipients can't be used together; whatever the sink throws.
+    public init(
+        to sink: any ByteSink, recipients: [any Recipient], header: ArchiveHeader,
+        options: CompressionOptions = CompressionOptions()
+    ) throws {
+        self.header = header
+        self.options = options
+        let encryptor = try Encryptor(recipients: recipients)
+        try sink.write(encryptor.headerBytes)
+        headerSize = encryptor.header.byteCount
+        let payload = PayloadSink(sink)
+        let frames = try SealedFrameWriter(options: options, encryptor: encryptor, sink: payload)
+        self.payload = payload
+        self.frames = frames
+        tar = try PaxWriter { try frames.append($0) }
+        let document = try DocumentCoding.encode(header)
+        try add(
+            EntryMetadata(path: ArchiveFormat.headerPath, byteCount: document.count, time: header.createdAt),
+            role: EntryRole.header, bytes: document)
+    }
+
+    /// Begins a member; its bytes follow by ``write(_:)``, then ``end(sha256:)``.
+    ///
+    /// - Parameters:
+    ///   - role: what the member is in a control plane.
+    ///   - source: where it was read from.
+    ///   - isHashed: whether its SHA-256 is computed here; otherwise ``end(sha256:)`` is given it.
+    public func begin(_ metadata: EntryMetadata, role: String, source: String? = nil, isHashed: Bool = true) throws {
+        precondition(open == nil, "a member is begun before the last one has ended")
+        try tar.begin(metadata)
+        open = OpenEntry(
+            metadata: metadata, role: role, source: source, offset: tar.byteCount,
+            hash: isHashed && metadata.kind == .file ? SHA256() : nil)
+    }
+
+    /// Writes the next bytes of the member.
+    public func write(_ bytes: UnsafeRawBufferPointer) throws {
+        open?.hash?.update(bufferPointer: bytes)
+        open?.byteCount += bytes.count
+        try tar.write(bytes)
+    }
+
+    /// Ends the member.
+    ///
+    /// - Parameter sha256: its digest, when it was begun with `isHashed: false`.
+    /// - Throws: ``Failure`` if it got fewer bytes than its header says.
+    public func end(sha256: [UInt8]? = nil) throws {
+        guard let entry = open else { preconditionFailure("no member is begun") }
+        guard entry.byteCount == entry.metadata.byteCount else {
+            throw Failure(
+                .failed,
+                "\(quoted(entry.metadata.displayPath)) got \(entry.byteCount) of \(entry.metadata.byteCount) bytes")
+        }
+        open = nil
+        try tar.end()
+        entries.append(
+            ManifestEntry(
+                entry.metadata, role: entry.role, source: entry.source,
+                sha256: entry.hash.map { Array($0.finalize()) } ?? sha256, offset: entry.offset))
+    }
+
+    /// Writes a whole member.
+    public func add(_ metadata: EntryMetadata, role: String, source: String? = nil, bytes: [UInt8] = []) throws {
+        try begin(metadata, role: role, source: source)
+        try bytes.withUnsafeBytes { try write($0) }
+        try end()
+    }
+
+    /// Gives the archive up and returns when nothing more is written to the sink.
+    public func abandon() { frames.abandon() }
+
+    /// Writes the manifest, whose entries are filled in here, and seals the archive.
+    ///
+    /// - Returns: the manifest as written, and what is known of the sealed object.
+    public func finish(_ manifest: Manifest) throws -> (Manifest, SealedArchiveSummary) {
+        var manifest = manifest
+        manifest.entries = entries
+        let document = try DocumentCoding.encode(manifest)
+        // In frames of its own the manifest is read without decompressing anything else.
+        try frames.cutFrame()
+        let metadata = EntryMetadata(
+            path: ArchiveFormat.manifestPath, byteCount: document.count, time: header.createdAt)
+        try tar.begin(metadata)
+        let digest = Array(SHA256.hash(data: document))
+        let locator = ManifestLocator(offset: tar.byteCount, byteCount: document.count, sha256: digest)
+        try document.withUnsafeBytes { try tar.write($0) }
+        try tar.end()
+        try tar.finish()
+        try frames.finish(locator: locator)
+        let object = Sidecar.SealedObject(
+            size: headerSize + payload.byteCount, headerSize: headerSize, payloadSHA256: payload.digest().hexadecimal,
+            tarSize: tar.byteCount, frameSize: options.frameSize, compressionLevel: options.level)
+        return (
+            manifest,
+            SealedArchiveSummary(
+                object: object, manifestSHA256: digest.hexadecimal, entryCount: entries.count + 1)
+        )
+    }
+}

@@ -1,0 +1,52 @@
+import FoundationEssentials
+import HostIO
+
+/// The JSON form of this project's documents: sorted keys, RFC 3339 times in UTC, one final newline.
+public enum DocumentCoding {
+    /// The bytes of a document.
+    public static func encode(_ document: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+        encoder.dateEncodingStrategy = .iso8601
+        return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")]
+    }
+
+    /// Reads a document; `name` names it in the error.
+    public static func decode<Document: Decodable>(
+        _ type: Document.Type, from bytes: [UInt8], name: String
+    ) throws -> Document {
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        do {
+            return try decoder.decode(type, from: Data(bytes))
+        } catch {
+            throw Failure(
+                .integrity, "\(quoted(name)) is not a document of this program (\(bytes.count) bytes)",
+                hint: "it may be damaged, or written by a newer version", cause: describe(error))
+        }
+    }
+}
+
+/// Which field of a document is wrong, without its value: a value may be secret.
+private func describe(_ error: any Error) -> Failure? {
+    guard let error = error as? DecodingError else { return nil }
+    func name(_ path: [any CodingKey]) -> String {
+        path.isEmpty
+            ? "(top level)" : path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
+    }
+    switch error {
+    case .keyNotFound(let key, let context):
+        return Failure(.integrity, "field \(name(context.codingPath + [key])) is missing")
+    case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+        return Failure(.integrity, "field \(name(context.codingPath)): \(context.debugDescription)")
+    @unknown default: return nil
+    }
+}
+
+extension Sequence<UInt8> {
+    /// Lower-case hexadecimal digits.
+    public var hexadecimal: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}

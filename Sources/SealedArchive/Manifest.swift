@@ -1,0 +1,211 @@
+import FoundationEssentials
+
+/// The last member of an archive, `manifest.json`: everything it holds and everything it lacks.
+public struct Manifest: Codable, Sendable {
+    /// The archive's header, repeated so that the manifest stands by itself.
+    public var archive: ArchiveHeader
+    /// Every member before the manifest, in archive order.
+    public var entries: [ManifestEntry]
+    /// The etcd snapshots.
+    public var etcd: [EtcdSnapshotRecord]
+    /// What was met and not taken, and why.
+    public var skipped: [SkippedPath]
+    /// What needs attention.
+    public var findings: [Finding]
+
+    /// A manifest without entries.
+    public init(archive: ArchiveHeader) {
+        self.archive = archive
+        entries = []
+        etcd = []
+        skipped = []
+        findings = []
+    }
+}
+
+/// A member of an archive as the manifest records it.
+public struct ManifestEntry: Codable, Sendable, Equatable {
+    /// The path in the archive; bytes that are not UTF-8 are replaced, then `pathBytes` has them.
+    public var path: String
+    /// The path's bytes when they are not valid UTF-8.
+    public var pathBytes: Data?
+    /// The type.
+    public var kind: EntryKind
+    /// What the entry is in a control plane: `include`, `etcd`, `header`.
+    public var role: String
+    /// The absolute path or the endpoint that it was read from.
+    public var source: String?
+    /// The size in bytes.
+    public var size: Int
+    /// SHA-256 of the bytes in hexadecimal; only files have one.
+    public var sha256: String?
+    /// The permission bits in octal, such as `0600`.
+    public var mode: String
+    /// The owner, as `uid:gid`.
+    public var owner: String
+    /// When the file was last modified.
+    public var modifiedAt: Date
+    /// Where a link points.
+    public var linkTarget: String?
+    /// Where the bytes begin in the uncompressed tar.
+    public var offset: Int
+
+    init(_ metadata: EntryMetadata, role: String, source: String?, sha256: [UInt8]?, offset: Int) {
+        path = metadata.displayPath
+        pathBytes = Array(path.utf8) == metadata.path ? nil : Data(metadata.path)
+        kind = metadata.kind
+        self.role = role
+        self.source = source
+        size = metadata.byteCount
+        self.sha256 = sha256?.hexadecimal
+        mode = "0" + String(metadata.mode, radix: 8)
+        owner = "\(metadata.userID):\(metadata.groupID)"
+        modifiedAt = Date(timeIntervalSince1970: Double(metadata.modificationSeconds))
+        linkTarget = metadata.linkTarget.map { String(decoding: $0, as: UTF8.self) }
+        self.offset = offset
+    }
+}
+
+/// An etcd snapshot in an archive: where it came from and what was checked.
+public struct EtcdSnapshotRecord: Codable, Sendable {
+    /// The name of this etcd on the node; the snapshot is `etcd/<name>.db`.
+    public var name: String
+    /// The endpoint that it was taken from.
+    public var endpoint: String
+    /// Why that endpoint was taken.
+    public var reason: String
+    /// The cluster's ID in hexadecimal, as etcdctl prints it.
+    public var clusterID: String
+    /// The ID of the member that served the snapshot, in hexadecimal.
+    public var memberID: String
+    /// The server's version.
+    public var serverVersion: String
+    /// The storage version that the server named; etcd 3.6 and later do.
+    public var storageVersion: String?
+    /// The store's revision just before the snapshot; the snapshot's is the same or newer.
+    public var revisionAtStart: Int64
+    /// The raft term just before the snapshot.
+    public var raftTerm: UInt64
+    /// The size of the database in bytes, without the trailer of 32 bytes.
+    public var databaseSize: Int
+    /// SHA-256 of the database in hexadecimal: the trailer that etcd sent, matched.
+    public var databaseSHA256: String
+    /// The members of the cluster.
+    public var members: [EtcdMemberRecord]
+    /// Alarms that were raised, such as `NOSPACE` of a member.
+    public var alarms: [String]
+    /// The verification levels reached for this snapshot.
+    public var verification: VerificationLevel
+    /// How long the stream took, in seconds.
+    public var durationSeconds: Double
+
+    /// A record from its parts.
+    public init(
+        name: String, endpoint: String, reason: String, clusterID: String, memberID: String, serverVersion: String,
+        storageVersion: String?, revisionAtStart: Int64, raftTerm: UInt64, databaseSize: Int, databaseSHA256: String,
+        members: [EtcdMemberRecord], alarms: [String], verification: VerificationLevel, durationSeconds: Double
+    ) {
+        self.name = name
+        self.endpoint = endpoint
+        self.reason = reason
+        self.clusterID = clusterID
+        self.memberID = memberID
+        self.serverVersion = serverVersion
+        self.storageVersion = storageVersion
+        self.revisionAtStart = revisionAtStart
+        self.raftTerm = raftTerm
+        self.databaseSize = databaseSize
+        self.databaseSHA256 = databaseSHA256
+        self.members = members
+        self.alarms = alarms
+        self.verification = verification
+        self.durationSeconds = durationSeconds
+    }
+}
+
+/// A member of an etcd cluster as it was at the backup.
+public struct EtcdMemberRecord: Codable, Sendable, Equatable {
+    /// The ID in hexadecimal.
+    public var id: String
+    /// The name.
+    public var name: String
+    /// The URLs for other members.
+    public var peerURLs: [String]
+    /// The URLs for clients.
+    public var clientURLs: [String]
+    /// Whether the member only learns.
+    public var isLearner: Bool
+
+    /// A member from its parts.
+    public init(id: String, name: String, peerURLs: [String], clientURLs: [String], isLearner: Bool) {
+        self.id = id
+        self.name = name
+        self.peerURLs = peerURLs
+        self.clientURLs = clientURLs
+        self.isLearner = isLearner
+    }
+}
+
+/// Something that was met and not taken.
+public struct SkippedPath: Codable, Sendable, Equatable {
+    /// The path on the host.
+    public var path: String
+    /// Why it was not taken.
+    public var reason: String
+
+    /// A skipped path from its parts.
+    public init(path: String, reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+}
+
+/// Something that needs attention, with what to do about it.
+public struct Finding: Codable, Sendable, Equatable {
+    /// How bad it is.
+    public enum Severity: String, Codable, Sendable {
+        /// A restore would lack something.
+        case error
+        /// A restore works, but something is off.
+        case warning
+    }
+
+    /// How bad it is.
+    public var severity: Severity
+    /// A stable name, such as `file-missing`.
+    public var code: String
+    /// What it is about: a path, an endpoint.
+    public var subject: String
+    /// One sentence.
+    public var message: String
+    /// What to do next.
+    public var advice: String?
+
+    /// A finding from its parts.
+    public init(_ severity: Severity, code: String, subject: String, message: String, advice: String? = nil) {
+        self.severity = severity
+        self.code = code
+        self.subject = subject
+        self.message = message
+        self.advice = advice
+    }
+}
+
+/// How far an archive has been verified; each level includes the ones before it.
+public enum VerificationLevel: String, Codable, Sendable, CaseIterable, Comparable {
+    /// Length and SHA-256 trailer of the snapshot matched while it streamed; every captured file was read whole.
+    case streamed
+    /// Every page of the database was checked.
+    case structural
+    /// The key space's hash equals the cluster's own.
+    case consistent
+    /// The stored object was read back.
+    case stored
+    /// A real etcd booted from it.
+    case drilled
+
+    /// Orders by strength.
+    public static func < (left: Self, right: Self) -> Bool {
+        (allCases.firstIndex(of: left) ?? 0) < (allCases.firstIndex(of: right) ?? 0)
+    }
+}

@@ -1,0 +1,114 @@
+import Crypto
+import HostIO
+
+/// Checks the members of an archive, as they are read in order, against its manifest.
+///
+/// Every member must be the one that the manifest lists at that place, with its type, size and digest; an etcd snapshot
+/// must besides carry its own digest in its last 32 bytes, as etcd sent it.
+public struct MemberChecker {
+    private static let trailerSize = 32
+
+    private let manifest: Manifest
+    private let manifestSHA256: String
+    private let name: String
+    private var index = 0
+    private var hash = SHA256()
+    private var remainingByteCount = 0
+    private var trailer: [UInt8] = []
+    private var databaseDigest: [UInt8]?
+    /// The number of bytes checked in members so far.
+    public private(set) var checkedByteCount = 0
+
+    /// A checker for the archive that `reader` has open.
+    public init(_ reader: ArchiveReader) throws {
+        manifest = try reader.readManifest()
+        manifestSHA256 = reader.manifestSHA256
+        name = reader.name
+    }
+
+    /// Begins the next member.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` if another one is due.
+    public mutating func begin(_ metadata: EntryMetadata) throws(Failure) {
+        hash = SHA256()
+        trailer = []
+        databaseDigest = nil
+        remainingByteCount = metadata.byteCount
+        guard let entry = current else {
+            guard index == manifest.entries.count, metadata.displayPath == ArchiveFormat.manifestPath else {
+                throw unexpected(metadata, expected: ArchiveFormat.manifestPath)
+            }
+            return
+        }
+        guard entry.path == metadata.displayPath, entry.kind == metadata.kind, entry.size == metadata.byteCount else {
+            throw unexpected(metadata, expected: "\(entry.kind.rawValue) \(entry.path) of \(entry.size) bytes")
+        }
+    }
+
+    /// Takes the next bytes of the member.
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        checkedByteCount += bytes.count
+        let isSnapshot = current?.role == EntryRole.etcd
+        let databaseCount = isSnapshot ? max(0, min(bytes.count, remainingByteCount - Self.trailerSize)) : bytes.count
+        remainingByteCount -= bytes.count
+        hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[..<databaseCount]))
+        guard databaseCount < bytes.count else { return }
+        if databaseDigest == nil { databaseDigest = Array(hash.finalize()) }
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[databaseCount...])
+        trailer += rest
+        hash.update(bufferPointer: rest)
+    }
+
+    /// Ends the member.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` if its digest is not the manifest's.
+    public mutating func end() throws(Failure) {
+        defer { index += 1 }
+        let digest = Array(hash.finalize()).hexadecimal
+        guard let entry = current else {
+            return try check(digest, manifestSHA256, ArchiveFormat.manifestPath)
+        }
+        if let expected = entry.sha256 { try check(digest, expected, entry.path) }
+        if entry.role == EntryRole.etcd {
+            try check((databaseDigest ?? []).hexadecimal, trailer.hexadecimal, "\(entry.path), by its own trailer")
+        }
+    }
+
+    /// Ends the archive.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` if members are missing.
+    public func finish() throws(Failure) {
+        guard index == manifest.entries.count + 1 else {
+            throw Failure(
+                .integrity, "\(quoted(name)) has \(index) members, its manifest lists \(manifest.entries.count + 1)")
+        }
+    }
+
+    private var current: ManifestEntry? { index < manifest.entries.count ? manifest.entries[index] : nil }
+
+    private func check(_ digest: String, _ expected: String, _ member: String) throws(Failure) {
+        guard digest == expected else {
+            throw Failure(
+                .integrity,
+                "\(quoted(name)): \(member): sha256 mismatch (expected \(expected.prefix(16))…, found \(digest.prefix(16))…)",
+                hint: "use another backup: `etcd-snap list`")
+        }
+    }
+
+    private func unexpected(_ metadata: EntryMetadata, expected: String) -> Failure {
+        Failure(
+            .integrity,
+            "\(quoted(name)): member \(index + 1) is \(quoted(metadata.displayPath)) of \(metadata.byteCount) bytes, "
+                + "expected \(expected)")
+    }
+}
+
+/// What a member is in a control plane, as the manifest names it.
+public enum EntryRole {
+    /// The archive's own header.
+    public static let header = "header"
+    /// A snapshot of etcd.
+    public static let etcd = "etcd"
+    /// A path that the configuration named.
+    public static let include = "include"
+}

@@ -1,0 +1,145 @@
+import HostIO
+
+/// A skippable zstd frame: a magic number that decoders step over, a length, and bytes of our own.
+///
+/// ```
+/// u32le magic 0x184D2A50…5F | u32le size | size bytes
+/// ```
+/// Source: RFC 8878, section 3.1.2.
+enum SkippableFrame {
+    static let overhead = 8
+
+    static func encode(magic: UInt32, content: [UInt8]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        append(magic, to: &bytes)
+        append(UInt32(content.count), to: &bytes)
+        return bytes + content
+    }
+
+    /// The content of a frame that fills `bytes` exactly, or nil.
+    static func decode(magic: UInt32, _ bytes: [UInt8]) -> [UInt8]? {
+        var reader = LittleEndianReader(bytes)
+        guard reader.read(UInt32.self) == magic, let size = reader.read(UInt32.self),
+            let content = reader.read(count: Int(size)), reader.isAtEnd
+        else { return nil }
+        return content
+    }
+}
+
+/// Where each zstd frame begins: the seek table of the zstd seekable format, the last frame of an archive.
+///
+/// ```
+/// u32le 0x184D2A5E | u32le size
+/// count × { u32le compressed size | u32le decompressed size }
+/// footer: u32le count | u8 descriptor (0: no checksums) | u32le 0x8F92EAB1
+/// ```
+/// Every frame before the table has an entry, the skippable one of the ``ManifestLocator`` too, with 0 decompressed
+/// bytes. Source: `contrib/seekable_format/zstd_seekable_compression_format.md` of zstd 1.5.4.
+struct SeekTable: Equatable {
+    struct Frame: Equatable {
+        var compressedSize: UInt32
+        var decompressedSize: UInt32
+    }
+
+    static let skippableMagic: UInt32 = 0x184D_2A5E
+    static let footerMagic: UInt32 = 0x8F92_EAB1
+    static let footerSize = 9
+    /// The most decompressed bytes a frame may claim: more than this code ever writes, little enough to allocate.
+    static let maximumFrameSize: UInt32 = 32 << 20
+    static let entrySize = 8
+
+    var frames: [Frame] = []
+
+    func encode() -> [UInt8] {
+        var content: [UInt8] = []
+        content.reserveCapacity(frames.count * Self.entrySize + Self.footerSize)
+        for frame in frames {
+            append(frame.compressedSize, to: &content)
+            append(frame.decompressedSize, to: &content)
+        }
+        append(UInt32(frames.count), to: &content)
+        content.append(0)
+        append(Self.footerMagic, to: &content)
+        return SkippableFrame.encode(magic: Self.skippableMagic, content: content)
+    }
+
+    /// The size of the whole skippable frame of the table that ends with `footer`.
+    ///
+    /// - Throws: ``Failure`` if the footer is not one of a table without checksums.
+    static func encodedSize(footer: [UInt8], name: String) throws -> Int {
+        var reader = LittleEndianReader(footer)
+        guard let count = reader.read(UInt32.self), let descriptor = reader.read(UInt8.self),
+            reader.read(UInt32.self) == footerMagic
+        else { throw malformed(name, "has no zstd seek table at its end") }
+        guard descriptor == 0 else { throw malformed(name, "has a seek table of an unknown kind (\(descriptor))") }
+        return SkippableFrame.overhead + Int(count) * entrySize + footerSize
+    }
+
+    /// Reads a table from its whole skippable frame.
+    ///
+    /// - Parameter precedingByteCount: the bytes before the table, which its frames must fill exactly.
+    init(_ bytes: [UInt8], precedingByteCount: Int, name: String) throws {
+        guard let content = SkippableFrame.decode(magic: Self.skippableMagic, bytes) else {
+            throw Self.malformed(name, "has a damaged zstd seek table")
+        }
+        var reader = LittleEndianReader(content)
+        for index in 0..<(content.count - Self.footerSize) / Self.entrySize {
+            guard let compressed = reader.read(UInt32.self), let decompressed = reader.read(UInt32.self) else { break }
+            guard decompressed <= Self.maximumFrameSize else {
+                throw Self.malformed(name, "has a zstd frame \(index) of \(decompressed) bytes")
+            }
+            frames.append(Frame(compressedSize: compressed, decompressedSize: decompressed))
+        }
+        let total = frames.reduce(0) { $0 + Int($1.compressedSize) }
+        guard total == precedingByteCount else {
+            throw Self.malformed(name, "has a seek table over \(total) bytes, with \(precedingByteCount) before it")
+        }
+    }
+
+    init() {}
+
+    private static func malformed(_ name: String, _ what: String) -> Failure {
+        Failure(
+            .integrity, "\(quoted(name)) \(what)",
+            hint: "it is not an archive of etcd-snap; `etcd-snap unseal` opens any age file")
+    }
+}
+
+/// Where the manifest is in the uncompressed tar; a skippable frame just before the seek table.
+///
+/// ```
+/// u32le 0x184D2A5D | u32le 56
+/// "esnapmf1" | u64le offset of the manifest's bytes in the tar | u64le their count | 32 bytes SHA-256 of them
+/// ```
+struct ManifestLocator: Equatable {
+    static let skippableMagic: UInt32 = 0x184D_2A5D
+    static let tag = Array("esnapmf1".utf8)
+    static let encodedSize = SkippableFrame.overhead + 56
+    /// The largest manifest that is read into memory.
+    static let maximumManifestSize = 1 << 30
+
+    var offset: Int
+    var byteCount: Int
+    var sha256: [UInt8]
+
+    func encode() -> [UInt8] {
+        var content = Self.tag
+        append(UInt64(offset), to: &content)
+        append(UInt64(byteCount), to: &content)
+        return SkippableFrame.encode(magic: Self.skippableMagic, content: content + sha256)
+    }
+}
+
+extension ManifestLocator {
+    /// Reads a locator from its whole skippable frame; nil if the bytes are not one.
+    init?(_ bytes: [UInt8]) {
+        guard let content = SkippableFrame.decode(magic: Self.skippableMagic, bytes) else { return nil }
+        var reader = LittleEndianReader(content)
+        guard reader.read(count: Self.tag.count) == Self.tag,
+            let offset = reader.read(UInt64.self), let count = reader.read(UInt64.self),
+            let sha256 = reader.read(count: 32), reader.isAtEnd,
+            offset <= UInt64(Int.max), count <= UInt64(Self.maximumManifestSize)
+        else { return nil }
+        self.init(offset: Int(offset), byteCount: Int(count), sha256: sha256)
+    }
+}

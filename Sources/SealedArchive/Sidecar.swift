@@ -1,0 +1,97 @@
+import FoundationEssentials
+
+/// The public description of an archive, stored beside it as `<id>.json`; its presence says that the archive is complete.
+///
+/// It holds no secret, and is all that can be said of an archive without an identity.
+public struct Sidecar: Codable, Sendable {
+    /// The sealed object.
+    public struct SealedObject: Codable, Sendable {
+        /// The size of the whole age file in bytes.
+        public var size: Int
+        /// The size of its age header in bytes; the payload follows.
+        public var headerSize: Int
+        /// SHA-256 of the payload (its nonce and chunks), in hexadecimal: a rewrap of the header leaves it as it is.
+        public var payloadSHA256: String
+        /// The size of the uncompressed tar in bytes.
+        public var tarSize: Int
+        /// The input size of a zstd frame in bytes.
+        public var frameSize: Int
+        /// The zstd level.
+        public var compressionLevel: Int
+    }
+
+    /// A public key that opens the archive.
+    public struct RecipientRecord: Codable, Sendable, Equatable {
+        /// The stanza type: `X25519`, `mlkem768x25519`.
+        public var type: String
+        /// The fingerprint of the recipient.
+        public var fingerprint: String
+
+        /// A record from its parts.
+        public init(type: String, fingerprint: String) {
+            self.type = type
+            self.fingerprint = fingerprint
+        }
+    }
+
+    /// What is public of an etcd snapshot in the archive.
+    public struct EtcdSummary: Codable, Sendable {
+        /// The name of this etcd on the node.
+        public var name: String
+        /// The cluster's ID in hexadecimal.
+        public var clusterID: String
+        /// The server's version.
+        public var serverVersion: String
+        /// The store's revision just before the snapshot.
+        public var revisionAtStart: Int64
+        /// The size of the database in bytes.
+        public var databaseSize: Int
+        /// SHA-256 of the database in hexadecimal.
+        public var databaseSHA256: String
+    }
+
+    /// What the archive is.
+    public var archive: ArchiveHeader
+    /// When it was sealed.
+    public var completedAt: Date
+    /// The number of this archive among those of its cluster and node, from 1.
+    public var sequence: Int
+    /// SHA-256 of the sidecar before it, in hexadecimal; none for the first.
+    public var previousSidecarSHA256: String?
+    /// The sealed object.
+    public var object: SealedObject
+    /// SHA-256 of the manifest's bytes in hexadecimal.
+    public var manifestSHA256: String
+    /// The number of members in the archive.
+    public var entryCount: Int
+    /// The etcd snapshots.
+    public var etcd: [EtcdSummary]
+    /// Who can open the archive.
+    public var recipients: [RecipientRecord]
+    /// The number of findings in the manifest.
+    public var findingCount: Int
+    /// How far the archive was verified when it was made.
+    public var verification: VerificationLevel
+
+    /// Assembles the sidecar of a sealed archive.
+    public init(
+        manifest: Manifest, sealed: SealedArchiveSummary, recipients: [RecipientRecord], completedAt: Date,
+        sequence: Int, previousSidecarSHA256: String?
+    ) {
+        archive = manifest.archive
+        self.completedAt = completedAt
+        self.sequence = sequence
+        self.previousSidecarSHA256 = previousSidecarSHA256
+        object = sealed.object
+        manifestSHA256 = sealed.manifestSHA256
+        entryCount = sealed.entryCount
+        etcd = manifest.etcd.map {
+            EtcdSummary(
+                name: $0.name, clusterID: $0.clusterID, serverVersion: $0.serverVersion,
+                revisionAtStart: $0.revisionAtStart, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
+        }
+        self.recipients = recipients
+        findingCount = manifest.findings.count
+        verification = manifest.etcd.map(\.verification).min() ?? .streamed
+    }
+}

@@ -1,0 +1,190 @@
+import Age
+import HostIO
+import Synchronization
+
+/// The uncompressed tar of an archive, read at any offset: only the frames that are touched are decrypted and
+/// decompressed.
+///
+/// The frame used last is kept. Safe for use by several threads, which wait for each other.
+final class TarBytes: RandomAccessBytes {
+    let name: String
+    let byteCount: Int
+    /// Where the manifest is.
+    let locator: ManifestLocator
+    let frames: FrameTable
+    private let cache: Mutex<(index: Int, block: ByteBlock)?>
+
+    /// Reads the seek table and the locator at the end of the payload.
+    init(payload: PayloadReader, name: String) throws {
+        self.name = name
+        frames = try FrameTable(payload: payload, name: name)
+        byteCount = frames.decompressedByteCount
+        locator = try frames.readLocator()
+        cache = Mutex(nil)
+    }
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        let count = max(0, min(buffer.count, byteCount - offset))
+        var done = 0
+        while done < count {
+            let index = frames.index(containing: offset + done)
+            let start = offset + done - frames.decompressedOffset(of: index)
+            let block = try frame(index)
+            block.withUnsafeBytes { bytes in
+                let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + count - done)])
+                UnsafeMutableRawBufferPointer(rebasing: buffer[done...]).copyMemory(from: piece)
+                done += piece.count
+            }
+        }
+        return count
+    }
+
+    private func frame(_ index: Int) throws -> ByteBlock {
+        try cache.withLock { cached in
+            if let cached, cached.index == index { return cached.block }
+            let loader = try FrameLoader(frames)
+            let block = try loader.load(index)
+            cached = (index, block)
+            return block
+        }
+    }
+}
+
+/// The zstd frames of an archive: where each begins in the payload and in the tar.
+struct FrameTable: Sendable {
+    let payload: PayloadReader
+    let name: String
+    private let table: SeekTable
+    /// Offsets in the payload, one more than frames.
+    private let compressedOffsets: [Int]
+    /// Offsets in the tar, one more than frames.
+    private let decompressedOffsets: [Int]
+
+    var count: Int { table.frames.count }
+    var decompressedByteCount: Int { decompressedOffsets.last ?? 0 }
+
+    init(payload: PayloadReader, name: String) throws {
+        self.payload = payload
+        self.name = name
+        let size = payload.plaintextByteCount
+        let footer = try payload.bytes(at: max(0, size - SeekTable.footerSize), count: SeekTable.footerSize)
+        let tableSize = try SeekTable.encodedSize(footer: footer, name: name)
+        guard tableSize <= size else {
+            throw Failure(.integrity, "\(quoted(name)) has a seek table of \(tableSize) bytes in \(size) bytes")
+        }
+        table = try SeekTable(
+            payload.bytes(at: size - tableSize, count: tableSize), precedingByteCount: size - tableSize, name: name)
+        compressedOffsets = table.frames.reduce(into: [0]) { $0.append($0[$0.count - 1] + Int($1.compressedSize)) }
+        decompressedOffsets = table.frames.reduce(into: [0]) { $0.append($0[$0.count - 1] + Int($1.decompressedSize)) }
+    }
+
+    func readLocator() throws -> ManifestLocator {
+        guard let frame = table.frames.last, Int(frame.compressedSize) == ManifestLocator.encodedSize,
+            let locator = ManifestLocator(try bytes(ofFrame: count - 1)),
+            locator.offset + locator.byteCount <= decompressedByteCount
+        else {
+            throw Failure(
+                .integrity, "\(quoted(name)) does not say where its manifest is",
+                hint: "it is not an archive of etcd-snap; `etcd-snap unseal` opens any age file")
+        }
+        return locator
+    }
+
+    func decompressedOffset(of index: Int) -> Int { decompressedOffsets[index] }
+
+    func compressedSize(of index: Int) -> Int { Int(table.frames[index].compressedSize) }
+
+    func decompressedSize(of index: Int) -> Int { Int(table.frames[index].decompressedSize) }
+
+    /// The frame that holds the byte at `offset`, which must be in the tar.
+    func index(containing offset: Int) -> Int {
+        var low = 0
+        var high = count
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if decompressedOffsets[middle] <= offset { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    /// Reads the compressed bytes of a frame.
+    func read(frame index: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
+        let count = try payload.read(at: compressedOffsets[index], into: buffer)
+        guard count == buffer.count else {
+            throw Failure(.integrity, "\(quoted(name)) ends inside zstd frame \(index)")
+        }
+    }
+
+    private func bytes(ofFrame index: Int) throws -> [UInt8] {
+        try payload.bytes(at: compressedOffsets[index], count: compressedSize(of: index))
+    }
+}
+
+/// Reads, decrypts and decompresses frames.
+///
+/// Not safe for use by two threads at once.
+final class FrameLoader {
+    private let frames: FrameTable
+    private let decompressor: FrameDecompressor
+    private var compressed: ByteBlock
+    private var pool: ByteBlockPool
+
+    init(_ frames: FrameTable) throws {
+        self.frames = frames
+        decompressor = try FrameDecompressor()
+        let indices = 0..<frames.count
+        compressed = ByteBlock(capacity: indices.map(frames.compressedSize).max() ?? 0)
+        pool = ByteBlockPool(capacity: indices.map(frames.decompressedSize).max() ?? 0)
+    }
+
+    /// The decompressed bytes of a frame; nothing for a skippable one.
+    func load(_ index: Int) throws -> ByteBlock {
+        let block = pool.take()
+        let size = frames.decompressedSize(of: index)
+        try block.fill { target in
+            guard size > 0 else { return 0 }
+            let compressedSize = frames.compressedSize(of: index)
+            try compressed.fill { buffer in
+                guard compressedSize <= buffer.count else {
+                    throw Failure(.integrity, "zstd frame \(index) is too large")
+                }
+                try frames.read(frame: index, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<compressedSize]))
+                return compressedSize
+            }
+            try compressed.withUnsafeBytes { bytes throws in
+                try decompressor.decompress(bytes, into: UnsafeMutableRawBufferPointer(rebasing: target[..<size]))
+            }
+            return size
+        }
+        return block
+    }
+}
+
+/// All frames of an archive in order, loaded ahead on several threads.
+final class FrameSequence {
+    private let map: OrderedParallelMap<Int, ByteBlock>
+    private let frameCount: Int
+    private let depth: Int
+    private var submittedCount = 0
+    private var takenCount = 0
+
+    init(_ frames: FrameTable, workerCount: Int) throws {
+        frameCount = frames.count
+        depth = workerCount + 1
+        map = try OrderedParallelMap(name: "etcd-snap.decompress", workerCount: workerCount, depth: depth) {
+            let loader = try FrameLoader(frames)
+            return { try loader.load($0) }
+        }
+    }
+
+    /// The next frame's bytes, or nil after the last.
+    func next() throws -> ByteBlock? {
+        while submittedCount < frameCount, submittedCount - takenCount < depth {
+            map.submit(submittedCount)
+            submittedCount += 1
+        }
+        guard takenCount < submittedCount else { return nil }
+        takenCount += 1
+        return try map.next()
+    }
+}
