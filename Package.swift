@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+let strictCXX: [CXXSetting] = [.treatAllWarnings(as: .error)]
+
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "etcd-snap",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "etcd-snap", targets: ["CommandLine"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .target(name: "CLinux", cSettings: strictC),
+        .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
+        .target(
+            name: "CGRPCShim", cxxSettings: strictCXX,
+            linkerSettings: [.linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf")]),
+        library("HostIO", ["CLinux", systemPackage]),
+        library("Age", ["HostIO", "CCrypto", crypto]),
+        library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
+        library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
+        library("EtcdSnap", ["HostIO", "CGRPCShim", "CCrypto", x509, crypto, logging]),
+        library("PKIBackup", ["SealedArchive", "HostIO", systemPackage]),
+        library(
+            "Operations",
+            [
+                "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", yams, logging, crypto,
+                systemPackage,
+            ]),
+        .executableTarget(
+            name: "CommandLine", dependencies: ["Operations", "HostIO", yams, logging, argumentParser],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "stream-benchmark", dependencies: ["EtcdSnap", "HostIO"], path: "Benchmarks/StreamBenchmark",
+            swiftSettings: strict),
+    ],
+    cxxLanguageStandard: .cxx17
+)

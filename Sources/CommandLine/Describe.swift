@@ -1,0 +1,104 @@
+import ArchiveStore
+import ArgumentParser
+import HostIO
+import Operations
+import SealedArchive
+
+/// The command `etcd-snap describe`.
+struct Describe: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show what a backup is and, with a key, what it holds.",
+        discussion: """
+            Without -i only what is public is shown. With it the manifest is read, and nothing else of the archive.
+
+            Example: etcd-snap describe latest --store /var/lib/etcd-snap -i key.txt
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Store") var place: StoreOptions
+    @OptionGroup(title: "Keys") var keys: IdentityOptions
+
+    @Argument(help: "An ID, the beginning of one, cluster/node/ID, or latest.")
+    var backup = BackupReference.latest
+
+    func run() throws {
+        let configuration = try common.start(output.format)
+        let (store, found) = try place.find(backup, configuration)
+        let manifest = try keys.optional().map { identities in
+            try DescribeOperation.run(found, in: store, identities: identities)
+        }
+        let description = Description(sidecar: found.sidecar, manifest: manifest)
+        try render(description, as: output.format) { description.text(path: store.path(of: found)) }
+    }
+}
+
+private struct Description: Encodable {
+    var sidecar: Sidecar
+    var manifest: Manifest?
+
+    func text(path: String) -> String {
+        var sections = [fields(overview(path: path))]
+        for record in manifest?.etcd ?? [] { sections.append(etcd(record)) }
+        if let manifest {
+            sections.append(entries(manifest))
+            if !manifest.findings.isEmpty {
+                sections.append(
+                    "findings:\n" + manifest.findings.map { "  " + findingLine($0) }.joined(separator: "\n"))
+            }
+            if !manifest.skipped.isEmpty {
+                sections.append(
+                    "skipped:\n" + manifest.skipped.map { "  \(quoted($0.path)): \($0.reason)" }.joined(separator: "\n")
+                )
+            }
+        } else {
+            sections.append("the contents are sealed: name an identity with -i to see them")
+        }
+        return sections.joined(separator: "\n\n")
+    }
+
+    private func overview(path: String) -> [(String, String)] {
+        let archive = sidecar.archive
+        return [
+            ("backup", "\(archive.cluster)/\(archive.node)/\(archive.id)"),
+            ("archive", path),
+            ("created", "\(time(archive.createdAt)) (\(age(archive.createdAt)) ago), number \(sidecar.sequence)"),
+            ("written by", "\(archive.tool.name) \(archive.tool.version), format \(archive.formatVersion)"),
+            (
+                "size",
+                "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize)), \(sidecar.entryCount) members"
+            ),
+            (
+                "etcd",
+                sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }.joined(separator: "; ")
+            ),
+            ("recipients", sidecar.recipients.map { "\($0.type) \($0.fingerprint)" }.joined(separator: ", ")),
+            ("verified", sidecar.verification.rawValue),
+            ("findings", "\(sidecar.findingCount)"),
+        ]
+    }
+
+    private func etcd(_ record: EtcdSnapshotRecord) -> String {
+        let members = record.members.map { member in
+            "  \(member.id)  \(member.name)  \(member.peerURLs.joined(separator: ","))\(member.isLearner ? "  learner" : "")"
+        }
+        return fields([
+            ("etcd", record.name),
+            ("cluster ID", record.clusterID),
+            ("taken from", "\(record.endpoint) (member \(record.memberID)): \(record.reason)"),
+            ("server", record.serverVersion),
+            ("revision", "\(record.revisionAtStart) at the start, raft term \(record.raftTerm)"),
+            ("database", "\(record.databaseSize) bytes, sha256 \(record.databaseSHA256)"),
+            ("alarms", record.alarms.isEmpty ? "none" : record.alarms.joined(separator: ", ")),
+        ]) + "\nmembers:\n" + members.joined(separator: "\n")
+    }
+
+    private func entries(_ manifest: Manifest) -> String {
+        table(
+            ["MODE", "OWNER", "SIZE", "ROLE", "PATH"],
+            manifest.entries.map { entry in
+                let target = entry.linkTarget.map { " -> \($0)" } ?? ""
+                return [entry.mode, entry.owner, "\(entry.size)", entry.role, entry.path + target]
+            })
+    }
+}

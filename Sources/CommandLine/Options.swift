@@ -1,0 +1,185 @@
+import Age
+import ArchiveStore
+import ArgumentParser
+import HostIO
+import Operations
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Options of every command.
+struct CommonOptions: ParsableArguments {
+    @Option(
+        help: "Read this configuration file instead of \(Configuration.defaultPath).",
+        completion: .file(extensions: ["yaml"]))
+    var config: String?
+
+    @Flag(name: .shortAndLong, help: "Print errors and warnings only.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Print details.")
+    var verbose = false
+
+    func validate() throws {
+        if quiet && verbose { throw ValidationError("--quiet and --verbose exclude each other") }
+    }
+
+    /// Applies the verbosity and reads the configuration.
+    func start(_ format: OutputFormat = .table) throws -> Configuration {
+        Console.shared.configure(
+            verbosity: quiet ? .quiet : verbose ? .verbose : .normal, errorsAsJSON: format == .json)
+        return try Configuration.load(path: config)
+    }
+}
+
+/// How data is printed.
+struct FormatOptions: ParsableArguments {
+    @Option(name: [.customShort("o"), .customLong("output")], help: "Print as table, json or yaml.")
+    var format = OutputFormat.table
+}
+
+/// Where archives are.
+struct StoreOptions: ParsableArguments {
+    @Option(help: "The directory of the store.", completion: .directory)
+    var store: String?
+
+    @Option(help: "The cluster's name in the store.")
+    var cluster: String?
+
+    @Option(help: "The node's name in the store.")
+    var node: String?
+
+    static let defaultStore = "/var/lib/etcd-snap"
+    static let defaultCluster = "kubernetes"
+
+    func store(_ configuration: Configuration) -> LocalStore {
+        LocalStore(root: store ?? configuration.store ?? Self.defaultStore)
+    }
+
+    /// Where this host's archives go.
+    func scope(_ configuration: Configuration) throws -> StoreScope {
+        try StoreScope(
+            cluster: cluster ?? configuration.cluster ?? Self.defaultCluster,
+            node: node ?? configuration.node ?? Self.hostName())
+    }
+
+    /// The one archive that a reference means.
+    func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
+        let store = store(configuration)
+        return (store, try BackupReference(reference, cluster: cluster, node: node).find(in: store))
+    }
+
+    private static func hostName() -> String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "node" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+/// How etcd is reached; the names are etcdctl's.
+struct EtcdOptions: ParsableArguments {
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Client URLs of the members, separated by commas.",
+            discussion: "Without it they are read from kubeadm's static pod manifest."))
+    var endpoints: [String] = []
+
+    @Option(help: "The CA certificate to verify the server with.", completion: .file())
+    var cacert: String?
+
+    @Option(help: "The client certificate.", completion: .file())
+    var cert: String?
+
+    @Option(help: "The client certificate's key.", completion: .file())
+    var key: String?
+
+    @Option(help: "The name to expect in the server's certificate.")
+    var serverName: String?
+
+    @Option(help: "The user of etcd's own authentication.")
+    var user: String?
+
+    @Option(help: "A file whose first line is the user's password.", completion: .file())
+    var passwordFile: String?
+
+    @Option(help: "The most time for a connection, such as 5s.")
+    var dialTimeout: Seconds?
+
+    @Option(help: "The most time without a message in a snapshot.")
+    var stallTimeout: Seconds?
+
+    @Option(help: "The most time for a whole snapshot.")
+    var timeout: Seconds?
+
+    func validate() throws {
+        if let user, user.contains(":") {
+            throw ValidationError(
+                "--user takes the name alone: a password in the arguments can be seen by every process; use --password-file"
+            )
+        }
+    }
+
+    /// The configuration's section with the flags before it.
+    func section(_ configuration: Configuration) -> Configuration.Etcd {
+        var section = configuration.etcd ?? Configuration.Etcd()
+        let urls = endpoints.flatMap { $0.split(separator: ",").map(String.init) }
+        if !urls.isEmpty { section.endpoints = urls }
+        section.cacert = cacert ?? section.cacert
+        section.cert = cert ?? section.cert
+        section.key = key ?? section.key
+        section.serverName = serverName ?? section.serverName
+        section.user = user ?? section.user
+        section.passwordFile = passwordFile ?? section.passwordFile
+        section.dialTimeoutSeconds = dialTimeout?.count ?? section.dialTimeoutSeconds
+        section.stallTimeoutSeconds = stallTimeout?.count ?? section.stallTimeoutSeconds
+        section.timeoutSeconds = timeout?.count ?? section.timeoutSeconds
+        return section
+    }
+}
+
+/// A length of time as etcdctl takes it: a whole number with `s`, `m` or `h`, or seconds without a unit.
+struct Seconds: ExpressibleByArgument {
+    var count: Int
+
+    init?(argument: String) {
+        let units = ["s": 1, "m": 60, "h": 3600]
+        let unit = argument.last.flatMap { units[String($0)] }
+        guard let value = Int(unit == nil ? argument : String(argument.dropLast())), value > 0,
+            value <= 1_000_000
+        else { return nil }
+        count = value * (unit ?? 1)
+    }
+}
+
+/// Private keys that open archives.
+struct IdentityOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("i"), .customLong("identity")], parsing: .singleValue,
+        help: "A file of age identities; may be repeated.", completion: .file())
+    var identityFiles: [String] = []
+
+    @Option(help: "A file whose first line opens identity files that a passphrase protects.", completion: .file())
+    var passphraseFile: String?
+
+    /// The identities, or nil if no file is named.
+    func optional() throws -> [any Identity]? {
+        identityFiles.isEmpty ? nil : try Keys.identities(files: identityFiles, passphraseFile: passphraseFile)
+    }
+
+    /// The identities for an age file of any kind: without files of them the passphrase opens the file itself.
+    func forAnyFile() throws -> [any Identity] {
+        guard identityFiles.isEmpty, let passphraseFile else { return try required() }
+        return [try Keys.passphraseIdentity(passphraseFile)]
+    }
+
+    /// The identities.
+    func required() throws -> [any Identity] {
+        guard let identities = try optional() else {
+            throw Failure(
+                .usage, "there is no identity to open the archive with", hint: "name the file of your key with -i")
+        }
+        return identities
+    }
+}

@@ -1,0 +1,76 @@
+import ArgumentParser
+import FoundationEssentials
+import SealedArchive
+import Yams
+
+/// How a command prints data.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table, json, yaml
+}
+
+/// A number of bytes for a person: three digits and a binary unit.
+func size(_ byteCount: Int) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    var value = Double(byteCount)
+    var unit = 0
+    while value >= 1000, unit < units.count - 1 {
+        value /= 1024
+        unit += 1
+    }
+    if unit == 0 { return "\(byteCount) B" }
+    let tenths = Int((value * 10).rounded())
+    return value < 100 ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\(Int(value.rounded())) \(units[unit])"
+}
+
+/// A time in UTC to the second.
+func time(_ date: Date) -> String { date.formatted(.iso8601) }
+
+/// Seconds with one decimal.
+func seconds(_ value: Double) -> String {
+    let tenths = Int((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10) s"
+}
+
+/// A time in the past as the distance to now, in its largest unit.
+func age(_ date: Date) -> String {
+    let seconds = max(0, Int(Date().timeIntervalSince(date)))
+    switch seconds {
+    case ..<120: return "\(seconds)s"
+    case ..<7200: return "\(seconds / 60)m"
+    case ..<172_800: return "\(seconds / 3600)h"
+    default: return "\(seconds / 86_400)d"
+    }
+}
+
+/// Prints a document in a format; `table` makes the text for people.
+func render(_ document: some Encodable, as format: OutputFormat, table: () -> String) throws {
+    switch format {
+    case .table: print(table())
+    case .json: print(String(decoding: try DocumentCoding.encode(document).dropLast(), as: UTF8.self))
+    case .yaml:
+        let encoder = YAMLEncoder()
+        encoder.options.sortKeys = true
+        print(try encoder.encode(document), terminator: "")
+    }
+}
+
+/// Columns of left-aligned text under headings, like kubectl's.
+func table(_ headings: [String], _ rows: [[String]]) -> String {
+    let all = [headings] + rows
+    let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+    return all.map { row in
+        zip(row, widths).map { $0.padding(to: $1) }.joined(separator: "   ").trimmingEnd()
+    }.joined(separator: "\n")
+}
+
+/// Lines of names and values.
+func fields(_ pairs: [(String, String)]) -> String {
+    let width = pairs.map(\.0.count).max() ?? 0
+    return pairs.map { "\(($0.0 + ":").padding(to: width + 1))  \($0.1)" }.joined(separator: "\n")
+}
+
+extension String {
+    func padding(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+
+    fileprivate func trimmingEnd() -> String { String(reversed().drop { $0 == " " }.reversed()) }
+}

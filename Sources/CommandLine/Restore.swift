@@ -1,0 +1,70 @@
+import ArchiveStore
+import ArgumentParser
+import HostIO
+import Operations
+import SealedArchive
+
+/// The command `etcd-snap restore`.
+struct Restore: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Restore files and etcd snapshots of a backup into a new directory.",
+        discussion: """
+            The directory must not exist or be empty. It appears only when everything is in it, checked and durable:
+            files/… with owners, modes, times and attributes, and etcd/NAME.db for etcdutl snapshot restore.
+
+            Example: etcd-snap restore latest --store /var/lib/etcd-snap -i key.txt --target /root/restored
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Store") var place: StoreOptions
+    @OptionGroup(title: "Keys") var keys: IdentityOptions
+
+    @Option(help: "The directory to restore into.", completion: .directory)
+    var target: String
+
+    @Option(help: "Restore only files, or only etcd.")
+    var only: RestoreSelection?
+
+    @Flag(help: "Only say what would be restored.")
+    var dryRun = false
+
+    @Argument(help: "An ID, the beginning of one, cluster/node/ID, latest, or the path of an archive.")
+    var backup = BackupReference.latest
+
+    func run() async throws {
+        let configuration = try common.start(output.format)
+        let archive = try open(configuration)
+        let identities = try keys.required()
+        if dryRun {
+            let entries = try RestoreOperation.plan(archive.file, identities: identities, selection: only)
+            return try render(entries, as: output.format) {
+                entries.map { "would restore \($0.path) (\(size($0.size)))" }.joined(separator: "\n")
+            }
+        }
+        let report = try await RestoreOperation.run(
+            archive, identities: identities, to: target, selection: only, observer: Console.shared.observer)
+        if report.refusedAttributeCount > 0 {
+            Console.shared.warn(
+                "\(report.refusedAttributeCount) owners or attributes could not be set: restore as root to have them")
+        }
+        try render(report, as: output.format) {
+            fields([
+                ("backup", report.reference), ("target", report.target),
+                ("restored", "\(report.memberCount) members, \(size(report.byteCount))"),
+                ("snapshots", report.snapshots.isEmpty ? "none" : report.snapshots.joined(separator: ", ")),
+                ("took", seconds(report.durationSeconds)),
+            ])
+        }
+    }
+
+    private func open(_ configuration: Configuration) throws -> OpenedArchive {
+        if backup.hasSuffix(".age"), let file = try? RandomAccessFile(path: backup) {
+            return OpenedArchive(file: file, reference: backup, sidecar: nil)
+        }
+        let (store, found) = try place.find(backup, configuration)
+        return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
+    }
+}
+
+extension RestoreSelection: ExpressibleByArgument {}

@@ -1,0 +1,55 @@
+import ArchiveStore
+import HostIO
+import SealedArchive
+
+/// How a user names an archive in a store: an ID or the beginning of one, `latest`, or either behind `cluster/node/`.
+public struct BackupReference: Sendable {
+    /// The name of the newest archive.
+    public static let latest = "latest"
+
+    private let text: String
+    private let cluster: String?
+    private let node: String?
+    private let name: Substring
+
+    /// Reads a reference.
+    ///
+    /// - Parameters:
+    ///   - cluster: the cluster to look in, when the text does not say.
+    ///   - node: the node to look in, when the text does not say.
+    public init(_ text: String, cluster: String? = nil, node: String? = nil) throws(Failure) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 1 || parts.count == 3, let name = parts.last, !name.isEmpty else {
+            throw Failure(
+                .usage, "\(quoted(text)) does not name a backup",
+                hint: "write an ID from `etcd-snap list`, the beginning of one, cluster/node/ID, or latest")
+        }
+        self.text = text
+        self.cluster = parts.count == 3 ? String(parts[0]) : cluster
+        self.node = parts.count == 3 ? String(parts[1]) : node
+        self.name = name
+    }
+
+    /// The one archive that is meant.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
+    public func find(in store: LocalStore) throws -> StoredBackup {
+        let listing = try store.list(cluster: cluster, node: node)
+        let matches =
+            name == Self.latest
+            ? listing.backups.max { $0.id < $1.id }.map { [$0] } ?? []
+            : listing.backups.filter { $0.id.description.hasPrefix(name) }
+        guard let match = matches.first else {
+            let unreadable = listing.problems.first
+            throw Failure(
+                .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
+                hint: unreadable.map { "but: \($0.message)" } ?? "see `etcd-snap list --store \(store.root)`")
+        }
+        guard matches.count == 1 else {
+            throw Failure(
+                .usage, "\(quoted(text)) fits \(matches.count) backups",
+                hint: "write more of it: \(matches.prefix(3).map(\.reference).joined(separator: ", "))…")
+        }
+        return match
+    }
+}

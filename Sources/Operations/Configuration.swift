@@ -1,0 +1,139 @@
+import HostIO
+import SystemPackage
+import Yams
+
+/// What a configuration file may set; every field is optional, and a flag goes before it.
+///
+/// Secrets are named by path, never written here.
+public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
+    /// The cluster's name in the store.
+    public var cluster: String?
+    /// The node's name in the store.
+    public var node: String?
+    /// The directory of the store.
+    public var store: String?
+    /// Public keys to seal for: `age1…` or `age1pq1…`.
+    public var recipients: [String]?
+    /// Files of public keys, one a line.
+    public var recipientsFiles: [String]?
+    /// Absolute paths of further files and directories to capture.
+    public var include: [String]?
+    /// Patterns of absolute paths to leave out.
+    public var exclude: [String]?
+    /// How to reach etcd.
+    public var etcd: Etcd?
+
+    /// How to reach an etcd cluster; the names are etcdctl's.
+    public struct Etcd: Codable, Sendable, Equatable, StrictlyKeyed {
+        /// The name of the snapshot in the archive: `etcd/<name>.db`.
+        public var name: String?
+        /// The members' client URLs.
+        public var endpoints: [String]?
+        /// The file of the CA's certificate.
+        public var cacert: String?
+        /// The file of the client's certificate.
+        public var cert: String?
+        /// The file of the client's private key.
+        public var key: String?
+        /// The name to expect in the server's certificate.
+        public var serverName: String?
+        /// The user of etcd's own authentication.
+        public var user: String?
+        /// The file whose first line is that user's password.
+        public var passwordFile: String?
+        /// The most seconds for a connection.
+        public var dialTimeoutSeconds: Int?
+        /// The most seconds between two messages of a snapshot.
+        public var stallTimeoutSeconds: Int?
+        /// The most seconds for a whole snapshot.
+        public var timeoutSeconds: Int?
+
+        /// An empty section.
+        public init() {}
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case name, endpoints, cacert, cert, key, serverName, user, passwordFile
+            case dialTimeoutSeconds, stallTimeoutSeconds, timeoutSeconds
+        }
+    }
+
+    /// An empty configuration.
+    public init() {}
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case cluster, node, store, recipients, recipientsFiles, include, exclude, etcd
+    }
+
+    /// Where the configuration is looked for when no file is named.
+    public static let defaultPath = "/etc/etcd-snap/config.yaml"
+    private static let maximumByteCount = 1 << 20
+
+    /// Reads a configuration file.
+    ///
+    /// - Parameter path: the file, or nil for ``defaultPath``, which need not exist.
+    /// - Throws: ``Failure`` with the code `usage` that names the line or the unknown key.
+    public static func load(path: String?) throws -> Configuration {
+        let file: RandomAccessFile
+        do {
+            file = try RandomAccessFile(path: path ?? defaultPath)
+        } catch let error as SystemCallError where path == nil && error.errno == .noSuchFileOrDirectory {
+            return Configuration()
+        }
+        guard file.byteCount <= maximumByteCount else {
+            throw Failure(.usage, "\(quoted(file.name)) has \(file.byteCount) bytes, too many for a configuration")
+        }
+        let text = String(decoding: try file.bytes(at: 0, count: file.byteCount), as: UTF8.self)
+        return try parse(text, name: file.name)
+    }
+
+    /// Reads a configuration from YAML text.
+    public static func parse(_ text: String, name: String) throws -> Configuration {
+        do {
+            guard let node = try Yams.compose(yaml: text), node != "" else { return Configuration() }
+            try checkKeys(of: node, name: name)
+            if let section = node.mapping?["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
+            return try YAMLDecoder().decode(Configuration.self, from: text)
+        } catch let error as Failure {
+            throw error
+        } catch {
+            throw Failure(
+                .usage, "\(quoted(name)) is not a valid configuration: \(describe(error))",
+                hint: "see the example in /usr/share/doc/etcd-snap or `man etcd-snap`")
+        }
+    }
+
+    private static func describe(_ error: any Error) -> String {
+        switch error {
+        case DecodingError.typeMismatch(_, let context), DecodingError.dataCorrupted(let context),
+            DecodingError.valueNotFound(_, let context):
+            let field = context.codingPath.map(\.stringValue).joined(separator: ".")
+            return "\(field.isEmpty ? "it" : "\"\(field)\"") has the wrong type"
+        case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
+            YamlError.composer(_, let problem, let mark, _):
+            return "line \(mark.line): \(problem)"
+        default: return "it can't be read as YAML"
+        }
+    }
+}
+
+/// A section whose keys are all known, so that a misspelt one is an error and not ignored.
+protocol StrictlyKeyed {
+    associatedtype CodingKeys: CodingKey & CaseIterable & RawRepresentable<String>
+}
+
+extension StrictlyKeyed {
+    static func checkKeys(of node: Node, name: String) throws(Failure) {
+        guard let mapping = node.mapping else {
+            throw Failure(.usage, "\(quoted(name)) is not a mapping of keys to values")
+        }
+        let known = CodingKeys.allCases.map(\.rawValue)
+        for key in mapping.keys {
+            let text = key.string ?? "?"
+            guard !known.contains(text) else { continue }
+            let line = key.mark.map { " on line \($0.line)" } ?? ""
+            throw Failure(
+                .usage, "\(quoted(name)) has the unknown key \(quoted(text))\(line)",
+                hint: "known are: \(known.joined(separator: ", "))")
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import Age
+import FoundationEssentials
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// Loads public and private keys from text and files.
+public enum Keys {
+    /// The recipients from strings and files, in order.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if there is none, or ``AgeError``.
+    public static func recipients(_ strings: [String], files: [String]) throws -> [any Recipient] {
+        var recipients = try strings.map { try Recipients.parse($0) }
+        for path in files {
+            let file = try RandomAccessFile(path: path)
+            recipients += try RecipientsFile.parse(try read(file), name: path)
+        }
+        guard !recipients.isEmpty else {
+            throw Failure(
+                .usage, "there is no recipient to seal the archive for",
+                hint: "make a key pair with `etcd-snap keygen -o key.txt` on another host, keep it there, "
+                    + "and name its public key with -r, -R or in the configuration")
+        }
+        return recipients
+    }
+
+    /// The identities in files, in order.
+    ///
+    /// - Parameter passphraseFile: the file whose first line opens identity files that are protected by a passphrase.
+    public static func identities(files: [String], passphraseFile: String?) throws -> [any Identity] {
+        try files.flatMap { path in
+            try IdentityFile.parse(try read(RandomAccessFile(path: path)), name: path) {
+                try passphrase(passphraseFile, for: path)
+            }
+        }
+    }
+
+    /// The first line of a passphrase file.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if none is named.
+    public static func passphrase(_ path: String?, for subject: String) throws -> [UInt8] {
+        guard let path else {
+            throw Failure(
+                .usage, "\(quoted(subject)) is protected by a passphrase",
+                hint: "put the passphrase into a file that only you can read and name it with --passphrase-file")
+        }
+        return Array(try read(RandomAccessFile(path: path)).prefix { $0 != 0x0A && $0 != 0x0D })
+    }
+
+    /// What opens an age file that is sealed with a passphrase itself.
+    public static func passphraseIdentity(_ path: String) throws -> any Identity {
+        try ScryptIdentity(passphrase: try passphrase(path, for: path))
+    }
+
+    /// What the sidecar says of recipients.
+    static func records(_ recipients: [any Recipient]) -> [Sidecar.RecipientRecord] {
+        recipients.map { Sidecar.RecipientRecord(type: $0.stanzaType, fingerprint: $0.fingerprint ?? "") }
+    }
+
+    private static let maximumFileSize = 16 << 20
+
+    private static func read(_ file: RandomAccessFile) throws -> [UInt8] {
+        guard file.byteCount <= maximumFileSize else {
+            throw Failure(.usage, "\(quoted(file.name)) has \(file.byteCount) bytes, too many for a file of keys")
+        }
+        return try file.bytes(at: 0, count: file.byteCount)
+    }
+}
+
+/// The kinds of key pair that ``KeyGeneration`` makes.
+public enum KeyKind: String, Sendable, CaseIterable {
+    /// X25519, which every age opens.
+    case x25519
+    /// ML-KEM-768 with X25519, which resists quantum computers; it needs age 1.3 or later, or this program.
+    case hybrid = "pq"
+}
+
+/// Makes key pairs in age-keygen's format.
+public enum KeyGeneration {
+    /// A new key pair.
+    ///
+    /// - Parameters:
+    ///   - output: the file for the identity, mode 0600, which must not exist; nil gives it to `standardOutput`.
+    ///   - passphrase: protects the identity file when given.
+    /// - Returns: the public key.
+    public static func run(
+        _ kind: KeyKind, output: String?, passphrase: [UInt8]?, standardOutput: any ByteSink
+    ) throws -> String {
+        let (document, recipient) = try make(kind)
+        var bytes = document
+        defer { bytes.withUnsafeMutableBytes { _ = $0.initializeMemory(as: UInt8.self, repeating: 0) } }
+        if let passphrase { bytes = try seal(bytes, passphrase: passphrase) }
+        guard let output else {
+            try standardOutput.write(bytes)
+            return recipient
+        }
+        let (directory, name) = try OutputFile.place(output)
+        let file = try PendingFile(in: directory, name: name)
+        try file.write(bytes)
+        do {
+            try file.publish()
+        } catch let error as SystemCallError where error.errno == .fileExists {
+            throw Failure(
+                .failed, "\(quoted(output)) exists", hint: "name another file: an identity is never overwritten")
+        }
+        return recipient
+    }
+
+    private static func make(_ kind: KeyKind) throws -> ([UInt8], String) {
+        switch kind {
+        case .x25519:
+            let identity = try X25519Identity.generate()
+            return (IdentityFile.render(identity, createdAt: Date()), identity.recipient.string)
+        case .hybrid:
+            let identity = try HybridIdentity.generate()
+            return (IdentityFile.render(identity, createdAt: Date()), identity.recipient.string)
+        }
+    }
+
+    private static func seal(_ document: [UInt8], passphrase: [UInt8]) throws -> [UInt8] {
+        let sink = MemorySink()
+        var encryptor = try Encryptor(recipients: [ScryptRecipient(passphrase: passphrase)])
+        sink.bytes = encryptor.headerBytes
+        try document.withUnsafeBytes { try encryptor.write($0, to: sink.write) }
+        try encryptor.finish(to: sink.write)
+        return Armor.encode(sink.bytes)
+    }
+}
+
+/// Collects bytes in memory.
+private final class MemorySink: ByteSink {
+    var bytes: [UInt8] = []
+
+    func write(_ bytes: UnsafeRawBufferPointer) { self.bytes.append(contentsOf: bytes) }
+}

@@ -1,0 +1,129 @@
+import Age
+import ArchiveStore
+import HostIO
+import PKIBackup
+import SealedArchive
+
+/// Which members are restored.
+public enum RestoreSelection: String, Sendable, CaseIterable {
+    /// Captured files.
+    case files
+    /// Snapshots of etcd.
+    case etcd
+
+    var prefix: String {
+        switch self {
+        case .files: ArchiveFormat.filesPrefix + "/"
+        case .etcd: ArchiveFormat.etcdPrefix + "/"
+        }
+    }
+}
+
+/// What a restore placed.
+public struct RestoreReport: Codable, Sendable {
+    /// Which archive.
+    public var reference: String
+    /// Where.
+    public var target: String
+    /// The number of members placed.
+    public var memberCount: Int
+    /// The size of the files in bytes.
+    public var byteCount: Int
+    /// How many owners or attributes could not be set, because this user may not.
+    public var refusedAttributeCount: Int
+    /// The snapshots of etcd, as paths.
+    public var snapshots: [String]
+    /// How long it took, in seconds.
+    public var durationSeconds: Double
+}
+
+/// An archive that is open, from a store or from anywhere else.
+public struct OpenedArchive: Sendable {
+    /// The sealed bytes.
+    public var file: any RandomAccessBytes
+    /// What to call it in reports.
+    public var reference: String
+    /// Its sidecar, when it is at hand.
+    public var sidecar: Sidecar?
+
+    /// An archive from its parts.
+    public init(file: any RandomAccessBytes, reference: String, sidecar: Sidecar?) {
+        self.file = file
+        self.reference = reference
+        self.sidecar = sidecar
+    }
+}
+
+/// Restores the members of an archive into a new directory, in the layout of the archive.
+public enum RestoreOperation {
+    /// Restores into `target`, which must not exist or be empty.
+    ///
+    /// Everything is written into a temporary sibling, checked against the manifest, synced and then renamed: a restore
+    /// that fails leaves nothing.
+    ///
+    /// - Parameter selection: what to restore; nil for everything.
+    public static func run(
+        _ archive: OpenedArchive, identities: [any Identity], to target: String, selection: RestoreSelection?,
+        observer: Observer = Observer()
+    ) async throws -> RestoreReport {
+        try await withBlockingThread("etcd-snap.restore") {
+            let start = ContinuousClock.now
+            let reader = try ArchiveReader(archive.file, identities: identities)
+            if let sidecar = archive.sidecar { try VerifyOperation.check(reader, against: sidecar) }
+            let staging = try StagingDirectory(target: target)
+            do {
+                var report = try extract(reader, into: staging.directory, selection: selection, observer: observer)
+                try staging.publish()
+                report.reference = archive.reference
+                report.target = target
+                report.durationSeconds = (ContinuousClock.now - start).seconds
+                return report
+            } catch {
+                staging.discard()
+                throw error
+            }
+        }
+    }
+
+    /// What a restore would place.
+    public static func plan(
+        _ file: any RandomAccessBytes, identities: [any Identity], selection: RestoreSelection?
+    ) throws -> [ManifestEntry] {
+        try ArchiveReader(file, identities: identities).readManifest().entries.filter { entry in
+            selection.map { entry.path.hasPrefix($0.prefix) } ?? true
+        }
+    }
+
+    private static func extract(
+        _ reader: ArchiveReader, into directory: OpenDirectory, selection: RestoreSelection?, observer: Observer
+    ) throws -> RestoreReport {
+        let placement = FilePlacement(root: directory)
+        var checker = try MemberChecker(reader)
+        var report = RestoreReport(
+            reference: "", target: "", memberCount: 0, byteCount: 0, refusedAttributeCount: 0, snapshots: [],
+            durationSeconds: 0)
+        try reader.forEachMember { member in
+            try checker.begin(member.metadata)
+            let path = member.metadata.displayPath
+            if selection.map({ path.hasPrefix($0.prefix) }) ?? true {
+                try placement.place(member) { inspect($0) }
+                report.memberCount += 1
+                report.byteCount += member.metadata.byteCount
+                if path.hasPrefix(RestoreSelection.etcd.prefix) { report.snapshots.append(path) }
+            } else {
+                try member.forEachPiece { inspect($0) }
+            }
+            try checker.end()
+        }
+        func inspect(_ piece: UnsafeRawBufferPointer) {
+            checker.update(piece)
+            observer.progress(
+                Progress(
+                    phase: "restore", doneByteCount: checker.checkedByteCount, totalByteCount: reader.tarByteCount))
+        }
+        try checker.finish()
+        try placement.finish()
+        report.refusedAttributeCount = placement.refusedAttributeCount
+        return report
+    }
+}

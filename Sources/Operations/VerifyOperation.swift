@@ -1,0 +1,129 @@
+import Age
+import ArchiveStore
+import Crypto
+import FoundationEssentials
+import HostIO
+import SealedArchive
+
+/// What a verification found; it found nothing wrong, or it would have thrown.
+public struct VerifyReport: Codable, Sendable {
+    /// Which archive.
+    public var reference: String
+    /// What was checked, in words.
+    public var checked: [String]
+    /// The size of the sealed object in bytes.
+    public var sealedSize: Int
+    /// The bytes of the members that were decrypted and hashed; nil without an identity.
+    public var contentSize: Int?
+    /// How long it took, in seconds.
+    public var durationSeconds: Double
+}
+
+/// Reads a stored archive back and checks it.
+public enum VerifyOperation {
+    /// Checks the sealed bytes against the sidecar; with identities also everything inside against the manifest.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` for the first thing that does not hold, `untrusted` if no identity
+    ///   opens the archive.
+    public static func run(
+        _ backup: StoredBackup, in store: LocalStore, identities: [any Identity]?, observer: Observer = Observer()
+    ) async throws -> VerifyReport {
+        let start = ContinuousClock.now
+        let file = try store.open(backup)
+        async let sealed: Void = withBlockingThread("etcd-snap.verify.sealed") {
+            try checkSealed(file, backup.sidecar, observer: identities == nil ? observer : Observer())
+        }
+        var report = VerifyReport(
+            reference: backup.reference, checked: [], sealedSize: file.byteCount, durationSeconds: 0)
+        if let identities {
+            report.contentSize = try await withBlockingThread("etcd-snap.verify.content") {
+                try checkContent(file, backup.sidecar, identities: identities, observer: observer)
+            }
+        }
+        try await sealed
+        report.checked = ["size, recipients and sha256 of the sealed object"]
+        if identities != nil { report.checked.append("every member's sha256, etcd's own trailer, the manifest") }
+        report.durationSeconds = (ContinuousClock.now - start).seconds
+        return report
+    }
+
+    /// Size, recipients and digest of the sealed object, for which no identity is needed.
+    static func checkSealed(_ file: any RandomAccessBytes, _ sidecar: Sidecar, observer: Observer) throws {
+        let object = sidecar.object
+        guard file.byteCount == object.size else {
+            throw Failure(
+                .integrity, "\(quoted(file.name)) has \(file.byteCount) bytes, its sidecar says \(object.size)",
+                hint: "it is cut short or was replaced: use another copy or another backup")
+        }
+        let header = try Header.read(from: file)
+        let types = header.stanzas.map(\.type)
+        guard header.byteCount == object.headerSize, types == sidecar.recipients.map(\.type) else {
+            throw Failure(
+                .integrity, "\(quoted(file.name)) is sealed for other recipients than its sidecar says",
+                hint: "it was replaced or rewrapped: use another copy or another backup")
+        }
+        let digest = try hash(file, from: header.byteCount, observer: observer).hexadecimal
+        guard digest == object.payloadSHA256 else {
+            throw Failure(
+                .integrity,
+                "\(quoted(file.name)): payload sha256 mismatch (expected \(object.payloadSHA256.prefix(16))…, "
+                    + "found \(digest.prefix(16))…)",
+                hint: "it is damaged or was replaced: use another copy or another backup")
+        }
+    }
+
+    private static func hash(_ file: any RandomAccessBytes, from start: Int, observer: Observer) throws -> [UInt8] {
+        var hash = SHA256()
+        let block = ByteBlock(capacity: 1 << 20)
+        var offset = start
+        while offset < file.byteCount {
+            try Task.checkCancellation()
+            try block.fill { try file.read(at: offset, into: $0) }
+            guard block.count > 0 else { throw Failure(.integrity, "\(quoted(file.name)) became shorter meanwhile") }
+            block.withUnsafeBytes { hash.update(bufferPointer: $0) }
+            offset += block.count
+            observer.progress(Progress(phase: "verify", doneByteCount: offset, totalByteCount: file.byteCount))
+        }
+        return Array(hash.finalize())
+    }
+
+    private static func checkContent(
+        _ file: any RandomAccessBytes, _ sidecar: Sidecar, identities: [any Identity], observer: Observer
+    ) throws -> Int {
+        let reader = try ArchiveReader(file, identities: identities)
+        try check(reader, against: sidecar)
+        var checker = try MemberChecker(reader)
+        try reader.forEachMember { member in
+            try checker.begin(member.metadata)
+            try member.forEachPiece { piece in
+                try Task.checkCancellation()
+                checker.update(piece)
+                observer.progress(
+                    Progress(
+                        phase: "verify", doneByteCount: checker.checkedByteCount, totalByteCount: reader.tarByteCount))
+            }
+            try checker.end()
+        }
+        try checker.finish()
+        return checker.checkedByteCount
+    }
+
+    /// That the archive is the one that the sidecar describes.
+    static func check(_ reader: ArchiveReader, against sidecar: Sidecar) throws {
+        guard reader.manifestSHA256 == sidecar.manifestSHA256 else {
+            throw Failure(
+                .integrity, "\(quoted(reader.name)) has another manifest than its sidecar says",
+                hint: "archive and sidecar do not belong together: compare them with another copy of the store")
+        }
+        let header = try reader.readManifest().archive
+        guard header == sidecar.archive else {
+            throw Failure(
+                .integrity, "\(quoted(reader.name)) is \(header.cluster)/\(header.node)/\(header.id) by its manifest")
+        }
+    }
+}
+
+extension Duration {
+    /// The duration in seconds.
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+}
