@@ -35,7 +35,7 @@ build: ## debug build with tests
 
 release: ## optimised build of the etcd-snap executable
 	@scripts/setup
-	swift build -c release --product etcd-snap
+	swift build -c release --static-swift-stdlib --product etcd-snap
 
 lint: ## style of Swift, shell and Python sources
 	@scripts/lint
@@ -53,7 +53,7 @@ fuzz: ## the seeded fuzz tests with many more rounds (FUZZ_ROUNDS=N)
 	ETCD_SNAP_FUZZ_ROUNDS=$(FUZZ_ROUNDS) swift test --filter Fuzz
 
 bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for a short run)
-	swift build -c release --product stream-benchmark
+	swift build -c release --static-swift-stdlib --product stream-benchmark
 	Benchmarks/run $(BENCH_FLAGS)
 
 clean: ## remove what build, demo and benchmarks left; keeps .tools
@@ -63,6 +63,7 @@ install: ## install the release build, units and completions (PREFIX, DESTDIR)
 	@test -x $(binary) || { echo "error: $(binary) does not exist; run make release first" >&2; exit 1; }
 	install -D -m 755 $(binary) "$(DESTDIR)$(bindir)/etcd-snap"
 	install -D -m 644 systemd/config.yaml "$(DESTDIR)$(docdir)/config.yaml"
+	install -D -m 644 packaging/etcd-snap.8 "$(DESTDIR)$(PREFIX)/share/man/man8/etcd-snap.8"
 	install -d "$(DESTDIR)$(unitdir)"
 	for unit in $(units); do \
 		sed 's|/usr/bin/etcd-snap|$(bindir)/etcd-snap|' systemd/$$unit >"$(DESTDIR)$(unitdir)/$$unit" || exit 1; \
@@ -75,6 +76,6 @@ install: ## install the release build, units and completions (PREFIX, DESTDIR)
 
 uninstall: ## remove what install installed; configuration, keys and archives stay
 	rm -f "$(DESTDIR)$(bindir)/etcd-snap"
-	rm -rf "$(DESTDIR)$(docdir)"
+	rm -rf "$(DESTDIR)$(docdir)" "$(DESTDIR)$(PREFIX)/share/man/man8/etcd-snap.8"
 	for unit in $(units); do rm -f "$(DESTDIR)$(unitdir)/$$unit"; done
 	for each in $(completions); do rm -f "$(DESTDIR)$${each#*:}"; done

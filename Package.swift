@@ -13,6 +13,7 @@ let strictCXX: [CXXSetting] = [.treatAllWarnings(as: .error)]
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -21,12 +22,17 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
 let package = Package(
     name: "etcd-snap",
     platforms: [.macOS(.v15)],
     products: [.executable(name: "etcd-snap", targets: ["CommandLine"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -39,26 +45,47 @@ let package = Package(
         .target(name: "CLinux", cSettings: strictC),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
-            name: "CGRPCShim", cxxSettings: strictCXX,
-            linkerSettings: [.linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf")]),
+            name: "CGRPCShim", exclude: ["proto"], cxxSettings: strictCXX,
+            linkerSettings: [
+                .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
+            ]),
         library("HostIO", ["CLinux", systemPackage]),
+        .target(name: "CCRC32C", cSettings: strictC),
+        library("EtcdStorage", ["HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
-        library("EtcdSnap", ["HostIO", "CGRPCShim", "CCrypto", x509, crypto, logging]),
+        library("EtcdSnap", ["HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
         library("PKIBackup", ["SealedArchive", "HostIO", systemPackage]),
         library(
             "Operations",
             [
-                "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", yams, logging, crypto,
+                "EtcdSnap", "EtcdStorage", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", yams, logging,
+                crypto,
                 systemPackage,
             ]),
         .executableTarget(
-            name: "CommandLine", dependencies: ["Operations", "HostIO", yams, logging, argumentParser],
+            name: "CommandLine",
+            dependencies: [
+                "Operations", "ArchiveStore", "EtcdStorage", "SealedArchive", "PKIBackup", "Age", "HostIO", yams,
+                logging, argumentParser,
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "stream-benchmark", dependencies: ["EtcdSnap", "HostIO"], path: "Benchmarks/StreamBenchmark",
             swiftSettings: strict),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
+        tests("AgeTests", ["Age", "HostIO"]),
+        tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
+        tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests("PKIBackupTests", ["PKIBackup", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests("EtcdSnapTests", ["EtcdSnap", "HostIO", "TestSupport", crypto, x509, logging]),
+        tests(
+            "OperationsTests",
+            ["Operations", "EtcdSnap", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests("ArchitectureTests", ["TestSupport"]),
+        tests("IntegrationTests", ["TestSupport"]),
     ],
     cxxLanguageStandard: .cxx17
 )

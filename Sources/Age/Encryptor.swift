@@ -15,6 +15,8 @@ public struct Encryptor: ~Copyable, @unchecked Sendable {
     public let header: Header
     /// The bytes of the header.
     public var headerBytes: [UInt8] { header.bytes }
+    /// The key of this file, to read back what was written without an identity.
+    public let fileKey: FileKey
     /// The number of plaintext bytes so far.
     public private(set) var plaintextByteCount = 0
 
@@ -61,6 +63,7 @@ public struct Encryptor: ~Copyable, @unchecked Sendable {
     package init(header: Header, fileKey: FileKey, payloadNonce: [UInt8], workerCount: Int = 1) throws {
         precondition(payloadNonce.count == PayloadFormat.nonceByteCount && workerCount >= 1)
         self.header = header
+        self.fileKey = fileKey
         unwrittenNonce = payloadNonce
         let key = fileKey.payloadKey(nonce: payloadNonce)
         contexts = try (0..<min(workerCount, Self.batchChunkCount)).map { _ in try AEADContext(key: key) }

@@ -26,8 +26,9 @@ public struct LocalStore: Sendable {
         for clusterName in try subdirectories(of: top) where cluster == nil || cluster == clusterName {
             let clusterDirectory = try top.openDirectory(clusterName)
             for nodeName in try subdirectories(of: clusterDirectory) where node == nil || node == nodeName {
-                let directory = try clusterDirectory.openDirectory(nodeName)
-                try list(directory, StoreScope(cluster: clusterName, node: nodeName), into: &listing)
+                // A directory that can't be a scope, such as lost+found, is not ours.
+                guard let scope = try? StoreScope(cluster: clusterName, node: nodeName) else { continue }
+                try list(clusterDirectory.openDirectory(nodeName), scope, into: &listing)
             }
         }
         return listing

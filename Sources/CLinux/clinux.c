@@ -2,6 +2,7 @@
 #include "clinux.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -25,6 +26,11 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
         *total_bytes = (uint64_t)space.f_blocks * space.f_frsize;
     }
     return result;
+}
+
+void clinux_return_freed_blocks(int threshold, int arena_count) {
+    (void)mallopt(M_MMAP_THRESHOLD, threshold);
+    (void)mallopt(M_ARENA_MAX, arena_count);
 }
 
 long clinux_list_attributes(const char *path, char *names, size_t size) { return llistxattr(path, names, size); }

@@ -38,6 +38,14 @@ struct Backup: AsyncParsableCommand {
     @Option(help: "The name of the snapshot in the archive.")
     var name: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How far to verify before publishing: streamed, structural, consistent or stored.",
+            discussion:
+                "structural checks every page, consistent compares with the members' own hash of the key space, "
+                + "stored reads the whole archive back."))
+    var verify = VerificationLevel.consistent
+
     @Flag(help: "Only say what would be done.")
     var dryRun = false
 
@@ -63,11 +71,13 @@ struct Backup: AsyncParsableCommand {
         let recipients = try Keys.recipients(
             hasFlags ? recipient : configuration.recipients ?? [],
             files: hasFlags ? recipientsFile : configuration.recipientsFiles ?? [])
-        return BackupPlan(
+        var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
             etcd: try EtcdSource.resolve(section), recipients: recipients,
             selection: CaptureSelection(
                 include: (configuration.include ?? []) + include, exclude: (configuration.exclude ?? []) + exclude))
+        plan.verification = verify
+        return plan
     }
 
     private func summary(_ report: BackupReport) -> String {
@@ -89,4 +99,15 @@ struct Backup: AsyncParsableCommand {
 /// A finding on one line.
 func findingLine(_ finding: Finding) -> String {
     "\(finding.code): \(quoted(finding.subject)): \(finding.message)\(finding.advice.map { " (\($0))" } ?? "")"
+}
+
+extension VerificationLevel: ExpressibleByArgument {
+    /// The levels that a backup can reach by itself.
+    public static let allValueStrings = ["streamed", "structural", "consistent", "stored"]
+
+    /// Reads one of ``allValueStrings``.
+    public init?(argument: String) {
+        guard Self.allValueStrings.contains(argument) else { return nil }
+        self.init(rawValue: argument)
+    }
 }

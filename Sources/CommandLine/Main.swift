@@ -14,6 +14,7 @@ enum Main {
         // A reader that goes away is an error like another, told by its name.
         signal(SIGPIPE, SIG_IGN)
         umask(0o077)
+        returnFreedBlocks()
         exit(await run(Array(Swift.CommandLine.arguments.dropFirst())))
     }
 

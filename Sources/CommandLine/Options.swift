@@ -3,6 +3,7 @@ import ArchiveStore
 import ArgumentParser
 import HostIO
 import Operations
+import SystemPackage
 
 #if canImport(Glibc)
     import Glibc
@@ -68,6 +69,15 @@ struct StoreOptions: ParsableArguments {
     func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
         let store = store(configuration)
         return (store, try BackupReference(reference, cluster: cluster, node: node).find(in: store))
+    }
+
+    /// An archive by its path, or by a reference into the store.
+    func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
+        if name.hasSuffix(".age"), let file = try fileIfPresent(name) {
+            return OpenedArchive(file: file, reference: name, sidecar: nil)
+        }
+        let (store, found) = try find(name, configuration)
+        return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
     }
 
     private static func hostName() -> String {
@@ -181,5 +191,14 @@ struct IdentityOptions: ParsableArguments {
                 .usage, "there is no identity to open the archive with", hint: "name the file of your key with -i")
         }
         return identities
+    }
+}
+
+/// The file of that path, or nil if there is none.
+func fileIfPresent(_ path: String) throws -> RandomAccessFile? {
+    do {
+        return try RandomAccessFile(path: path)
+    } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+        return nil
     }
 }

@@ -4,13 +4,21 @@ import HostIO
 import Operations
 import SealedArchive
 
-/// The command `etcd-snap restore`.
-struct Restore: AsyncParsableCommand {
+/// The command `etcd-snap restore`: without a subcommand `restore all`.
+struct Restore: ParsableCommand {
     static let configuration = CommandConfiguration(
+        abstract: "Restore a backup: everything into a directory, or a new etcd cluster.",
+        subcommands: [RestoreAll.self, RestoreEtcd.self], defaultSubcommand: RestoreAll.self)
+}
+
+/// The command `etcd-snap restore all`.
+struct RestoreAll: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "all",
         abstract: "Restore files and etcd snapshots of a backup into a new directory.",
         discussion: """
             The directory must not exist or be empty. It appears only when everything is in it, checked and durable:
-            files/… with owners, modes, times and attributes, and etcd/NAME.db for etcdutl snapshot restore.
+            files/… with owners, modes, times and attributes, and etcd/NAME.db, which `etcd-snap restore etcd` or etcdutl makes a data directory of.
 
             Example: etcd-snap restore latest --store /var/lib/etcd-snap -i key.txt --target /root/restored
             """)
@@ -34,7 +42,7 @@ struct Restore: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let archive = try open(configuration)
+        let archive = try place.open(backup, configuration)
         let identities = try keys.required()
         if dryRun {
             let entries = try RestoreOperation.plan(archive.file, identities: identities, selection: only)
@@ -56,14 +64,6 @@ struct Restore: AsyncParsableCommand {
                 ("took", seconds(report.durationSeconds)),
             ])
         }
-    }
-
-    private func open(_ configuration: Configuration) throws -> OpenedArchive {
-        if backup.hasSuffix(".age"), let file = try? RandomAccessFile(path: backup) {
-            return OpenedArchive(file: file, reference: backup, sidecar: nil)
-        }
-        let (store, found) = try place.find(backup, configuration)
-        return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
     }
 }
 

@@ -17,7 +17,7 @@ struct RootCommand: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Backing up", subcommands: [Backup.self, Keygen.self]),
             CommandGroup(
-                name: "Looking at backups", subcommands: [List.self, Describe.self, Verify.self]),
+                name: "Looking at backups", subcommands: [List.self, Describe.self, Verify.self, Inspect.self]),
             CommandGroup(
                 name: "Getting it back", subcommands: [Restore.self, Download.self, Unseal.self]),
             CommandGroup(name: "Housekeeping", subcommands: [Delete.self, Completion.self]),

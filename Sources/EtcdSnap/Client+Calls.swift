@@ -143,3 +143,18 @@ extension Alarm {
         self.init(memberID: fields.member_id, kind: kind)
     }
 }
+
+extension Client {
+    /// A client of the same cluster that waits longer for answers.
+    public func withCommandTimeout(_ timeout: Duration) throws -> Client {
+        var configuration = configuration
+        configuration.commandTimeout = timeout
+        return try Client(configuration, logger: logger)
+    }
+
+    /// Where a snapshot could come from besides one member: usable members only.
+    public func snapshotCandidates(excludingMember memberID: UInt64) async -> [SnapshotCandidate] {
+        SnapshotCandidate.ranked(await health(), alarms: [])
+            .filter { $0.isUsable && $0.status?.memberID != memberID }
+    }
+}

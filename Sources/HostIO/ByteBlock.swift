@@ -1,3 +1,5 @@
+internal import CLinux
+
 /// A fixed-capacity run of bytes that is filled once and then shared without copying.
 ///
 /// `@unchecked Sendable`: the bytes are written only by ``fill(_:)`` and ``append(_:)``, which the one owner calls
@@ -45,6 +47,11 @@ public final class ByteBlock: @unchecked Sendable {
         try body(unownedBytes)
     }
 }
+
+/// Makes large blocks of this process go back to the system when they are freed; to be called once, at its start.
+///
+/// The buffers of a backup are large and short-lived, and a control-plane node's memory belongs to its workload.
+public func returnFreedBlocks() { clinux_return_freed_blocks(256 << 10, 2) }
 
 /// Blocks that are used again once nobody else refers to them.
 ///

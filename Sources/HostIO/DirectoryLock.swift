@@ -25,7 +25,6 @@ public final class DirectoryLock: Sendable {
             let error = SystemCallError("lock", path)
             if error.errno == .interrupted { continue }
             let holder = Self.holder(raw)
-            try? descriptor.close()
             guard error.errno == .wouldBlock else { throw error }
             throw Failure(
                 .locked, "another run\(holder.map { " (process \($0))" } ?? "") holds the lock \(quoted(path))",
@@ -33,13 +32,16 @@ public final class DirectoryLock: Sendable {
         }
         let line = Array("\(getpid())\n".utf8)
         guard ftruncate(raw, 0) == 0, pwrite(raw, line, line.count, 0) == line.count else {
-            let error = SystemCallError("write to", path)
-            try? descriptor.close()
-            throw error
+            throw SystemCallError("write to", path)
         }
     }
 
-    deinit { try? descriptor.close() }
+    // It also runs when the initializer throws, for `descriptor` is set then.
+    deinit {
+        // Closing alone leaves the lock to a child process that was forked and has not yet executed its program.
+        flock(descriptor.rawValue, LOCK_UN)
+        try? descriptor.close()
+    }
 
     private static func holder(_ descriptor: CInt) -> Int? {
         var bytes = [UInt8](repeating: 0, count: 32)

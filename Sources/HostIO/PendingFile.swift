@@ -63,6 +63,11 @@ public final class PendingFile: ByteSink {
         try startWriteback()
     }
 
+    /// Opens what was written so far for reading, independent of this object's life.
+    public func reopen() throws -> RandomAccessFile {
+        try RandomAccessFile(path: "/proc/self/fd/\(descriptor.rawValue)", name: path)
+    }
+
     /// Returns after the bytes written so far are durable.
     public func sync() throws {
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
@@ -104,7 +109,7 @@ public final class PendingFile: ByteSink {
         let step = 8 << 20
         guard byteCount - writebackOffset >= step else { return }
         try checkReserve()
-        clinux_start_writeback(descriptor.rawValue, Int64(writebackOffset), Int64(byteCount - writebackOffset))
+        HostIO.startWriteback(descriptor, offset: writebackOffset, byteCount: byteCount - writebackOffset)
         writebackOffset = byteCount
     }
 
@@ -148,4 +153,9 @@ private func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: FileDescri
 extension ByteSink {
     /// Writes the bytes of an array.
     public func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
+}
+
+/// Asks the kernel to start writing back a part of a file, so that a later sync finds little left to wait for.
+public func startWriteback(_ descriptor: FileDescriptor, offset: Int, byteCount: Int) {
+    clinux_start_writeback(descriptor.rawValue, Int64(offset), Int64(byteCount))
 }

@@ -38,8 +38,9 @@ public final class RandomAccessFile: RandomAccessBytes {
 
     /// Opens a regular file for reading.
     ///
+    /// - Parameter name: what to call it in messages; its path without one.
     /// - Throws: ``SystemCallError`` if it can't be opened, ``Failure`` if it is not a regular file.
-    public init(path: String) throws {
+    public init(path: String, name: String? = nil) throws {
         // Without O_NONBLOCK the open of a FIFO waits for a writer.
         let descriptor = try FileDescriptor(
             owningRaw: retryingInterrupts("open", path) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) })
@@ -49,7 +50,7 @@ public final class RandomAccessFile: RandomAccessBytes {
             throw Failure(.failed, "\(quoted(path)) is not a regular file")
         }
         self.descriptor = descriptor
-        name = path
+        self.name = name ?? path
         byteCount = Int(status.st_size)
     }
 

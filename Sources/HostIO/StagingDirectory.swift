@@ -27,7 +27,9 @@ public final class StagingDirectory {
         try Self.checkVacant(parent, self.name)
         try Self.removeLeftover(parent, temporaryName)
         directory = try parent.makeDirectory(temporaryName)
-        _ = directory.tryLock()
+        guard try directory.tryLock() && Self.isStill(directory, parent, temporaryName) else {
+            throw Self.busy(parent, temporaryName)
+        }
     }
 
     /// Makes the directory visible under its name; returns when that is durable.
@@ -44,12 +46,22 @@ public final class StagingDirectory {
     /// A directory that nobody holds locked was left by a process that is no more.
     private static func removeLeftover(_ parent: OpenDirectory, _ name: String) throws {
         guard parent.contains(name) else { return }
-        guard try parent.openDirectory(name).tryLock() else {
-            throw Failure(
-                .locked, "another run is filling \(quoted(parent.path(of: name)))",
-                hint: "wait for it to end, or name another directory")
-        }
-        try parent.removeTree(name)
+        let leftover = try parent.openDirectory(name)
+        guard leftover.tryLock() else { throw busy(parent, name) }
+        // Locked until it is gone, so that nobody takes it for theirs.
+        try withExtendedLifetime(leftover) { try parent.removeTree(name) }
+    }
+
+    /// Whether nobody took the directory for a leftover between its making and its locking.
+    private static func isStill(_ directory: OpenDirectory, _ parent: OpenDirectory, _ name: String) throws -> Bool {
+        guard parent.isDirectory(name) else { return false }
+        return try parent.openDirectory(name).attributes().identity == directory.attributes().identity
+    }
+
+    private static func busy(_ parent: OpenDirectory, _ name: String) -> Failure {
+        Failure(
+            .locked, "another run is filling \(quoted(parent.path(of: name)))",
+            hint: "wait for it to end, or name another directory")
     }
 
     private static func checkVacant(_ parent: OpenDirectory, _ name: String) throws {

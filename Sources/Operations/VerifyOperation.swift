@@ -1,6 +1,7 @@
 import Age
 import ArchiveStore
 import Crypto
+import EtcdStorage
 import FoundationEssentials
 import HostIO
 import SealedArchive
@@ -42,7 +43,9 @@ public enum VerifyOperation {
         }
         try await sealed
         report.checked = ["size, recipients and sha256 of the sealed object"]
-        if identities != nil { report.checked.append("every member's sha256, etcd's own trailer, the manifest") }
+        if identities != nil {
+            report.checked.append("every member's sha256, every page of etcd's database, its trailer, the manifest")
+        }
         report.durationSeconds = (ContinuousClock.now - start).seconds
         return report
     }
@@ -92,20 +95,47 @@ public enum VerifyOperation {
     ) throws -> Int {
         let reader = try ArchiveReader(file, identities: identities)
         try check(reader, against: sidecar)
+        return try checkMembers(reader, observer: observer)
+    }
+
+    /// Reads all members and checks them against the manifest; snapshots of etcd page by page too.
+    ///
+    /// - Returns: the number of bytes checked.
+    @discardableResult
+    static func checkMembers(_ reader: ArchiveReader, observer: Observer) throws -> Int {
         var checker = try MemberChecker(reader)
+        let records = try reader.readManifest().etcd
         try reader.forEachMember { member in
             try checker.begin(member.metadata)
+            let path = member.metadata.displayPath
+            let record = records.first { path == "\(ArchiveFormat.etcdPrefix)/\($0.name).db" }
+            let verifier = record.map { _ in SnapshotVerifier(name: path, checksTrailer: false) }
             try member.forEachPiece { piece in
                 try Task.checkCancellation()
                 checker.update(piece)
+                try verifier?.consume(piece)
                 observer.progress(
                     Progress(
                         phase: "verify", doneByteCount: checker.checkedByteCount, totalByteCount: reader.tarByteCount))
             }
+            // The digest first: it says best what is wrong with damaged bytes.
             try checker.end()
+            if let verifier, let record { try checkStructure(verifier, record, reader) }
         }
         try checker.finish()
         return checker.checkedByteCount
+    }
+
+    private static func checkStructure(
+        _ verifier: SnapshotVerifier, _ record: EtcdSnapshotRecord, _ reader: ArchiveReader
+    ) throws {
+        let path = "\(ArchiveFormat.etcdPrefix)/\(record.name).db"
+        let stored = try reader.readManifest().entries.first { $0.path == path }.map(reader.bytes(of:))
+        let contents = try verifier.finish(rereading: stored).requireSound(trailer: .ignored)
+        guard let hash = record.hash, hash != contents.hash else { return }
+        throw Failure(
+            .integrity, "\(quoted(path)) has the hash \(contents.hash), the manifest says \(hash)",
+            hint: "use another backup: `etcd-snap list`")
     }
 
     /// That the archive is the one that the sidecar describes.

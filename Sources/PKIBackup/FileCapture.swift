@@ -70,7 +70,8 @@ public final class FileCapture {
                 directory = try follow(directory, name)
             }
             guard let last = components.last else { return try captureChildren(of: directory, path: []) }
-            let parent = components.dropLast().reduce(into: [UInt8]()) { $0 += [0x2F] + $1.bytes }
+            // The real place: a restore goes through no symbolic link.
+            let parent = directory.path == "/" ? [] : Array(directory.path.utf8)
             try capture(last, in: directory, parent: parent, isSelected: true)
         } catch let error as SystemCallError {
             find(error, path)
@@ -140,14 +141,16 @@ public final class FileCapture {
             let outcome = try content.add(name, metadata, in: directory, role: role, source: display(path))
             report.fileCount += 1
             report.byteCount += outcome.byteCount
-            if outcome.isTorn {
+            if let error = outcome.readError {
+                find(error, display(path))
+            } else if outcome.isTorn {
                 find(
                     .warning, "file-changed", display(path), "changed each time it was read",
                     "the copy may be torn; stop its writer or exclude it")
             }
             if attributes.linkCount > 1 { firstNames[attributes.identity] = metadata.path }
         } else {
-            try writer.add(metadata, role: role, source: display(path))
+            try archiving { try writer.add(metadata, role: role, source: display(path)) }
         }
         capturedPaths.insert(path)
     }

@@ -16,6 +16,8 @@ final class FileContent {
         var byteCount: Int
         /// Whether the file changed while it was read, every time.
         var isTorn: Bool
+        /// Why a part of the file could not be read; zeros are in its place.
+        var readError: SystemCallError?
     }
 
     private static let wholeReadLimit = 1 << 20
@@ -51,39 +53,57 @@ final class FileContent {
             metadata.byteCount = buffer.count
             metadata.modificationSeconds = before.modificationSeconds
             metadata.modificationNanoseconds = before.modificationNanoseconds
-            try writer.begin(metadata, role: role, source: file.path)
-            try buffer.withUnsafeBytes { try writer.write($0) }
-            try writer.end()
+            try archiving {
+                try writer.begin(metadata, role: role, source: file.path)
+                try buffer.withUnsafeBytes { try writer.write($0) }
+                try writer.end()
+            }
             return Outcome(byteCount: buffer.count, isTorn: !isWhole)
         }
         preconditionFailure("the last attempt returns")
     }
 
-    /// The size is in the tar before the bytes are, so a file that shrinks is filled up with zeros.
+    /// The size is in the tar before the bytes are, so what a file lacks of it is filled up with zeros.
     private func addStreaming(_ file: OpenFile, _ metadata: EntryMetadata, role: String) throws -> Outcome {
         let before = try file.attributes()
         var metadata = metadata
         metadata.byteCount = before.byteCount
-        try writer.begin(metadata, role: role, source: file.path)
-        var offset = 0
-        var isTorn = false
-        while offset < before.byteCount {
-            try buffer.fill { target in
-                let wanted = UnsafeMutableRawBufferPointer(
-                    rebasing: target[..<min(target.count, before.byteCount - offset)])
-                let count = try file.read(at: offset, into: wanted)
-                if count < wanted.count {
-                    isTorn = true
-                    UnsafeMutableRawBufferPointer(rebasing: wanted[count...]).initializeMemory(
-                        as: UInt8.self, repeating: 0)
-                }
-                return wanted.count
+        try archiving { try writer.begin(metadata, role: role, source: file.path) }
+        var outcome = Outcome(byteCount: 0, isTorn: false)
+        while outcome.byteCount < before.byteCount {
+            let wantedByteCount = min(buffer.capacity, before.byteCount - outcome.byteCount)
+            buffer.fill { target in
+                let wanted = UnsafeMutableRawBufferPointer(rebasing: target[..<wantedByteCount])
+                fill(wanted, from: file, &outcome)
+                return wantedByteCount
             }
-            try buffer.withUnsafeBytes { try writer.write($0) }
-            offset += buffer.count
+            try archiving { try buffer.withUnsafeBytes { try writer.write($0) } }
+            outcome.byteCount += wantedByteCount
         }
-        try writer.end()
-        return Outcome(byteCount: offset, isTorn: try isTorn || file.attributes() != before)
+        try archiving { try writer.end() }
+        outcome.isTorn = try outcome.isTorn || file.attributes() != before
+        return outcome
+    }
+
+    /// Fills `target` with the next bytes of the file, and with zeros behind its end.
+    private func fill(_ target: UnsafeMutableRawBufferPointer, from file: OpenFile, _ outcome: inout Outcome) {
+        var count = 0
+        do {
+            count = try file.read(at: outcome.byteCount, into: target)
+            if count < target.count { outcome.isTorn = true }
+        } catch {
+            outcome.readError = error
+        }
+        UnsafeMutableRawBufferPointer(rebasing: target[count...]).initializeMemory(as: UInt8.self, repeating: 0)
+    }
+}
+
+/// Runs calls of the archive's writer; their errors end a capture, and must not be taken for those of a file.
+func archiving(_ body: () throws -> Void) throws(Failure) {
+    do {
+        try body()
+    } catch {
+        throw Failure(wrapping: error)
     }
 }
 

@@ -12,15 +12,17 @@ public final class ArchiveReader {
     public let name: String
     private let tar: TarBytes
 
+    /// Opens an archive whose payload is open.
+    init(_ payload: PayloadReader, name: String) throws {
+        self.name = name
+        tar = try TarBytes(payload: payload, name: name)
+    }
+
     /// Opens an archive: reads its age header, the end of the payload and the seek table.
     ///
     /// - Throws: ``AgeError``; ``Failure`` with the code `integrity` if it is damaged or not an archive of this program.
-    public init(_ source: any RandomAccessBytes, identities: [any Identity]) throws {
-        name = source.name
-        let ageHeader = try Header.read(from: source)
-        let fileKey = try ageHeader.unlock(with: identities, name: source.name)
-        let payload = try PayloadReader(source: source, payloadOffset: ageHeader.byteCount, fileKey: fileKey)
-        tar = try TarBytes(payload: payload, name: source.name)
+    public convenience init(_ source: any RandomAccessBytes, identities: [any Identity]) throws {
+        try self.init(OpenedFile(source, identities: identities).payload, name: source.name)
     }
 
     /// The size of the uncompressed tar in bytes.

@@ -25,6 +25,7 @@ public final class ArchiveWriter {
     private let frames: SealedFrameWriter
     private let payload: PayloadSink
     private let headerSize: Int
+    private let fileKey: FileKey
     private let tar: PaxWriter
     private var open: OpenEntry?
     private var entries: [ManifestEntry] = []
@@ -51,6 +52,7 @@ public final class ArchiveWriter {
         let encryptor = try Encryptor(recipients: recipients)
         try sink.write(encryptor.headerBytes)
         headerSize = encryptor.header.byteCount
+        fileKey = encryptor.fileKey
         let payload = PayloadSink(sink)
         let frames = try SealedFrameWriter(options: options, encryptor: encryptor, sink: payload)
         self.payload = payload
@@ -107,6 +109,13 @@ public final class ArchiveWriter {
         try begin(metadata, role: role, source: source)
         try bytes.withUnsafeBytes { try write($0) }
         try end()
+    }
+
+    /// Reads back what was sealed, without an identity; after ``finish(_:)``.
+    ///
+    /// - Parameter source: the bytes that the sink was given.
+    public func reopen(_ source: any RandomAccessBytes) throws -> ArchiveReader {
+        try ArchiveReader(PayloadReader(source: source, payloadOffset: headerSize, fileKey: fileKey), name: source.name)
     }
 
     /// Gives the archive up and returns when nothing more is written to the sink.

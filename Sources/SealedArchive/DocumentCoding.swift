@@ -37,8 +37,16 @@ private func describe(_ error: any Error) -> Failure? {
     switch error {
     case .keyNotFound(let key, let context):
         return Failure(.integrity, "field \(name(context.codingPath + [key])) is missing")
-    case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-        return Failure(.integrity, "field \(name(context.codingPath)): \(context.debugDescription)")
+    // The context's own description may quote the value.
+    case .typeMismatch(_, let context):
+        return Failure(.integrity, "field \(name(context.codingPath)) has the wrong type")
+    case .valueNotFound(_, let context): return Failure(.integrity, "field \(name(context.codingPath)) has no value")
+    case .dataCorrupted(let context):
+        // The decoder does not say where it met a bad time or number.
+        guard !context.codingPath.isEmpty else {
+            return Failure(.integrity, "it is not JSON, or one of its times or numbers can't be")
+        }
+        return Failure(.integrity, "field \(name(context.codingPath)) has a value that can't be")
     @unknown default: return nil
     }
 }

@@ -43,7 +43,7 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
     public var mode: String
     /// The owner, as `uid:gid`.
     public var owner: String
-    /// When the file was last modified.
+    /// When the file was last modified; the nearest of the years 1 to 9999 if it is not in them.
     public var modifiedAt: Date
     /// Where a link points.
     public var linkTarget: String?
@@ -60,9 +60,21 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
         self.sha256 = sha256?.hexadecimal
         mode = "0" + String(metadata.mode, radix: 8)
         owner = "\(metadata.userID):\(metadata.groupID)"
-        modifiedAt = Date(timeIntervalSince1970: Double(metadata.modificationSeconds))
+        let writable = Self.writableSeconds
+        let seconds = min(max(metadata.modificationSeconds, writable.lowerBound), writable.upperBound)
+        modifiedAt = Date(timeIntervalSince1970: Double(seconds))
         linkTarget = metadata.linkTarget.map { String(decoding: $0, as: UTF8.self) }
         self.offset = offset
+    }
+
+    /// The times that RFC 3339 can write, for its years have four digits; a file may have any other.
+    private static let writableSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
+
+    /// Whether a member is the one that this entry records, apart from its bytes.
+    func describes(_ metadata: EntryMetadata) -> Bool {
+        var found = ManifestEntry(metadata, role: role, source: source, sha256: nil, offset: offset)
+        found.sha256 = sha256
+        return found == self
     }
 }
 
@@ -84,6 +96,16 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     public var storageVersion: String?
     /// The store's revision just before the snapshot; the snapshot's is the same or newer.
     public var revisionAtStart: Int64
+    /// The revision of the snapshot itself.
+    public var revision: Int64?
+    /// The revision of the last compaction in the snapshot, -1 if there was none.
+    public var compactRevision: Int64?
+    /// The hash that `etcdutl snapshot status` prints.
+    public var hash: UInt32?
+    /// The rows of all buckets: `totalKey` of `etcdutl snapshot status` up to 3.5.
+    public var totalKey: Int?
+    /// How many revisions the cluster wrote per second since the backup before; nil for the first.
+    public var revisionsPerSecond: Double?
     /// The raft term just before the snapshot.
     public var raftTerm: UInt64
     /// The size of the database in bytes, without the trailer of 32 bytes.

@@ -3,8 +3,9 @@ import HostIO
 
 /// Checks the members of an archive, as they are read in order, against its manifest.
 ///
-/// Every member must be the one that the manifest lists at that place, with its type, size and digest; an etcd snapshot
-/// must besides carry its own digest in its last 32 bytes, as etcd sent it.
+/// Every member must be the one that the manifest lists at that place, with everything that is listed of it: type, size,
+/// owner, mode, time, link target and digest; an etcd snapshot must besides carry its own digest in its last 32 bytes,
+/// as etcd sent it.
 public struct MemberChecker {
     private static let trailerSize = 32
 
@@ -43,6 +44,12 @@ public struct MemberChecker {
         guard entry.path == metadata.displayPath, entry.kind == metadata.kind, entry.size == metadata.byteCount else {
             throw unexpected(metadata, expected: "\(entry.kind.rawValue) \(entry.path) of \(entry.size) bytes")
         }
+        guard entry.describes(metadata) else {
+            throw Failure(
+                .integrity,
+                "\(quoted(name)): owner, mode, time or link target of member \(quoted(entry.path)) "
+                    + "are not those of the manifest", hint: "use another backup: `etcd-snap list`")
+        }
     }
 
     /// Takes the next bytes of the member.
@@ -70,7 +77,8 @@ public struct MemberChecker {
         }
         if let expected = entry.sha256 { try check(digest, expected, entry.path) }
         if entry.role == EntryRole.etcd {
-            try check((databaseDigest ?? []).hexadecimal, trailer.hexadecimal, "\(entry.path), by its own trailer")
+            let digest = databaseDigest?.hexadecimal ?? "nothing"
+            try check(digest, trailer.hexadecimal, "\(entry.path), by its own trailer")
         }
     }
 

@@ -83,8 +83,8 @@ final class PaxReader {
         metadata.byteCount = metadata.kind == .file ? Int(archive_entry_size(entry)) : 0
         metadata.userID = UInt32(truncatingIfNeeded: archive_entry_uid(entry))
         metadata.groupID = UInt32(truncatingIfNeeded: archive_entry_gid(entry))
-        metadata.userName = archive_entry_uname(entry).map { String(cString: $0) }
-        metadata.groupName = archive_entry_gname(entry).map { String(cString: $0) }
+        metadata.userName = archive_entry_uname(entry).flatMap(ownerName)
+        metadata.groupName = archive_entry_gname(entry).flatMap(ownerName)
         metadata.modificationSeconds = Int64(archive_entry_mtime(entry))
         metadata.modificationNanoseconds = Int(archive_entry_mtime_nsec(entry))
         metadata.linkTarget = (archive_entry_hardlink(entry) ?? archive_entry_symlink(entry)).map(bytes)
@@ -117,6 +117,12 @@ final class PaxReader {
         }
         return attributes
     }
+}
+
+/// An owner's name; tar writes an empty one where there is none.
+private func ownerName(_ string: UnsafePointer<CChar>) -> String? {
+    let name = String(cString: string)
+    return name.isEmpty ? nil : name
 }
 
 private func bytes(_ string: UnsafePointer<CChar>) -> [UInt8] {

@@ -29,6 +29,8 @@ final class PaxWriter {
         self.archive = archive
         self.output = output
         archive_write_set_format_pax(archive)
+        // Besides it libarchive would write each attribute in a form of its own, which GNU tar warns of.
+        archive_write_set_format_option(archive, "pax", "xattrheader", "SCHILY")
         // Blocking would copy every byte and delay the offsets that the manifest records.
         archive_write_set_bytes_per_block(archive, 0)
         archive_write_set_bytes_in_last_block(archive, 1)
@@ -41,7 +43,11 @@ final class PaxWriter {
         try check(Int(result), "start")
     }
 
-    deinit { archive_write_free(archive) }
+    deinit {
+        // Freeing alone would fill an unfinished member up with zeros, gigabytes of them, and end the tar.
+        archive_write_fail(archive)
+        archive_write_free(archive)
+    }
 
     /// Writes the header of a member; its bytes follow by ``write(_:)``.
     func begin(_ metadata: EntryMetadata) throws {

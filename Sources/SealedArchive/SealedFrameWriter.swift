@@ -30,27 +30,33 @@ public struct CompressionOptions: Sendable {
 /// The caller's thread fills frames, workers compress, one more thread seals and writes; all wait for each other, so
 /// memory is bounded by ``CompressionOptions``. An error on another thread is thrown by the next call.
 final class SealedFrameWriter {
-    private let pipeline: Pipeline
+    /// Nil once it is stopped, so that its memory is free for what comes after.
+    private var pipeline: Pipeline?
     private let frameSize: Int
     private var pool: ByteBlockPool
     private var current: ByteBlock
-    private var isFinished = false
 
     init(options: CompressionOptions, encryptor: consuming Encryptor, sink: PayloadSink) throws {
         frameSize = options.frameSize
         pool = ByteBlockPool(capacity: options.frameSize)
         current = pool.take()
-        pipeline = try Pipeline(options: options, sealer: Sealer(encryptor: encryptor, sink: sink))
+        let pipeline = try Pipeline(options: options, sealer: Sealer(encryptor: encryptor, sink: sink))
         pipeline.start()
+        self.pipeline = pipeline
     }
 
     deinit { abandon() }
 
     /// Stops the threads; what was appended is lost.
     func abandon() {
-        guard !isFinished else { return }
-        isFinished = true
-        pipeline.stop()
+        pipeline?.stop()
+        release()
+    }
+
+    private func release() {
+        pipeline = nil
+        pool = ByteBlockPool(capacity: 0)
+        current = ByteBlock(capacity: 0)
     }
 
     /// Appends bytes to the stream.
@@ -66,6 +72,7 @@ final class SealedFrameWriter {
 
     /// Ends the current frame, so that what follows begins a new one.
     func cutFrame() throws {
+        guard let pipeline else { preconditionFailure("an archive is written to after its end") }
         try pipeline.check()
         guard current.count > 0 else { return }
         pipeline.map.submit(current)
@@ -76,8 +83,9 @@ final class SealedFrameWriter {
     /// Writes what is left, the locator and the seek table, and ends the age file.
     func finish(locator: ManifestLocator) throws {
         try cutFrame()
-        isFinished = true
+        guard let pipeline else { return }
         pipeline.stop()
+        release()
         try pipeline.check()
         try pipeline.sealer.finish(locator: locator)
     }

@@ -79,7 +79,8 @@ struct SeekTable: Equatable {
     ///
     /// - Parameter precedingByteCount: the bytes before the table, which its frames must fill exactly.
     init(_ bytes: [UInt8], precedingByteCount: Int, name: String) throws {
-        guard let content = SkippableFrame.decode(magic: Self.skippableMagic, bytes) else {
+        guard let content = SkippableFrame.decode(magic: Self.skippableMagic, bytes), content.count >= Self.footerSize
+        else {
             throw Self.malformed(name, "has a damaged zstd seek table")
         }
         var reader = LittleEndianReader(content)

@@ -44,6 +44,14 @@ public struct Sidecar: Codable, Sendable {
         public var serverVersion: String
         /// The store's revision just before the snapshot.
         public var revisionAtStart: Int64
+        /// The revision of the snapshot itself.
+        public var revision: Int64?
+        /// The revision of the last compaction in the snapshot, -1 if there was none.
+        public var compactRevision: Int64?
+        /// The hash that `etcdutl snapshot status` prints.
+        public var hash: UInt32?
+        /// The hash over the key space at ``revision``, which the cluster's own equals from level `consistent` on.
+        public var hashKV: UInt32?
         /// The size of the database in bytes.
         public var databaseSize: Int
         /// SHA-256 of the database in hexadecimal.
@@ -70,7 +78,7 @@ public struct Sidecar: Codable, Sendable {
     public var recipients: [RecipientRecord]
     /// The number of findings in the manifest.
     public var findingCount: Int
-    /// How far the archive was verified when it was made.
+    /// How far the archive was verified when it was made: the least of its snapshots' levels.
     public var verification: VerificationLevel
 
     /// Assembles the sidecar of a sealed archive.
@@ -88,7 +96,8 @@ public struct Sidecar: Codable, Sendable {
         etcd = manifest.etcd.map {
             EtcdSummary(
                 name: $0.name, clusterID: $0.clusterID, serverVersion: $0.serverVersion,
-                revisionAtStart: $0.revisionAtStart, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
+                revisionAtStart: $0.revisionAtStart, revision: $0.revision, compactRevision: $0.compactRevision,
+                hash: $0.hash, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
         }
         self.recipients = recipients
         findingCount = manifest.findings.count

@@ -12,7 +12,13 @@ final class TarBytes: RandomAccessBytes {
     /// Where the manifest is.
     let locator: ManifestLocator
     let frames: FrameTable
-    private let cache: Mutex<(index: Int, block: ByteBlock)?>
+    private let cache: Mutex<Cache>
+
+    /// What reads share: one at a time.
+    private struct Cache {
+        var loader: FrameLoader
+        var latest: (index: Int, block: ByteBlock)?
+    }
 
     /// Reads the seek table and the locator at the end of the payload.
     init(payload: PayloadReader, name: String) throws {
@@ -20,7 +26,7 @@ final class TarBytes: RandomAccessBytes {
         frames = try FrameTable(payload: payload, name: name)
         byteCount = frames.decompressedByteCount
         locator = try frames.readLocator()
-        cache = Mutex(nil)
+        cache = Mutex(Cache(loader: try FrameLoader(frames)))
     }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
@@ -40,11 +46,10 @@ final class TarBytes: RandomAccessBytes {
     }
 
     private func frame(_ index: Int) throws -> ByteBlock {
-        try cache.withLock { cached in
-            if let cached, cached.index == index { return cached.block }
-            let loader = try FrameLoader(frames)
-            let block = try loader.load(index)
-            cached = (index, block)
+        try cache.withLock { cache in
+            if let latest = cache.latest, latest.index == index { return latest.block }
+            let block = try cache.loader.load(index)
+            cache.latest = (index, block)
             return block
         }
     }
@@ -81,7 +86,7 @@ struct FrameTable: Sendable {
     func readLocator() throws -> ManifestLocator {
         guard let frame = table.frames.last, Int(frame.compressedSize) == ManifestLocator.encodedSize,
             let locator = ManifestLocator(try bytes(ofFrame: count - 1)),
-            locator.offset + locator.byteCount <= decompressedByteCount
+            locator.offset <= decompressedByteCount - locator.byteCount
         else {
             throw Failure(
                 .integrity, "\(quoted(name)) does not say where its manifest is",

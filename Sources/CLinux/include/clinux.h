@@ -22,6 +22,10 @@ int clinux_sync_file_system(int descriptor);
 /// The bytes that this user may still write to the file system of `descriptor`, and its size in bytes.
 int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t *total_bytes);
 
+/// Fixes the size in bytes from which on malloc(3) takes a block from the system and gives it back when it is freed;
+/// glibc would raise it with each large block. Few arenas keep what threads free from lying around in many places.
+void clinux_return_freed_blocks(int threshold, int arena_count);
+
 /// llistxattr(2): the names of the extended attributes of the file itself, each ended by a zero byte.
 /// Returns their size in bytes; with `size` 0 nothing is written.
 long clinux_list_attributes(const char *path, char *_Nullable names, size_t size);

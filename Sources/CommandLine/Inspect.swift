@@ -1,0 +1,96 @@
+import ArgumentParser
+import EtcdStorage
+import HostIO
+import Operations
+
+/// The command `etcd-snap inspect`.
+struct Inspect: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Look into an etcd snapshot without a server.", subcommands: [InspectStatus.self])
+}
+
+/// The command `etcd-snap inspect status`.
+struct InspectStatus: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Verify a snapshot and show hash, revision, keys, members, alarms and sizes.",
+        discussion: """
+            Every page is checked, and the SHA-256 trailer. Hash, revision and keys are those of etcdutl snapshot status,
+            which counted all rows as keys up to 3.5 and counts live keys since 3.6; both are shown.
+
+            Example: etcd-snap inspect status snapshot.db -o json
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Snapshot") var snapshot: SnapshotOptions
+
+    func run() async throws {
+        let configuration = try common.start(output.format)
+        let source = try snapshot.open(configuration)
+        let status = try await InspectOperation.status(source.bytes)
+        try render(status, as: output.format) { text(status) }
+    }
+
+    private func text(_ status: SnapshotDescription) -> String {
+        let members = status.members.map { member in
+            "  \(String(member.id, radix: 16))  \(member.name)  \(member.peerURLs.joined(separator: ","))"
+                + (member.isLearner ? "  learner" : "")
+        }
+        let alarms = status.alarms.map { "\($0.kind.rawValue) of \(String($0.memberID, radix: 16))" }
+        var sections = [
+            fields([
+                ("snapshot", status.name),
+                ("hash", String(status.hash, radix: 16).paddedWithZeros(to: 8)),
+                ("hashKV", "\(status.hashKV) at revision \(status.currentRevision)"),
+                ("revision", "\(status.revision)"),
+                ("compacted", status.compactRevision < 0 ? "never" : "\(status.compactRevision)"),
+                ("total keys", "\(status.totalKey) rows of all buckets (etcd up to 3.5)"),
+                ("live keys", "\(status.liveKeys) (etcd since 3.6)"),
+                ("size", "\(size(status.totalSize)), \(status.freePages) free pages of \(status.pageSize) bytes"),
+                ("version", status.version.isEmpty ? "before 3.6" : status.version),
+                ("trailer", status.trailer),
+                ("auth", status.authEnabled ? "on, \(status.users) users" : "off"),
+                ("leases", "\(status.leases)"),
+                ("alarms", alarms.isEmpty ? "none" : alarms.joined(separator: ", ")),
+            ]), "members:\n" + members.joined(separator: "\n"),
+        ]
+        if !status.prefixes.isEmpty {
+            let rows = status.prefixes.prefix(20).map { [$0.prefix, "\($0.rowCount)", size($0.byteCount)] }
+            sections.append(table(["PREFIX", "REVISIONS", "SIZE"], rows))
+        }
+        if !status.encryptionKeys.isEmpty {
+            sections.append(
+                table(["ENCRYPTION KEY", "REVISIONS"], status.encryptionKeys.map { [$0.provider, "\($0.rowCount)"] }))
+        }
+        return sections.joined(separator: "\n\n")
+    }
+}
+
+/// A snapshot: a file of its own, or one in an archive.
+struct SnapshotOptions: ParsableArguments {
+    @OptionGroup var place: StoreOptions
+    @OptionGroup var keys: IdentityOptions
+
+    @Option(help: "Which etcd, when the backup has several.")
+    var etcd: String?
+
+    @Argument(help: "A snapshot's file, an archive's file, an ID, the beginning of one, cluster/node/ID, or latest.")
+    var snapshot: String
+
+    func open(_ configuration: Configuration) throws -> SnapshotSource {
+        if !snapshot.hasSuffix(".age"), snapshot.contains("/") || snapshot.hasSuffix(".db"),
+            let file = try fileIfPresent(snapshot)
+        {
+            return SnapshotSource(file: file)
+        }
+        let archive = try place.open(snapshot, configuration)
+        return try SnapshotSource(archive, identities: keys.required(), name: etcd)
+    }
+}
+
+extension String {
+    fileprivate func paddedWithZeros(to width: Int) -> String {
+        String(repeating: "0", count: max(0, width - count)) + self
+    }
+}

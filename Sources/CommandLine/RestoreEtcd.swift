@@ -1,0 +1,111 @@
+import ArgumentParser
+import EtcdStorage
+import HostIO
+import Operations
+
+/// The command `etcd-snap restore etcd`.
+struct RestoreEtcd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "etcd",
+        abstract: "Write data directories of a new etcd cluster from a snapshot.",
+        discussion: """
+            The directories boot with etcd 3.4 to 3.7. Nothing that exists is touched. By default the cluster gets a new
+            token, so that surviving members of the lost one can't talk to it, and Kubernetes data a higher revision, so
+            that informers notice. Without --all-members run it once for each member, with the same token and bump.
+
+            Example: etcd-snap restore etcd latest -i key.txt --all-members --data-dir /root/etcd
+              --initial-cluster m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380,m3=https://10.0.0.3:2380
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Snapshot") var snapshot: SnapshotOptions
+
+    @Option(help: "The data directory to write; with --all-members the directory of all.", completion: .directory)
+    var dataDir: String
+
+    @Option(help: "A separate directory for the write-ahead log.", completion: .directory)
+    var walDir: String?
+
+    @Option(help: "The member's name.")
+    var name = "default"
+
+    @Option(help: "The members of the new cluster: name=url, separated by commas.")
+    var initialCluster = "default=http://localhost:2380"
+
+    @Option(help: "The token of the new cluster; a new random one without it.")
+    var initialClusterToken: String?
+
+    @Option(help: "The member's peer URLs, separated by commas; those of the initial cluster without it.")
+    var initialAdvertisePeerUrls: String?
+
+    @Flag(help: "Write a data directory for every member.")
+    var allMembers = false
+
+    @Option(help: "Raise the revision by this much; a bump computed from the write rate without it.")
+    var bumpRevision: Int64?
+
+    @Flag(help: "Mark everything before as compacted; goes with a bump, which always does.")
+    var markCompacted = false
+
+    @Flag(help: "Keep the revision as it is.")
+    var noBump = false
+
+    @Option(help: "The version of etcd that will run, such as 3.5; any without it.")
+    var targetVersion: String?
+
+    @Flag(help: "Accept a snapshot without its SHA-256 trailer, such as a copy of a stopped member's db.")
+    var skipHashCheck = false
+
+    @Flag(help: "Only say what would be made.")
+    var dryRun = false
+
+    func validate() throws {
+        if noBump, bumpRevision != nil || markCompacted {
+            throw ValidationError("--no-bump excludes --bump-revision and --mark-compacted")
+        }
+        if let bumpRevision, bumpRevision < 1 { throw ValidationError("--bump-revision must be at least 1") }
+        if allMembers, walDir != nil { throw ValidationError("--wal-dir goes with one member, not with --all-members") }
+    }
+
+    func run() async throws {
+        let configuration = try common.start(output.format)
+        let source = try snapshot.open(configuration)
+        let report =
+            dryRun
+            ? try RestoreEtcdOperation.dryRun(source, request())
+            : try await RestoreEtcdOperation.run(source, request())
+        if dryRun { Console.shared.note("nothing was written") }
+        for note in report.notes { Console.shared.note(note) }
+        try render(report, as: output.format) {
+            var lines = [("snapshot", report.source), ("cluster ID", report.clusterID)]
+            for (name, directory) in report.dataDirectories.sorted(by: { $0.key < $1.key }) {
+                lines.append(("member \(name)", "\(directory) (\(report.memberIDs[name] ?? ""))"))
+            }
+            return fields(
+                lines + [
+                    ("token", report.initialClusterToken),
+                    ("revision", "\(report.revision), raised by \(report.revisionBump) (\(report.bumpReason))"),
+                    ("took", seconds(report.durationSeconds)),
+                ])
+        }
+    }
+
+    private func request() throws -> RestoreEtcdRequest {
+        var request = RestoreEtcdRequest(dataDirectory: dataDir)
+        request.walDirectory = walDir
+        request.memberName = allMembers ? nil : name
+        request.initialCluster = initialCluster
+        request.initialClusterToken = initialClusterToken
+        request.initialAdvertisePeerURLs = initialAdvertisePeerUrls?.split(separator: ",").map(String.init)
+        request.revisionBump = noBump ? 0 : bumpRevision
+        request.skipsHashCheck = skipHashCheck
+        if let targetVersion {
+            guard let version = MinorVersion(targetVersion) else {
+                throw ValidationError("--target-version takes a version such as 3.5, not \(quoted(targetVersion))")
+            }
+            request.targetVersion = version
+        }
+        return request
+    }
+}

@@ -1,0 +1,221 @@
+/// Checks one page, or run of pages, by itself and records what the later walk of the tree needs to know of it.
+///
+/// Free pages of a snapshot hold old pages that look like live ones, so a page that does not hold is only a finding
+/// once the tree is seen to reach it.
+struct PageExaminer {
+    /// Leaves of every kind are kept up to this many bytes, so that a small database needs no second reading.
+    private static let earlyKeepByteCount = 256 << 10
+
+    let meta: Meta
+    let ledger: PageLedger
+
+    /// The bytes of the run that a page header announces: one page when it announces none that is possible.
+    func runByteCount(of page: UInt64, startingWith bytes: Bytes) -> Int {
+        guard let header = try? PageHeader(bytes), isPlausible(header, page), header.overflow > 0 else {
+            return meta.pageByteCount
+        }
+        return (header.overflow + 1) * meta.pageByteCount
+    }
+
+    private func isPlausible(_ header: PageHeader, _ page: UInt64) -> Bool {
+        guard header.id == page, let kind = header.kind, kind != .meta else { return false }
+        if kind == .freelist, page != meta.freelistPage { return false }
+        return UInt64(header.overflow) < meta.highWater - page
+            && (header.overflow + 1) * meta.pageByteCount <= Bolt.maximumRunByteCount
+    }
+
+    /// Examines the run that begins at `page` and appends the records of its pages.
+    ///
+    /// - Returns: how many pages were recorded: one if the run does not hold, so that the rest are looked at again.
+    func examine(_ run: Bytes, at page: UInt64) -> Int {
+        if page < 2 {
+            ledger.append(PageRecord(.meta))
+            return 1
+        }
+        let record = record(of: run, at: page, keepsAlways: false)
+        let isRun = record.state != .foreign && record.state != .malformed
+        let overflow = isRun ? run.count / meta.pageByteCount - 1 : 0
+        appendRun(record, overflow: overflow)
+        return overflow + 1
+    }
+
+    /// Examines a run again, now that the tree is known to reach it, and keeps what it had no room for before.
+    func reexamine(_ run: Bytes, at page: UInt64) -> PageRecord {
+        var record = record(of: run, at: page, keepsAlways: true)
+        let overflow = run.count / meta.pageByteCount - 1
+        if overflow > 0 {
+            record.flags |= PageRecord.hasOverflow
+            ledger[page + 1].last = UInt64(overflow)
+        }
+        ledger[page] = record
+        return record
+    }
+
+    private func record(of run: Bytes, at page: UInt64, keepsAlways: Bool) -> PageRecord {
+        var record = PageRecord()
+        do throws(PageDefect) {
+            let header = try PageHeader(run)
+            try identify(header, page, &record)
+            if record.state == .unseen { try examineContents(run, header, page, keepsAlways, &record) }
+            return record
+        } catch {
+            ledger.note(error, of: page)
+            return PageRecord(.malformed)
+        }
+    }
+
+    private func appendRun(_ record: PageRecord, overflow: Int) {
+        var record = record
+        if overflow > 0 { record.flags |= PageRecord.hasOverflow }
+        ledger.append(record)
+        for index in 0..<overflow {
+            var continuation = PageRecord(.continuation)
+            if index == 0 { continuation.last = UInt64(overflow) }
+            ledger.append(continuation)
+        }
+    }
+
+    /// Sets the state of pages that are not what they must be to belong to a tree.
+    private func identify(_ header: PageHeader, _ page: UInt64, _ record: inout PageRecord) throws(PageDefect) {
+        guard header.id == page, header.kind == .leaf || header.kind == .branch || page == meta.freelistPage else {
+            record.state = .foreign
+            record.last = header.id
+            record.crc = UInt32(header.flags)
+            return
+        }
+        guard isPlausible(header, page) else {
+            throw PageDefect(
+                offset: 8,
+                problem: "flags \(hex(header.flags)) and \(header.overflow) overflow pages are not possible here, "
+                    + "below page \(meta.highWater)")
+        }
+    }
+
+    private func examineContents(
+        _ run: Bytes, _ header: PageHeader, _ page: UInt64, _ keepsAlways: Bool, _ record: inout PageRecord
+    ) throws(PageDefect) {
+        let keepsAlways = keepsAlways || page == meta.rootPage
+        switch header.kind {
+        case .leaf: try examineLeaf(try LeafPage(run, count: header.count), page, keepsAlways, &record)
+        case .branch:
+            let branch = try BranchPage(run, count: header.count)
+            try checkChildren(branch)
+            if let offset = try ledger.keepBranch(branch, always: keepsAlways) {
+                record.state = .branch
+                record.last = offset
+            } else {
+                record.state = .droppedBranch
+            }
+        default:
+            _ = try FreelistPage(run, count: header.count)
+            record.state = .freelist
+            _ = ledger.keepLeaf(run, of: page, always: true)
+        }
+    }
+
+    private func checkChildren(_ branch: BranchPage) throws(PageDefect) {
+        for index in 0..<branch.count {
+            let child = try branch.element(index).child
+            guard child >= 2, child < meta.highWater else {
+                throw PageDefect(
+                    offset: Bolt.pageHeaderByteCount + index * Bolt.elementByteCount + 8,
+                    problem: "child \(index) is page \(child), outside of pages 2 to \(meta.highWater - 1)")
+            }
+        }
+    }
+
+    private func examineLeaf(
+        _ leaf: LeafPage, _ page: UInt64, _ keepsAlways: Bool, _ record: inout PageRecord
+    ) throws(PageDefect) {
+        guard leaf.count > 0 else {
+            record.state = .emptyLeaf
+            return
+        }
+        let first = try leaf.element(0)
+        let shape = first.isBucket ? KeyShape.other : KeyDigest.shape(of: first.key)
+        if shape != .other, try examineDigestible(leaf, shape, page, &record) {
+            if keepsAlways || ledger.keptLeafByteCount < Self.earlyKeepByteCount {
+                _ = ledger.keepLeaf(leaf.bytes, of: page, always: true)
+            }
+            return
+        }
+        var previous = UnsafeRawBufferPointer(start: nil, count: 0)
+        let end = try leaf.forEach { (index, element) throws(PageDefect) in
+            try Self.checkOrder(index, element, after: previous)
+            if element.isBucket { _ = try BucketRoot(value: element.value) }
+            previous = element.key
+        }
+        setChecksum(leaf, end, &record)
+        ledger.set(RowCounts(rows: leaf.count), of: page, in: &record)
+        let isKept = ledger.keepLeaf(leaf.bytes, of: page, always: keepsAlways)
+        record.state = isKept ? .keptLeaf : .droppedLeaf
+    }
+
+    private static func checkOrder(
+        _ index: Int, _ element: LeafElement, after previous: UnsafeRawBufferPointer
+    ) throws(PageDefect) {
+        guard index > 0, !precedes(previous, element.key) else { return }
+        throw PageDefect(
+            offset: Bolt.pageHeaderByteCount + index * Bolt.elementByteCount,
+            problem: "key \(index) \(excerpt(element.key)) does not follow \(excerpt(previous))")
+    }
+
+    private func setChecksum(_ leaf: LeafPage, _ end: Int, _ record: inout PageRecord) {
+        let data = leaf.bytes.unsafeBytes[leaf.dataOffset..<end]
+        record.crc = CRC32C(UnsafeRawBufferPointer(rebasing: data)).value
+        record.length = data.count
+    }
+
+    /// The quick way for leaves whose keys all have a digest; false if there is a key that has none.
+    private func examineDigestible(
+        _ leaf: LeafPage, _ shape: KeyShape, _ page: UInt64, _ record: inout PageRecord
+    ) throws(PageDefect) -> Bool {
+        var last: UInt64 = 0
+        var counts = RowCounts(rows: leaf.count)
+        var allDigestible = true
+        let end = try leaf.forEach { (index, element) throws(PageDefect) in
+            guard let digest = KeyDigest.digest(element.key, shape), !element.isBucket else {
+                allDigestible = false
+                return
+            }
+            if index == 0 {
+                record.firstHash = KeyDigest.hash32(digest)
+            } else if allDigestible, digest <= last {
+                throw PageDefect(
+                    offset: Bolt.pageHeaderByteCount + index * Bolt.elementByteCount,
+                    problem: "key \(index) \(excerpt(element.key)) does not follow the one before")
+            }
+            last = digest
+            if shape == .revision { try Self.count(element, digest, &counts) }
+        }
+        guard allDigestible else { return false }
+        record.last = last
+        record.state = shape == .revision ? .revisionLeaf : .wordLeaf
+        setChecksum(leaf, end, &record)
+        ledger.set(counts, of: page, in: &record)
+        return true
+    }
+
+    /// Counts a revision row, and checks that its value belongs to its key.
+    @inline(__always)
+    private static func count(
+        _ element: LeafElement, _ digest: UInt64, _ counts: inout RowCounts
+    ) throws(PageDefect) {
+        if element.key.count == 18 {
+            counts.tombstones += 1
+            return
+        }
+        // The marker of a revision bump has no value.
+        if element.value.isEmpty {
+            counts.creations += 1
+            return
+        }
+        let revision = KeyDigest.main(digest)
+        guard let row = KeyValueRow(element.value), row.modRevision == revision, row.createRevision <= revision else {
+            throw PageDefect(
+                offset: element.offset + element.key.count,
+                problem: "the value of the row at revision \(revision) is not a key-value of that revision")
+        }
+        if row.version == 1 { counts.creations += 1 }
+    }
+}

@@ -1,0 +1,185 @@
+import HostIO
+
+/// Where a restored member goes.
+public struct RestoreTarget: Sendable, Hashable {
+    /// The member's name in the cluster.
+    public var memberName: String
+    /// The data directory; must not exist, its parent must.
+    public var dataDirectory: String
+    /// A separate directory for the write-ahead log: etcd's `--wal-dir`; must not exist, its parent must.
+    public var walDirectory: String?
+
+    /// A target.
+    public init(memberName: String, dataDirectory: String, walDirectory: String? = nil) {
+        self.memberName = memberName
+        self.dataDirectory = dataDirectory
+        self.walDirectory = walDirectory
+    }
+}
+
+/// Rebuilds members of a new cluster from a snapshot.
+public enum Restore {
+    /// Verifies a snapshot and writes a data directory for each target.
+    ///
+    /// The snapshot is read twice: first to verify its structure, and only if that is sound again to copy the pages that
+    /// are in use, while the SHA-256 trailer is checked over the very bytes that are copied.
+    /// Further members share the first one's blocks where the file system can, or copy its file. Everything is built
+    /// in a temporary directory beside each target, synced, and renamed; on failure nothing is left and no existing
+    /// directory is touched. Memory: what ``SnapshotVerifier`` states and 2 MiB.
+    ///
+    /// - Parameters:
+    ///   - bytes: the snapshot as the server sent it, or the `db` file of a stopped member.
+    ///   - plan: the cluster and what is changed.
+    ///   - targets: one or more members of the cluster.
+    /// - Throws: ``StorageError``.
+    public static func run(
+        from bytes: any RandomAccessBytes, plan: RestorePlan, to targets: [RestoreTarget]
+    ) throws(StorageError) -> RestoreReport {
+        let builds = try targets.map { (target) throws(StorageError) in
+            try MemberBuild(target, member: try plan.cluster.member(named: target.memberName))
+        }
+        let snapshot = try SnapshotStatus.verify(bytes, checksTrailer: false)
+        let contents = try snapshot.report.requireSound(trailer: plan.trailerPolicy)
+        let edit = try DatabaseEdit(
+            file: BoltFile(rereading: bytes, meta: snapshot.meta), snapshot: snapshot, plan: plan)
+        let writer = DatabaseWriter(edit: edit, oldHighWater: snapshot.meta.highWater)
+        var report = snapshot.report
+        let digest = plan.trailerPolicy != .ignored && report.trailer == .unchecked ? TrailerDigest() : nil
+        try build(builds, plan.cluster) { source, file in
+            guard source == nil, let digest else { return try writer.write(from: source ?? bytes, to: file) }
+            try writer.write(from: bytes, to: file, digest: digest)
+            report.trailer = digest.state()
+            try report.requireSound(trailer: plan.trailerPolicy)
+        }
+        return RestoreReport(
+            source: report, cluster: plan.cluster, revision: edit.revision,
+            droppedAlarms: contents.store.alarms, droppedVersions: plan.dropsVersions(contents),
+            clearedPageCount: Int(snapshot.meta.highWater) - edit.copied.count - 2,
+            databaseByteCount: writer.byteCount)
+    }
+
+    private static func build(
+        _ builds: [MemberBuild], _ cluster: PlannedCluster,
+        _ writeDatabase: (_ source: RandomAccessFile?, _ file: MemberFile) throws -> Void
+    ) throws(StorageError) {
+        do {
+            try wrappingErrors {
+                var first: MemberFile?
+                for build in builds { try build.write(cluster, sharing: &first, writeDatabase) }
+                for build in builds { try build.publish() }
+            }
+        } catch {
+            for build in builds { build.discard() }
+            throw error
+        }
+    }
+}
+
+/// One member's directories while they are built.
+private final class MemberBuild {
+    private let member: PlannedMember
+    private let data: PendingDirectory
+    private let wal: PendingDirectory?
+
+    init(_ target: RestoreTarget, member: PlannedMember) throws(StorageError) {
+        self.member = member
+        data = try PendingDirectory(path: target.dataDirectory)
+        wal = try target.walDirectory.map { (path) throws(StorageError) in try PendingDirectory(path: path) }
+    }
+
+    /// Writes all files; the database from `first` if that is there already.
+    func write(
+        _ cluster: PlannedCluster, sharing first: inout MemberFile?,
+        _ writeDatabase: (_ source: RandomAccessFile?, _ file: MemberFile) throws -> Void
+    ) throws {
+        let root = try data.make()
+        let memberDirectory = try root.makeDirectory("member")
+        let snap = try memberDirectory.makeDirectory("snap")
+        let database = try MemberFile(in: snap, name: "db")
+        if let first {
+            if database.shareBlocks(of: first) {
+                try database.sync()
+            } else {
+                try writeDatabase(RandomAccessFile(path: first.path), database)
+            }
+        } else {
+            try writeDatabase(nil, database)
+            first = database
+        }
+        let raftSnapshot = RaftSnapshot(cluster: cluster)
+        try Self.write(raftSnapshot.bytes, raftSnapshot.fileName, in: snap, reserving: nil)
+        let walDirectory = try wal?.make() ?? memberDirectory.makeDirectory("wal")
+        let log = WriteAheadLog(cluster: cluster, member: member)
+        try Self.write(log.bytes, WriteAheadLog.fileName, in: walDirectory, reserving: WriteAheadLog.segmentByteCount)
+        for directory in [snap, walDirectory, memberDirectory, root] { try directory.sync() }
+    }
+
+    private static func write(
+        _ bytes: [UInt8], _ name: String, in directory: OpenDirectory, reserving byteCount: Int?
+    ) throws {
+        let file = try MemberFile(in: directory, name: name)
+        if let byteCount { try file.reserve(byteCount) }
+        try file.write(bytes, at: 0)
+        try file.sync()
+    }
+
+    func publish() throws {
+        try wal?.publish()
+        try data.publish()
+    }
+
+    func discard() {
+        data.discard()
+        wal?.discard()
+    }
+}
+
+/// A directory that is built under a temporary name beside its place and then renamed.
+private final class PendingDirectory {
+    private let parent: OpenDirectory
+    private let name: String
+    private let temporaryName: String
+    private var isMade = false
+    private var isPublished = false
+
+    /// - Throws: ``StorageError/directoryExists(path:)`` if something of that name exists.
+    init(path: String) throws(StorageError) {
+        var trimmed = Substring(path)
+        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
+        let slash = trimmed.lastIndex(of: "/")
+        name = String(slash.map { trimmed[trimmed.index(after: $0)...] } ?? trimmed)
+        guard !name.isEmpty, name != ".", name != ".." else {
+            throw .invalidPlan(reason: "\(quoted(path)) can't be made", hint: "name a directory that does not exist")
+        }
+        let parentPath = slash.map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
+        let parent = try wrappingErrors { try OpenDirectory(path: parentPath) }
+        guard !parent.contains(name) else { throw .directoryExists(path: path) }
+        self.parent = parent
+        temporaryName = ".\(name).tmp-" + String(UInt64.random(in: .min ... .max), radix: 16)
+    }
+
+    func make() throws -> OpenDirectory {
+        isMade = true
+        return try parent.makeDirectory(temporaryName)
+    }
+
+    /// Renames the directory to its place and returns after the parent is synced.
+    func publish() throws {
+        do {
+            try parent.rename(temporaryName, to: name, replacing: false)
+        } catch {
+            if parent.contains(name), parent.contains(temporaryName) {
+                throw StorageError.directoryExists(path: parent.path(of: name))
+            }
+            throw error
+        }
+        isPublished = true
+    }
+
+    /// Removes what was made, also after it was published.
+    func discard() {
+        guard isMade else { return }
+        // The error that led here is the one to be told; a leftover carries a name that says what it is.
+        try? parent.removeTree(isPublished ? name : temporaryName)
+    }
+}

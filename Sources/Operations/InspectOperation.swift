@@ -1,0 +1,132 @@
+import Age
+import ArchiveStore
+import EtcdStorage
+import HostIO
+import SealedArchive
+
+/// What an etcd snapshot is, as `inspect status` shows it; the first eight names are etcdutl's and the RPCs'.
+public struct SnapshotDescription: Codable, Sendable {
+    /// The hash that `etcdutl snapshot status` prints.
+    public var hash: UInt32
+    /// The revision of the newest row.
+    public var revision: Int64
+    /// The rows of all buckets: `totalKey` of etcdutl up to 3.5.
+    public var totalKey: Int
+    /// The keys that exist at the newest revision: `totalKey` of etcdutl since 3.6.
+    public var liveKeys: Int
+    /// The size of the database in bytes.
+    public var totalSize: Int
+    /// The storage version; empty before etcd 3.6.
+    public var version: String
+    /// The hash that `Maintenance.HashKV` returns at the current revision.
+    public var hashKV: UInt32
+    /// The revision of the last compaction, -1 if there was none.
+    public var compactRevision: Int64
+    /// The file or archive member.
+    public var name: String
+    /// What became of the SHA-256 trailer: `matched` or `absent`.
+    public var trailer: String
+    /// The revision that a server continues from.
+    public var currentRevision: Int64
+    /// The revisions of keys that are kept.
+    public var revisionRows: Int
+    /// The size of a page in bytes.
+    public var pageSize: Int
+    /// The pages that belong to no tree.
+    public var freePages: Int
+    /// The version of the cluster.
+    public var clusterVersion: String?
+    /// The members.
+    public var members: [StoredMember]
+    /// The alarms that are raised.
+    public var alarms: [StoredAlarm]
+    /// The number of leases.
+    public var leases: Int
+    /// Whether clients have to authenticate.
+    public var authEnabled: Bool
+    /// The number of users.
+    public var users: Int
+    /// The largest prefixes of the key space, by size.
+    public var prefixes: [PrefixSize]
+    /// The keys of Kubernetes' encryption at rest that values refer to.
+    public var encryptionKeys: [EncryptionKeyUse]
+
+    init(_ report: SnapshotReport, _ contents: SnapshotContents, _ survey: RowSurvey) {
+        name = report.name
+        hash = contents.hash
+        revision = contents.revision
+        totalKey = contents.totalRowCount
+        liveKeys = survey.liveKeyCount
+        totalSize = report.databaseByteCount
+        version = contents.store.storageVersion ?? ""
+        hashKV = survey.hashKV.hash
+        compactRevision = contents.compactRevision
+        trailer = report.trailer == .absent ? "absent" : "matched"
+        currentRevision = contents.currentRevision
+        revisionRows = contents.revisionRowCount
+        pageSize = report.pageByteCount
+        freePages = report.freePageCount
+        clusterVersion = contents.store.clusterVersion
+        members = contents.store.members
+        alarms = contents.store.alarms
+        leases = contents.store.leaseCount
+        authEnabled = contents.store.isAuthEnabled
+        users = contents.store.userCount
+        prefixes = survey.prefixes
+        encryptionKeys = survey.encryptionKeys
+    }
+}
+
+/// Looks into an etcd snapshot without a server.
+public enum InspectOperation {
+    /// Verifies a snapshot and says what it is.
+    ///
+    /// - Parameter requiresTrailer: whether a file without the SHA-256 trailer is refused.
+    /// - Throws: ``StorageError`` for a snapshot that is damaged.
+    public static func status(
+        _ bytes: any RandomAccessBytes, requiresTrailer: Bool = false
+    ) async throws -> SnapshotDescription {
+        try await withBlockingThread("etcd-snap.inspect") {
+            let snapshot = try SnapshotStatus.verify(bytes)
+            let contents = try snapshot.report.requireSound(trailer: requiresTrailer ? .required : .optional)
+            let survey = try snapshot.survey(rereading: bytes)
+            return SnapshotDescription(snapshot.report, contents, survey)
+        }
+    }
+}
+
+/// A snapshot that a command works on: a file of its own, or a member of an archive.
+public struct SnapshotSource: Sendable {
+    /// The snapshot's bytes.
+    public var bytes: any RandomAccessBytes
+    /// What the archive's manifest says of it; nil for a bare file.
+    public var record: EtcdSnapshotRecord?
+    /// The archive; nil for a bare file.
+    public var archive: ArchiveHeader?
+
+    /// A snapshot in a file of its own.
+    public init(file: RandomAccessFile) { bytes = file }
+
+    /// The snapshot of that name in an archive, or the only one.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
+    public init(_ archive: OpenedArchive, identities: [any Identity], name: String?) throws {
+        let reader = try ArchiveReader(archive.file, identities: identities)
+        if let sidecar = archive.sidecar { try VerifyOperation.check(reader, against: sidecar) }
+        let manifest = try reader.readManifest()
+        let found = manifest.etcd.filter { name == nil || $0.name == name }
+        guard let record = found.first,
+            let entry = manifest.entries.first(where: { $0.path == "\(ArchiveFormat.etcdPrefix)/\(record.name).db" })
+        else {
+            throw Failure(.notFound, "\(quoted(archive.reference)) has no etcd snapshot \(quoted(name ?? ""))")
+        }
+        guard found.count == 1 else {
+            throw Failure(
+                .usage, "\(quoted(archive.reference)) has \(found.count) etcd snapshots",
+                hint: "name one of: \(found.map(\.name).joined(separator: ", "))")
+        }
+        bytes = try reader.bytes(of: entry)
+        self.record = record
+        self.archive = manifest.archive
+    }
+}

@@ -1,0 +1,224 @@
+import EtcdStorage
+import FoundationEssentials
+import HostIO
+import SealedArchive
+
+/// How a new etcd cluster is made of a snapshot; the names are etcdutl's.
+public struct RestoreEtcdRequest: Sendable {
+    /// `name=url` separated by commas.
+    public var initialCluster = "default=http://localhost:2380"
+    /// The token that makes the IDs unique; nil for a new random one.
+    public var initialClusterToken: String?
+    /// The member to restore; nil for all of them.
+    public var memberName: String? = "default"
+    /// The member's peer URLs, which must be those of the initial cluster; nil to take them from there.
+    public var initialAdvertisePeerURLs: [String]?
+    /// The data directory; for all members the directory that gets one for each, named like the member.
+    public var dataDirectory: String
+    /// A separate directory for the write-ahead log, of one member.
+    public var walDirectory: String?
+    /// By how much the revision is raised; nil for a bump computed here.
+    public var revisionBump: Int64?
+    /// The version of etcd that will run; nil for any.
+    public var targetVersion: MinorVersion?
+    /// Whether the snapshot may lack its SHA-256 trailer.
+    public var skipsHashCheck = false
+
+    /// A request with etcdutl's defaults, but for the token.
+    public init(dataDirectory: String) { self.dataDirectory = dataDirectory }
+}
+
+/// What restoring etcd made.
+public struct RestoreEtcdReport: Codable, Sendable {
+    /// The snapshot.
+    public var source: String
+    /// The data directories by member.
+    public var dataDirectories: [String: String]
+    /// The new cluster's ID in hexadecimal.
+    public var clusterID: String
+    /// The new members' IDs in hexadecimal, by name.
+    public var memberIDs: [String: String]
+    /// The token; every member of the cluster has to be restored with the same one.
+    public var initialClusterToken: String
+    /// The revision that the new cluster continues from.
+    public var revision: Int64
+    /// By how much the revision was raised.
+    public var revisionBump: Int64
+    /// Why by that much.
+    public var bumpReason: String
+    /// What a person should know.
+    public var notes: [String]
+    /// How long it took, in seconds.
+    public var durationSeconds: Double
+}
+
+/// Writes data directories of a new etcd cluster from a snapshot, without etcdutl.
+public enum RestoreEtcdOperation {
+    /// The least bump of Kubernetes data: the number that etcd's own documentation on disaster recovery uses.
+    public static let bumpFloor: Int64 = 1_000_000_000
+    /// How many times faster than measured the lost cluster may have written since the snapshot.
+    static let bumpSafetyFactor = 10.0
+
+    /// What a restore would make, from the request and the snapshot's record; nothing is verified or written.
+    public static func dryRun(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> RestoreEtcdReport {
+        try Plan(source, request).preview()
+    }
+
+    /// Restores; on failure nothing is left, and no existing directory is touched.
+    public static func run(_ source: SnapshotSource, _ request: RestoreEtcdRequest) async throws -> RestoreEtcdReport {
+        let plan = try Plan(source, request)
+        return try await withBlockingThread("etcd-snap.restore.etcd") {
+            let start = ContinuousClock.now
+            let parent = request.memberName == nil ? try StagingDirectory(target: request.dataDirectory) : nil
+            do {
+                let targets = plan.targets(in: parent?.directory.path)
+                let report = try Restore.run(from: source.bytes, plan: plan.restore, to: targets)
+                try parent?.publish()
+                return plan.report(report, seconds: (ContinuousClock.now - start).seconds)
+            } catch {
+                parent?.discard()
+                throw error
+            }
+        }
+    }
+}
+
+/// A request that was checked against the snapshot.
+private struct Plan: Sendable {
+    let source: SnapshotSource
+    let request: RestoreEtcdRequest
+    let restore: RestorePlan
+    let bumpReason: String
+
+    init(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws {
+        self.source = source
+        self.request = request
+        let token = request.initialClusterToken ?? Self.freshToken()
+        let cluster = try PlannedCluster(initialCluster: request.initialCluster, token: token)
+        try Self.checkAdvertised(request, cluster)
+        var restore = RestorePlan(cluster: cluster)
+        restore.targetVersion = request.targetVersion
+        restore.trailerPolicy = request.skipsHashCheck ? .ignored : .required
+        let (bump, reason) = try Self.bump(source, request)
+        restore.revisionBump = bump
+        restore.marksCompacted = bump > 0
+        self.restore = restore
+        bumpReason = reason
+    }
+
+    /// Where each member goes: the data directory itself, or one in the directory of all.
+    func targets(in parent: String?) -> [RestoreTarget] {
+        guard let parent else {
+            return [
+                RestoreTarget(
+                    memberName: request.memberName ?? "", dataDirectory: request.dataDirectory,
+                    walDirectory: request.walDirectory)
+            ]
+        }
+        return restore.cluster.members.map {
+            RestoreTarget(memberName: $0.name, dataDirectory: "\(parent)/\($0.name)")
+        }
+    }
+
+    func preview() -> RestoreEtcdReport {
+        report(clusterID: restore.cluster.id, revision: (source.record?.revision ?? 0) + restore.revisionBump)
+    }
+
+    func report(_ report: EtcdStorage.RestoreReport, seconds: Double) -> RestoreEtcdReport {
+        var result = self.report(clusterID: report.cluster.id, revision: report.revision)
+        result.notes = notes(report)
+        result.durationSeconds = seconds
+        return result
+    }
+
+    private func report(clusterID: UInt64, revision: Int64) -> RestoreEtcdReport {
+        let members = restore.cluster.members
+        let directories =
+            request.memberName.map { [$0: request.dataDirectory] }
+            ?? Dictionary(uniqueKeysWithValues: members.map { ($0.name, "\(request.dataDirectory)/\($0.name)") })
+        return RestoreEtcdReport(
+            source: source.bytes.name, dataDirectories: directories, clusterID: String(clusterID, radix: 16),
+            memberIDs: Dictionary(uniqueKeysWithValues: members.map { ($0.name, $0.hexID) }),
+            initialClusterToken: restore.cluster.token, revision: revision, revisionBump: restore.revisionBump,
+            bumpReason: bumpReason, notes: [], durationSeconds: 0)
+    }
+
+    private func notes(_ report: EtcdStorage.RestoreReport) -> [String] {
+        var notes: [String] = []
+        if !report.droppedAlarms.isEmpty {
+            notes.append("dropped \(report.droppedAlarms.count) alarms of the lost cluster")
+        }
+        if let store = report.source.contents?.store {
+            if store.isAuthEnabled { notes.append("authentication is on: clients need their credentials") }
+            if store.leaseCount > 0 { notes.append("\(store.leaseCount) leases start again with their full time") }
+        }
+        if report.databaseByteCount > Self.defaultQuota / 10 * 9 {
+            notes.append(
+                "the database has \(report.databaseByteCount) bytes and etcd's default quota is \(Self.defaultQuota): "
+                    + "start it with a larger --quota-backend-bytes")
+        }
+        if request.memberName != nil, restore.cluster.members.count > 1 {
+            notes.append("restore the other members from the same backup with the same token and the same bump")
+        }
+        return notes
+    }
+
+    /// What etcd allows a database without `--quota-backend-bytes` (etcd `DefaultQuotaBytes`).
+    private static let defaultQuota = 2 << 30
+
+    private static func freshToken() -> String {
+        "etcd-snap-" + (0..<16).map { _ in String(UInt8.random(in: 0...15), radix: 16) }.joined()
+    }
+
+    private static func checkAdvertised(_ request: RestoreEtcdRequest, _ cluster: PlannedCluster) throws {
+        guard let name = request.memberName else { return }
+        let member = try cluster.member(named: name)
+        guard let advertised = request.initialAdvertisePeerURLs else { return }
+        guard advertised.sorted() == member.peerURLs.sorted() else {
+            throw Failure(
+                .usage,
+                "--initial-cluster has \(member.peerURLs.joined(separator: ",")) for \(quoted(name)), "
+                    + "--initial-advertise-peer-urls \(advertised.joined(separator: ","))",
+                hint: "give both the same URLs")
+        }
+    }
+
+    /// The bump that was asked for, or one that is more than the lost cluster can have written since the snapshot.
+    private static func bump(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> (Int64, String) {
+        if let bump = request.revisionBump { return (bump, bump == 0 ? "--no-bump" : "--bump-revision") }
+        guard try KubernetesData.isPresent(in: source.bytes) else { return (0, "the data is not Kubernetes'") }
+        guard let record = source.record, let archive = source.archive, let rate = record.revisionsPerSecond else {
+            return (RestoreEtcdOperation.bumpFloor, "the default: the write rate is not known")
+        }
+        let age = max(0, Date().timeIntervalSince(archive.createdAt))
+        let written = rate * age * RestoreEtcdOperation.bumpSafetyFactor
+        let reason = "\(Int(rate.rounded(.up))) revisions/s for \(Int(age)) s, ten times over"
+        guard written > Double(RestoreEtcdOperation.bumpFloor) else {
+            return (RestoreEtcdOperation.bumpFloor, "the floor; measured were \(reason)")
+        }
+        return (Int64(min(written, 1e12)), reason)
+    }
+}
+
+/// Whether an etcd is that of a Kubernetes cluster.
+enum KubernetesData {
+    private static let examinedRowCount = 1000
+    private static let examinedByteCount = 1024
+    /// The usual prefix, the mark of a stored object, and the mark of an encrypted one.
+    private static let marks = ["/registry/", "k8s\u{0}", "k8s:enc:"].map { Array($0.utf8) }
+
+    /// Looks at the oldest rows: an apiserver writes its own objects before anybody else's.
+    static func isPresent(in bytes: any RandomAccessBytes) throws -> Bool {
+        let file = try BoltFile(bytes)
+        guard let bucket = try file.buckets().first(where: { $0.title == "key" }) else { return false }
+        var rowCount = 0
+        var isFound = false
+        try file.forEachRow(in: bucket) { (_, value) throws(StorageError) in
+            rowCount += 1
+            let start = Array(value.prefix(examinedByteCount))
+            isFound = marks.contains { start.contains($0) }
+            return !isFound && rowCount < examinedRowCount
+        }
+        return isFound
+    }
+}

@@ -1,0 +1,118 @@
+import Testing
+
+/// Who may import whom: the direction of `docs/architecture.md`, which SwiftPM does not hold.
+enum Architecture {
+    /// The modules of this package, each with those that it may import.
+    static let allowed: [String: Set<String>] = {
+        let host: Set<String> = ["HostIO"]
+        let age = host.union(["Age"])
+        let archive = age.union(["SealedArchive"])
+        let middle: Set<String> = ["EtcdSnap", "EtcdStorage", "PKIBackup", "ArchiveStore"]
+        let operations = archive.union(middle)
+        return [
+            "HostIO": ["CLinux"],
+            "Age": host.union(["CCrypto"]),
+            "SealedArchive": age.union(["CZstd", "CArchive"]),
+            "ArchiveStore": archive,
+            "PKIBackup": archive,
+            "EtcdSnap": archive.union(["CGRPCShim"]),
+            "EtcdStorage": archive.union(["CCRC32C"]),
+            "Operations": operations,
+            "CommandLine": operations.union(["Operations"]),
+        ]
+    }()
+
+    /// Libraries of others that are not for everybody.
+    static let restricted: [String: Set<String>] = [
+        "ArgumentParser": ["CommandLine"],
+        "X509": ["EtcdSnap"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
+        "SwiftASN1": ["EtcdSnap"], "FoundationNetworking": ["EtcdSnap"],
+        "CryptoExtras": ["Age"],
+        "Yams": ["Operations", "CommandLine"],
+        "Logging": ["EtcdSnap", "Operations", "CommandLine"],
+    ]
+
+    /// What a file imports and may not.
+    static func violations(in source: String, of module: String) -> [String] {
+        SourceScan.imports(in: source).filter { name in
+            if let modules = restricted[name] { return !modules.contains(module) }
+            let isOurs = allowed[name] != nil || name.hasPrefix("C") && cModules.contains(name)
+            return isOurs && allowed[module]?.contains(name) != true
+        }
+    }
+
+    private static let cModules: Set<String> = ["CLinux", "CCrypto", "CZstd", "CArchive", "CGRPCShim", "CCRC32C"]
+}
+
+@Suite struct ArchitectureTests {
+    static let maximumLineCount = 450
+    static let maximumFunctionLineCount = 70
+
+    @Test func importsPointDown() throws {
+        let files = try SourceFile.all()
+        #expect(files.count > 50)
+        for file in files {
+            #expect(Architecture.allowed[file.module] != nil, "\(file.module) has no place in the architecture")
+            #expect(Architecture.violations(in: file.text, of: file.module).isEmpty, "\(file.name)")
+        }
+    }
+
+    @Test func filesAreShort() throws {
+        for file in try SourceFile.all() {
+            let count = file.text.split(separator: "\n", omittingEmptySubsequences: false).count - 1
+            #expect(count <= Self.maximumLineCount, "\(file.name) has \(count) lines")
+        }
+    }
+
+    @Test func functionsAreShort() throws {
+        for file in try SourceFile.all() {
+            let found = SourceScan.functions(in: file.text, longerThan: Self.maximumFunctionLineCount)
+            #expect(found.isEmpty, "\(file.name)")
+        }
+    }
+}
+
+/// That the checks see what they are for.
+@Suite struct ArchitectureCheckTests {
+    @Test(arguments: [
+        ("PKIBackup", "import EtcdSnap"), ("EtcdSnap", "internal import PKIBackup"),
+        ("EtcdStorage", "public import EtcdSnap"), ("EtcdSnap", "import EtcdStorage"),
+        ("HostIO", "@testable import Age"), ("Age", "import struct SealedArchive.Manifest"),
+        ("Operations", "internal import CGRPCShim"), ("SealedArchive", "@_exported public import CCrypto"),
+        ("PKIBackup", "    private import CZstd"), ("ArchiveStore", "internal import CLinux"),
+        ("Operations", "import ArgumentParser"), ("ArchiveStore", "import FoundationNetworking"),
+        ("SealedArchive", "import ArchiveStore"), ("Operations", "import CommandLine  // why"),
+        ("PKIBackup", "import ArchiveStore"), ("CommandLine", "import func CArchive.archive_read_new"),
+    ])
+    func importsThatPointElsewhereAreSeen(module: String, line: String) {
+        let source = "// a comment\nimport Foundation\n\(line)\n\nstruct Thing {}\n"
+        #expect(Architecture.violations(in: source, of: module).count == 1)
+    }
+
+    @Test(arguments: [
+        ("PKIBackup", "import HostIO"), ("SealedArchive", "internal import CZstd"), ("Operations", "import PKIBackup"),
+        ("HostIO", "// import Age"), ("HostIO", "/// import Age"), ("HostIO", "let text = \"import Age\""),
+        ("HostIO", "import SystemPackage"), ("HostIO", "let important = Age()"),
+    ])
+    func othersAreNot(module: String, line: String) {
+        #expect(Architecture.violations(in: "\(line)\n", of: module).isEmpty)
+    }
+
+    @Test func longFunctionsAreSeen() {
+        func source(_ count: Int, _ head: String) -> String {
+            let body = (0..<count - 2).map { "        let text\($0) = \"}\"  // }" }.joined(separator: "\n")
+            return "struct Thing {\n    \(head) {\n\(body)\n    }\n}\n"
+        }
+        for head in [
+            "func run()", "public static func run() throws -> Int", "init?(a: Int)",
+            "@Sendable func run(\n    a: Int\n    )",
+        ] {
+            #expect(SourceScan.functions(in: source(71, head), longerThan: 70).count == 1)
+            #expect(SourceScan.functions(in: source(70, head), longerThan: 70).isEmpty)
+        }
+        let requirement = "protocol P {\n    func run()\n}\n\n\(source(80, "enum Thing"))"
+        #expect(SourceScan.functions(in: requirement, longerThan: 70).isEmpty)
+        let many = (0..<60).map { "    func f\($0)() {\n        run()\n    }\n" }.joined()
+        #expect(SourceScan.functions(in: "struct Thing {\n\(many)}\n", longerThan: 70).isEmpty)
+    }
+}

@@ -1,0 +1,230 @@
+import Foundation
+import HostIO
+import SealedArchive
+import TestSupport
+import Testing
+
+@testable import ArchiveStore
+
+@Suite struct LocalStoreTests {
+    let scratch: TemporaryDirectory
+    let laboratory: StoreLaboratory
+    let scope: StoreScope
+    var store: LocalStore { laboratory.store }
+    var directory: String { laboratory.directory(scope) }
+
+    init() throws {
+        scratch = try TemporaryDirectory()
+        laboratory = StoreLaboratory(root: scratch.file("var/store"))
+        scope = try laboratory.scope()
+    }
+
+    @Test func holdsWhatWasPublished() throws {
+        let backup = try laboratory.add(to: scope)
+        #expect(backup.reference == "prod/cp-0/\(backup.id)")
+        #expect(try names(in: directory) == [".lock", backup.sidecarName, backup.archiveName].sorted())
+        #expect(try store.open(backup).byteCount == backup.sidecar.object.size)
+        #expect(store.path(of: backup) == "\(directory)/\(backup.archiveName)")
+        let bytes = Array(try Data(contentsOf: URL(filePath: "\(directory)/\(backup.sidecarName)")))
+        #expect(backup.sidecarBytes == bytes)
+    }
+
+    @Test func isForThisUserOnly() throws {
+        let backup = try laboratory.add(to: scope)
+        for path in ["var", "var/store", "var/store/prod", "var/store/prod/cp-0"] {
+            #expect(try mode(scratch.file(path)) == 0o700)
+        }
+        for name in [backup.archiveName, backup.sidecarName, ".lock"] {
+            #expect(try mode("\(directory)/\(name)") == 0o600)
+        }
+    }
+
+    /// A crash after each step: only after the last one is there a backup, and the next writer removes the rest.
+    @Test(arguments: 0..<4)
+    func countsABackupOnlyWithItsSidecar(step: Int) throws {
+        let kept = try laboratory.add(100, to: scope)
+        let id = laboratory.id(step)
+        do {
+            let writer = try store.writer(for: scope)
+            let (file, sidecar) = try laboratory.seal(id, with: writer)
+            let pending = try PendingFile(in: OpenDirectory(path: directory), name: "\(id).json")
+            try pending.write(DocumentCoding.encode(sidecar))
+            // What a process that is killed leaves is what is on disk now: copied away before the files are dropped.
+            if step == 1 || step == 2 { try file.publish() }
+            if step == 3 {
+                try file.publish()
+                try pending.publish()
+            }
+            try run("cp", ["-a", directory, scratch.file("crashed")])
+            if step == 1 { unlink(scratch.file("crashed/.pending-\(id).json")) }
+        }
+        try run("rm", ["-r", directory])
+        try run("mv", [scratch.file("crashed"), directory])
+
+        let listing = try store.list()
+        #expect(listing.problems.isEmpty)
+        #expect(listing.backups.map(\.id) == (step == 3 ? [id, kept.id] : [kept.id]))
+        let writer = try store.writer(for: scope)
+        let expected = [
+            [".pending-\(id).json", ".pending-\(id).tar.zst.age"], ["\(id).tar.zst.age"],
+            [".pending-\(id).json", "\(id).tar.zst.age"], [],
+        ]
+        #expect(writer.removedLeftovers == expected[step])
+        #expect(try names(in: directory).count == (step == 3 ? 5 : 3))
+        #expect(try store.list().backups.map(\.id) == listing.backups.map(\.id))
+    }
+
+    @Test func publishesTheArchiveBeforeItsSidecar() throws {
+        let writer = try store.writer(for: scope)
+        let (file, sidecar) = try laboratory.seal(laboratory.id(0), with: writer)
+        // A directory in the sidecar's place lets the last step fail.
+        let name = "\(sidecar.archive.id).json"
+        _ = try OpenDirectory(path: directory).makeDirectory(name)
+        #expect(throws: SystemCallError.self) { try writer.publish(file, sidecar: sidecar) }
+        #expect(try names(in: directory) == [".lock", name, "\(sidecar.archive.id).tar.zst.age"])
+    }
+
+    @Test func neverReplacesAnArchive() throws {
+        let backup = try laboratory.add(to: scope)
+        let before = try Data(contentsOf: URL(filePath: store.path(of: backup)))
+        let writer = try store.writer(for: scope)
+        let (file, sidecar) = try laboratory.seal(backup.id, with: writer)
+        #expect(throws: SystemCallError.self) { try writer.publish(file, sidecar: sidecar) }
+        #expect(try Data(contentsOf: URL(filePath: store.path(of: backup))) == before)
+        #expect(try store.list().backups.first?.sidecarBytes == backup.sidecarBytes)
+    }
+
+    @Test func leavesOthersFilesAlone() throws {
+        let backup = try laboratory.add(to: scope)
+        let theirs = ["README", "x.tar.zst.age", "\(laboratory.id(5)).tar.gz", "pending-x", ".hidden"]
+        for name in theirs { try scratch.write("theirs", to: "var/store/prod/cp-0/\(name)") }
+        let writer = try store.writer(for: scope)
+        #expect(writer.removedLeftovers.isEmpty)
+        let ours = [".lock", backup.archiveName, backup.sidecarName]
+        #expect(try names(in: directory) == (theirs + ours).sorted())
+        #expect(try store.list().backups.count == 1)
+        #expect(try store.list().problems.isEmpty)
+    }
+
+    @Test func removesNothingWithoutTheLock() throws {
+        let writer = try store.writer(for: scope)
+        let id = laboratory.id(0)
+        let pending = try writer.begin(id)
+        try pending.write([1, 2, 3])
+        let error = #expect(throws: Failure.self) { try store.writer(for: scope) }
+        #expect(error?.code == .locked)
+        #expect(try store.list().backups.isEmpty)
+        #expect(try names(in: directory).contains(".pending-\(id).tar.zst.age"))
+        withExtendedLifetime((writer, pending)) {}
+    }
+
+    @Test func locksOneScopeOnly() throws {
+        let writer = try store.writer(for: scope)
+        try laboratory.add(to: laboratory.scope("prod", "cp-1"))
+        #expect(throws: Failure.self) { try store.writer(for: scope) }
+        withExtendedLifetime(writer) {}
+    }
+
+    @Test func deletesTheSidecarFirst() throws {
+        let backup = try laboratory.add(to: scope)
+        let other = try laboratory.add(1, to: scope)
+        // A directory in the archive's place lets the second step fail.
+        try run("rm", [store.path(of: backup)])
+        try run("mkdir", [store.path(of: backup)])
+        do {
+            let writer = try store.writer(for: scope)
+            #expect(throws: SystemCallError.self) { try writer.delete(backup) }
+        }
+        #expect(try store.list().backups.map(\.id) == [other.id])
+        #expect(try store.list().problems.isEmpty)
+        try run("rmdir", [store.path(of: backup)])
+        try store.writer(for: scope).delete(other)
+        #expect(try names(in: directory) == [".lock"])
+    }
+
+    @Test func reportsWhatCannotBeRead() throws {
+        let good = try laboratory.add(to: scope)
+        let unreadable = try laboratory.add(1, to: scope)
+        let lonely = try laboratory.add(2, to: scope)
+        let huge = try laboratory.add(3, to: scope)
+        let fifo = try laboratory.add(4, to: scope)
+        try scratch.write("{\"archive\": \"s3cr3t\"}", to: "var/store/prod/cp-0/\(unreadable.sidecarName)")
+        try run("rm", [store.path(of: lonely), "\(directory)/\(fifo.sidecarName)"])
+        try run("truncate", ["-s", "1G", "\(directory)/\(huge.sidecarName)"])
+        try run("mkfifo", ["\(directory)/\(fifo.sidecarName)"])
+        let listing = try store.list()
+        #expect(listing.backups.map(\.id) == [good.id])
+        #expect(listing.problems.count == 4)
+        for (problem, backup) in zip(listing.problems, [unreadable, lonely, huge, fifo]) {
+            #expect(problem.message.contains(backup.id.description))
+            #expect(!problem.description.contains("s3cr3t"))
+        }
+        #expect(listing.problems.prefix(3).allSatisfy { $0.code == .integrity })
+        #expect(listing.problems[1].message.contains("has a sidecar and no archive"))
+    }
+
+    @Test func reportsASidecarOfAnotherPlace() throws {
+        let backup = try laboratory.add(to: scope)
+        let elsewhere = laboratory.directory(try laboratory.scope("prod", "cp-1"))
+        try run("mkdir", ["-p", elsewhere])
+        try run("mv", [store.path(of: backup), "\(directory)/\(backup.sidecarName)", elsewhere])
+        let moved = try store.list()
+        #expect(moved.backups.isEmpty)
+        #expect(moved.problems.map(\.code) == [.integrity])
+        #expect(moved.problems.first?.message.contains("describes prod/cp-0/\(backup.id)") == true)
+        let other = laboratory.id(77)
+        try run("mv", ["\(elsewhere)/\(backup.sidecarName)", "\(directory)/\(other).json"])
+        #expect(try store.list().problems.first?.message.contains("describes prod/cp-0/\(backup.id)") == true)
+    }
+
+    @Test func listsByScopeOldestFirst() throws {
+        let ids = try [("b", "n", 1), ("a", "n2", 2), ("a", "n1", 5), ("a", "n1", 3)].map {
+            try laboratory.add($0.2, to: laboratory.scope($0.0, $0.1)).reference
+        }
+        #expect(try store.list().backups.map(\.reference) == [ids[3], ids[2], ids[1], ids[0]])
+        #expect(try store.list(cluster: "a").backups.count == 3)
+        #expect(try store.list(cluster: "a", node: "n2").backups.map(\.reference) == [ids[1]])
+        #expect(try store.list(node: "n").backups.map(\.reference) == [ids[0]])
+        #expect(try store.list(cluster: "none").backups.isEmpty)
+        #expect(try store.list().latest(in: laboratory.scope("a", "n1"))?.reference == ids[2])
+    }
+
+    @Test func passesOverDirectoriesThatAreNotScopes() throws {
+        let backup = try laboratory.add(to: scope)
+        for path in ["lost+found", ".snapshots/x", "my cluster/my node", "prod/lost+found", "-x/y"] {
+            try run("mkdir", ["-p", "\(laboratory.root)/\(path)"])
+        }
+        try run("ln", ["-s", directory, "\(laboratory.root)/prod/link"])
+        let listing = try store.list()
+        #expect(listing.backups.map(\.id) == [backup.id])
+        #expect(listing.problems.isEmpty)
+    }
+
+    @Test func aMissingStoreIsNotFound() throws {
+        let error = #expect(throws: SystemCallError.self) { try store.list() }
+        #expect(error?.failure.code == .notFound)
+    }
+}
+
+@Suite struct StoreScopeTests {
+    @Test(arguments: ["a", "A-1_b.c", "cp-0.example.org", String(repeating: "n", count: 253)])
+    func takesNamesOfDirectories(name: String) throws {
+        #expect(try StoreScope(cluster: name, node: "n").description == "\(name)/n")
+        #expect(try StoreScope(cluster: "c", node: name).description == "c/\(name)")
+    }
+
+    @Test(arguments: [
+        "", ".", "..", ".a", "-a", "a/b", "a b", "ä", "a\0", "a\n", "a:b", String(repeating: "n", count: 254),
+    ])
+    func refusesOthersAndNamesTheFlag(name: String) throws {
+        let cluster = #expect(throws: Failure.self) { try StoreScope(cluster: name, node: "n") }
+        #expect(cluster?.code == .usage && cluster?.hint?.contains("--cluster") == true)
+        let node = #expect(throws: Failure.self) { try StoreScope(cluster: "c", node: name) }
+        #expect(node?.code == .usage && node?.hint?.contains("--node") == true)
+    }
+
+    @Test func areOrdered() throws {
+        let scopes = try [("b", "a"), ("a", "b"), ("a", "a")].map { try StoreScope(cluster: $0.0, node: $0.1) }
+        #expect(scopes.sorted().map(\.description) == ["a/a", "a/b", "b/a"])
+    }
+}

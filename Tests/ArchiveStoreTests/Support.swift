@@ -1,0 +1,56 @@
+import Age
+import Foundation
+import HostIO
+import SealedArchive
+import Testing
+
+@testable import ArchiveStore
+
+/// A store in a scratch directory, and the steps by which a backup gets into it.
+struct StoreLaboratory {
+    let root: String
+    var store: LocalStore { LocalStore(root: root) }
+
+    func id(_ second: Int) -> BackupID { BackupID(time: Date(timeIntervalSince1970: 1_795_402_800 + Double(second))) }
+
+    func scope(_ cluster: String = "prod", _ node: String = "cp-0") throws -> StoreScope {
+        try StoreScope(cluster: cluster, node: node)
+    }
+
+    func directory(_ scope: StoreScope) -> String { "\(root)/\(scope)" }
+
+    /// Writes a small archive; gives it pending with the sidecar that belongs to it.
+    func seal(_ id: BackupID, with writer: LocalStoreWriter) throws -> (PendingFile, Sidecar) {
+        let file = try writer.begin(id)
+        let header = ArchiveHeader(
+            id: id, cluster: writer.scope.cluster, node: writer.scope.node,
+            createdAt: Date(timeIntervalSince1970: 1_795_402_800))
+        let archive = try ArchiveWriter(
+            to: file, recipients: [X25519Identity.generate().recipient], header: header,
+            options: CompressionOptions(frameSize: 4096, coreCount: 1))
+        let (manifest, summary) = try archive.finish(Manifest(archive: header))
+        let sidecar = Sidecar(
+            manifest: manifest, sealed: summary, recipients: [], completedAt: header.createdAt, sequence: 1,
+            previousSidecarSHA256: nil)
+        return (file, sidecar)
+    }
+
+    /// Puts a backup into the store.
+    @discardableResult
+    func add(_ second: Int = 0, to scope: StoreScope) throws -> StoredBackup {
+        let id = id(second)
+        let writer = try store.writer(for: scope)
+        let (file, sidecar) = try seal(id, with: writer)
+        try writer.publish(file, sidecar: sidecar)
+        return try #require(try store.list().backups.first { $0.id == id && $0.scope == scope })
+    }
+}
+
+func names(in path: String) throws -> [String] { try OpenDirectory(path: path).utf8Names() }
+
+/// The permission bits of a file.
+func mode(_ path: String) throws -> UInt16 {
+    let url = URL(filePath: path)
+    let name = try #require(EntryName(url.lastPathComponent.utf8))
+    return try OpenDirectory(path: url.deletingLastPathComponent().path).attributes(of: name).mode
+}

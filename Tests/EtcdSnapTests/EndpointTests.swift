@@ -1,0 +1,44 @@
+import HostIO
+import Testing
+
+@testable import EtcdSnap
+
+@Suite struct EndpointTests {
+    @Test(arguments: [
+        ("https://10.0.0.1:2379", "https://10.0.0.1:2379", "ipv4:10.0.0.1:2379"),
+        ("http://localhost:1", "http://localhost:1", "dns:///localhost:1"),
+        ("HTTP://etcd-0.etcd.svc:65535/", "http://etcd-0.etcd.svc:65535", "dns:///etcd-0.etcd.svc:65535"),
+        ("10.0.0.1", "https://10.0.0.1:2379", "ipv4:10.0.0.1:2379"),
+        ("[fd00::1]", "https://[fd00::1]:2379", "ipv6:[fd00::1]:2379"),
+        ("https://[::ffff:1.2.3.4]:99", "https://[::ffff:1.2.3.4]:99", "ipv6:[::ffff:1.2.3.4]:99"),
+        ("300.1.1.1:5", "https://300.1.1.1:5", "dns:///300.1.1.1:5"),
+    ])
+    func reads(text: String, description: String, target: String) throws {
+        let endpoint = try Endpoint(parsing: text)
+        #expect(endpoint.description == description)
+        #expect(endpoint.target == target)
+        #expect(try Endpoint(parsing: endpoint.description) == endpoint)
+    }
+
+    @Test(arguments: [
+        "", "https://", "ftp://a:1", "unix:///run/etcd.sock", "a:", "a:0", "a:65536", "a:-1", "a:+1", "a:1:2",
+        "fd00::1",
+        "[fd00::1", "[fd00::1]x", "[localhost]:1", "[]:1", "a b:1", "a/b:1", "user@a:1", "a\n:1", "a%25:1", "ä:1",
+        "http://http://a:1",
+    ])
+    func refuses(text: String) {
+        #expect { try Endpoint(parsing: text) } throws: { ($0 as? Failure)?.code == .usage }
+    }
+
+    @Test func transportWithoutScheme() throws {
+        #expect(try Endpoint(parsing: "a:1", transport: .plaintext).transport == .plaintext)
+        #expect(try Endpoint(parsing: "https://a:1", transport: .plaintext).transport == .tls)
+    }
+
+    @Test func durations() {
+        #expect(Duration.milliseconds(1500).milliseconds == 1500)
+        #expect(Duration.seconds(-1).milliseconds == 0)
+        #expect(Duration.seconds(Int64.max).milliseconds == .max)
+        #expect(Duration.seconds(10_000_000).milliseconds == .max)
+    }
+}

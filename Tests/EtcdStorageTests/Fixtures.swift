@@ -1,0 +1,108 @@
+import Testing
+import EtcdStorage
+import Foundation
+import HostIO
+
+/// Files under Tests/Fixtures/etcd.
+enum Fixtures {
+    static let directory = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Fixtures/etcd")
+
+    static func bytes(_ name: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: directory.appending(path: name)))
+    }
+
+    static func file(_ name: String) throws -> RandomAccessFile {
+        try RandomAccessFile(path: directory.appending(path: name).path)
+    }
+
+    /// What real tools say of a file.
+    struct Expected: Decodable, Sendable, CustomTestStringConvertible {
+        struct Status: Decodable, Sendable {
+            var hash: UInt32
+            var revision: Int64
+            var totalKey: Int
+            var totalSize: Int
+            var version: String?
+        }
+        struct KVHash: Decodable, Sendable {
+            var hash: UInt32
+            var hashRevision: Int64
+            var compactRevision: Int64
+        }
+        enum CodingKeys: String, CodingKey {
+            case file
+            case status35 = "etcdutl-3.5.30"
+            case status37 = "etcdutl-3.7.1"
+            case hashkv
+        }
+        var file: String
+        var status35: Status
+        var status37: Status
+        var hashkv: KVHash
+        var testDescription: String { file }
+    }
+
+    static let expected: [Expected] = {
+        guard let text = try? String(contentsOf: directory.appending(path: "expected.jsonl"), encoding: .utf8) else {
+            return []
+        }
+        return text.split(separator: "\n").compactMap { try? JSONDecoder().decode(Expected.self, from: Data($0.utf8)) }
+    }()
+}
+
+/// Bytes in memory as a file.
+struct MemoryBytes: RandomAccessBytes {
+    let name: String
+    let bytes: [UInt8]
+
+    init(_ bytes: [UInt8], name: String = "memory") {
+        self.bytes = bytes
+        self.name = name
+    }
+
+    var byteCount: Int { bytes.count }
+
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        let count = max(0, min(buffer.count, bytes.count - offset))
+        bytes.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<(offset + count)]))
+        }
+        return count
+    }
+}
+
+/// Reproducible random numbers (SplitMix64).
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ mixed >> 31
+    }
+}
+
+/// A directory that is removed at the end of `body`.
+func withTemporaryDirectory<Result>(_ body: (String) async throws -> Result) async throws -> Result {
+    let url = FileManager.default.temporaryDirectory.appending(path: "etcd-storage-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: url) }
+    return try await body(url.path)
+}
+
+/// Verifies bytes given in pieces of one size, without a source to read again.
+func verify(_ bytes: [UInt8], pieceByteCount: Int = 1 << 16, checksTrailer: Bool = true) throws -> SnapshotReport {
+    let verifier = SnapshotVerifier(name: "memory", checksTrailer: checksTrailer)
+    try bytes.withUnsafeBytes { buffer in
+        for start in stride(from: 0, to: buffer.count, by: pieceByteCount) {
+            let end = min(buffer.count, start + pieceByteCount)
+            try verifier.consume(UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
+        }
+    }
+    return try verifier.finish()
+}

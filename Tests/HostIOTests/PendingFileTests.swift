@@ -1,0 +1,134 @@
+import Foundation
+import HostIO
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite struct PendingFileTests {
+    let scratch: TemporaryDirectory
+    let directory: OpenDirectory
+
+    init() throws {
+        scratch = try TemporaryDirectory()
+        directory = try OpenDirectory(path: scratch.path)
+    }
+
+    @Test func isInvisibleUntilPublished() throws {
+        let file = try PendingFile(in: directory, name: "a")
+        try file.write(Array("one ".utf8))
+        try file.write(Array("two".utf8))
+        #expect(try names(in: scratch.path) == [".pending-a"])
+        #expect(try mode(scratch.file(".pending-a")) == 0o600)
+        try file.publish()
+        #expect(try names(in: scratch.path) == ["a"])
+        #expect(try contents(scratch.file("a")) == Array("one two".utf8))
+        #expect(file.byteCount == 7)
+        #expect(file.path == scratch.file("a"))
+    }
+
+    @Test func isRemovedWhenDiscardedOrDropped() throws {
+        var file: PendingFile? = try PendingFile(in: directory, name: "a")
+        try file?.write([1])
+        file?.discard()
+        file?.discard()
+        #expect(try names(in: scratch.path).isEmpty)
+        file = try PendingFile(in: directory, name: "b")
+        #expect(try names(in: scratch.path) == [".pending-b"])
+        file = nil
+        #expect(try names(in: scratch.path).isEmpty)
+    }
+
+    @Test func staysWhenDroppedAfterPublishing() throws {
+        do {
+            let file = try PendingFile(in: directory, name: "a")
+            try file.publish()
+            file.discard()
+        }
+        #expect(try names(in: scratch.path) == ["a"])
+    }
+
+    @Test func isReadBackBeforeItIsPublished() throws {
+        var file: PendingFile? = try PendingFile(in: directory, name: "a")
+        try file?.write(Array("bytes".utf8))
+        let reopened = try #require(try file?.reopen())
+        #expect(reopened.name == scratch.file("a"))
+        file = nil
+        #expect(try names(in: scratch.path).isEmpty)
+        #expect(try reopened.bytes(at: 0, count: 10) == Array("bytes".utf8))
+    }
+
+    @Test func replacesOnlyWhenAsked() throws {
+        try scratch.write("old", to: "a")
+        do {
+            let file = try PendingFile(in: directory, name: "a")
+            try file.write([0x6E])
+            let error = #expect(throws: SystemCallError.self) { try file.publish() }
+            #expect(error?.errno == .fileExists)
+        }
+        #expect(try contents(scratch.file("a")) == Array("old".utf8))
+        #expect(try names(in: scratch.path) == ["a"])
+        let file = try PendingFile(in: directory, name: "a")
+        try file.write([0x6E])
+        try file.publish(replacing: true)
+        #expect(try contents(scratch.file("a")) == [0x6E])
+    }
+
+    @Test(arguments: [0, 1, 3, 5])
+    func refusesToPublishAnotherLength(byteCount: off_t) throws {
+        do {
+            let file = try PendingFile(in: directory, name: "a")
+            try file.write([1, 2, 3, 4])
+            #expect(truncate(scratch.file(".pending-a"), byteCount) == 0)
+            let error = #expect(throws: Failure.self) { try file.publish() }
+            #expect(error?.code == .integrity)
+            #expect(error?.message.contains("has \(byteCount) bytes on disk, 4 were written") == true)
+        }
+        #expect(try names(in: scratch.path).isEmpty)
+    }
+
+    @Test func refusesALeftoverOfItsName() throws {
+        try scratch.write("left", to: ".pending-a")
+        let error = #expect(throws: SystemCallError.self) { try PendingFile(in: directory, name: "a") }
+        #expect(error?.errno == .fileExists)
+        #expect(try contents(scratch.file(".pending-a")) == Array("left".utf8))
+    }
+
+    @Test func doesNotFollowALinkOfItsTemporaryName() throws {
+        try scratch.write("mine", to: "target")
+        symlink(scratch.file("target"), scratch.file(".pending-a"))
+        #expect(throws: SystemCallError.self) { try PendingFile(in: directory, name: "a") }
+        #expect(try contents(scratch.file("target")) == Array("mine".utf8))
+    }
+
+    @Test func keepsTheReserveFree() throws {
+        let piece = [UInt8](repeating: 7, count: 1 << 20)
+        let free = try PendingFile(in: directory, name: "free")
+        for _ in 0..<9 { try free.write(piece) }
+        let file = try PendingFile(in: directory, name: "a")
+        file.reservedByteCount = .max
+        let error = #expect(throws: Failure.self) {
+            for _ in 0..<9 { try file.write(piece) }
+        }
+        #expect(error?.code == .noSpace)
+        #expect(error?.hint?.contains("\(Int.max) bytes are kept free") == true)
+    }
+
+    @Test func writesThroughADescriptor() throws {
+        let path = FilePath(scratch.file("out"))
+        let descriptor = try FileDescriptor.open(path, .writeOnly, options: .create, permissions: .ownerReadWrite)
+        defer { try? descriptor.close() }
+        try DescriptorSink(descriptor, name: "out").write(Array("bytes".utf8))
+        #expect(try contents(path.string) == Array("bytes".utf8))
+    }
+
+    /// `full(4)`: writing to `/dev/full` fails with ENOSPC.
+    @Test func saysThatADeviceIsFull() throws {
+        let descriptor = try FileDescriptor.open("/dev/full", .writeOnly)
+        defer { try? descriptor.close() }
+        let error = #expect(throws: SystemCallError.self) {
+            try DescriptorSink(descriptor, name: "the store").write([1])
+        }
+        #expect(error?.failure.code == .noSpace)
+        #expect(error?.failure.message == "cannot write to \"the store\": No space left on device")
+    }
+}

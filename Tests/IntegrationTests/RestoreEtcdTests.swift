@@ -1,0 +1,73 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension Integration {
+    /// Data directories that this program writes itself, booted by real servers.
+    @Suite struct RestoreEtcdTests {
+        private static let member = ["--name", "m0", "--initial-cluster", "m0=http://127.0.0.1:1"]
+
+        private func restore(_ store: TestStore, _ data: String, _ more: [String]) -> [String] {
+            ["restore", "etcd", "latest", "-i", store.key.path, "--data-dir", data] + store.flags + Self.member + more
+        }
+
+        @Test(arguments: EtcdVersion.installed)
+        func boots(_ version: EtcdVersion) throws {
+            let original = try Laboratory.shared().server(version)
+            let store = try TestStore(original)
+            try store.makeBackup()
+            let keys = try original.allKeys()
+            #expect(keys.count > 300)
+            for flags in [["--no-bump"], ["--bump-revision", "1000000000"]] {
+                let data = store.directory.file("data\(flags.count)")
+                try SnapTool.run(restore(store, data, flags))
+                let server = try EtcdServer.start(version, pki: original.pki, flags: ["--data-dir=\(data)"])
+                defer { server.kill() }
+                #expect(try server.allKeys() == keys, "\(flags)")
+                let put = try JSON(Data(server.etcdctl("put", "new", "value", "-w", "json").utf8))
+                #expect((put.header.revision.int > 1_000_000_000) == (flags.count == 2))
+            }
+        }
+
+        @Test func hasTheHashThatEtcdutlComputes() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            let snapshot = store.directory.file("saved.db")
+            try store.server.etcdctl("snapshot", "save", snapshot)
+            let expected = try JSON(
+                run(EtcdVersion.v3_5.path(of: "etcdutl"), ["snapshot", "status", snapshot, "-w", "json"]).output)
+            let text = try SnapTool.run(["inspect", "status", snapshot, "-o", "json"]).text
+            #expect(
+                text.contains(String(expected.hash.int)) || text.contains(String(expected.hash.int, radix: 16)),
+                "\(text)")
+            #expect(text.contains(String(expected.revision.int)))
+        }
+
+        @Test func writesNothingFromWhatIsDamaged() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_4))
+            let archive = try store.makeBackup()
+            let data = store.directory.file("data")
+            let other = try Laboratory.shared().key("other")
+            var wrongKey = restore(store, data, [])
+            wrongKey[4] = other.path
+            expectFailure(try SnapTool.attempt(wrongKey), 8, naming: archive)
+            let snapshot = store.directory.file("saved.db")
+            try store.server.etcdctl("snapshot", "save", snapshot)
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: snapshot))
+            for place in [0, 20, 4096 * 3 + 5, bytes.count / 2, bytes.count - 40, bytes.count - 1] {
+                var damaged = bytes
+                damaged[place] ^= 0x10
+                try damaged.write(to: URL(fileURLWithPath: snapshot))
+                let result = try SnapTool.attempt(["restore", "etcd", snapshot, "--data-dir", data] + Self.member)
+                expectFailure(result, 7, naming: snapshot)
+                expectFailure(try SnapTool.attempt(["inspect", "status", snapshot]), 7, naming: snapshot)
+            }
+            try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: snapshot))
+            let cut = try SnapTool.attempt(["restore", "etcd", snapshot, "--data-dir", data] + Self.member)
+            expectFailure(cut, 7, naming: snapshot)
+            let left = try FileManager.default.contentsOfDirectory(atPath: store.directory.path)
+            #expect(Set(left) == ["saved.db", "store"])
+            try SnapTool.run(restore(store, data, []))
+            expectFailure(try SnapTool.attempt(restore(store, data, [])), 1, naming: data)
+        }
+    }
+}

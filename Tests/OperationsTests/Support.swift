@@ -1,0 +1,28 @@
+import Age
+import ArchiveStore
+import Foundation
+import HostIO
+import SealedArchive
+import Testing
+
+let repository = URL(filePath: #filePath).resolvingSymlinksInPath()
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+/// The root of what kubeadm 1.36 leaves on a node, as far as it is needed.
+let kubeadmRoot = repository.appending(path: "Tests/Fixtures/kubeadm").path
+
+/// Puts a small archive into a store.
+func add(_ id: BackupID, to scope: StoreScope, of store: LocalStore) throws {
+    let writer = try store.writer(for: scope)
+    let file = try writer.begin(id)
+    let header = ArchiveHeader(
+        id: id, cluster: scope.cluster, node: scope.node, createdAt: Date(timeIntervalSince1970: 1_795_402_800))
+    let archive = try ArchiveWriter(
+        to: file, recipients: [X25519Identity.generate().recipient], header: header,
+        options: CompressionOptions(frameSize: 4096, coreCount: 1))
+    let (manifest, summary) = try archive.finish(Manifest(archive: header))
+    let sidecar = Sidecar(
+        manifest: manifest, sealed: summary, recipients: [], completedAt: header.createdAt, sequence: 1,
+        previousSidecarSHA256: nil)
+    try writer.publish(file, sidecar: sidecar)
+}

@@ -1,0 +1,50 @@
+import Foundation
+
+/// A program that runs until it is stopped, at the latest when its last reference goes.
+public final class BackgroundProcess: @unchecked Sendable {
+    // `@unchecked Sendable`: nothing changes after `init`, and Process may be asked and signalled from any thread.
+    private let process: Process
+
+    /// Starts a program whose output nobody reads.
+    public init(_ executable: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+        process = try makeProcess(executable, arguments, environment: environment)
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+    }
+
+    deinit { stop() }
+
+    /// Ends the program and waits.
+    public func stop() {
+        guard process.isRunning else { return }
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    /// Waits until something accepts connections on the port.
+    public func waitUntilListening(on port: UInt16) throws {
+        for _ in 0..<300 {
+            guard process.isRunning else { break }
+            if isListening(on: port) { return }
+            usleep(100_000)
+        }
+        throw TestSupportError("nothing listens on port \(port)")
+    }
+}
+
+/// Whether something on the loopback interface accepts connections on the port.
+private func isListening(on port: UInt16) -> Bool {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    address.sin_port = port.bigEndian
+    return withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
+}
