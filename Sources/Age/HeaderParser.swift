@@ -48,7 +48,10 @@ public struct HeaderParser: Sendable {
     /// - Throws: ``AgeError`` of kind `header` if the header is not complete.
     public func finish() throws(AgeError) -> Header {
         if let header { return header }
-        if bytes.isEmpty { throw AgeError(.header, "\(quoted(name)) is empty, so it is not an age file") }
+        if bytes.isEmpty {
+            throw AgeError(
+                .header, "\(quoted(name)) is empty, so it is not an age file", hint: "get it again from where it came")
+        }
         throw AgeError(
             .header, "\(quoted(name)) ends after \(bytes.count) bytes, inside its age header",
             at: .headerOffset(bytes.count), hint: "the file was cut short: get it again from where it came")

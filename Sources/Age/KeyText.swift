@@ -13,7 +13,9 @@ enum KeyText {
         _ text: some Collection<UInt8>, as role: Role, part: String, count: Int
     ) throws(AgeError) -> [UInt8] {
         guard text.starts(with: part.utf8) else {
-            throw AgeError(.key, "the \(role.noun) does not begin with \(part)1")
+            throw AgeError(
+                .key, "the \(role.noun) does not begin with \(part)1", hint: "copy the whole line again from its source"
+            )
         }
         var payload: [UInt8]
         let decodedPart: String
@@ -26,7 +28,9 @@ enum KeyText {
         }
         guard decodedPart == part.lowercased(), payload.count == count else {
             wipe(&payload)
-            throw AgeError(.key, "the \(role.noun) is not \(part)1 followed by \(count) bytes")
+            throw AgeError(
+                .key, "the \(role.noun) is not \(part)1 followed by \(count) bytes",
+                hint: "copy the whole line again from its source")
         }
         return payload
     }

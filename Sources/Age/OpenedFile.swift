@@ -32,7 +32,7 @@ extension Header {
     public func unlock(with identities: [any Identity], name: String) throws -> FileKey {
         try ScryptIdentity.checkAlone(stanzas)
         for identity in identities {
-            guard let fileKey = try identity.unwrap(stanzas) else { continue }
+            guard let fileKey = try unwrap(with: identity, name: name) else { continue }
             guard isAuthentic(fileKey: fileKey) else {
                 throw AgeError(
                     .headerMAC, "the age header of \(quoted(name)) was changed: its MAC does not fit",
@@ -41,6 +41,16 @@ extension Header {
             return fileKey
         }
         throw noMatch(identities, name: name)
+    }
+
+    /// Says of which file a malformed stanza is.
+    private func unwrap(with identity: any Identity, name: String) throws -> FileKey? {
+        do {
+            return try identity.unwrap(stanzas)
+        } catch var error as AgeError where error.kind == .header {
+            error.message = "\(quoted(name)): \(error.message)"
+            throw error
+        }
     }
 
     private func noMatch(_ identities: [any Identity], name: String) -> AgeError {

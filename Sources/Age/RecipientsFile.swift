@@ -11,6 +11,13 @@ public enum Recipients {
         return try X25519Recipient(string)
     }
 
+    /// Checks that a file can be encrypted for all of them together: at least one, and all with the same labels.
+    ///
+    /// - Throws: ``AgeError`` of kind `recipients`.
+    public static func requireCompatible(_ recipients: [any Recipient]) throws(AgeError) {
+        try checkTogether(recipients)
+    }
+
     private static let useNativeKeys = "use a native key, age1… or age1pq1…, as age-keygen makes"
 
     private static func refusal(of string: String) -> AgeError? {

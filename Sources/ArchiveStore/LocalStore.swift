@@ -57,6 +57,7 @@ public struct LocalStore: Sendable {
 
     private func list(_ directory: OpenDirectory, _ scope: StoreScope, into listing: inout StoreListing) throws {
         let names = try directory.utf8Names()
+        var backups: [StoredBackup] = []
         for name in names where name.hasSuffix(ArchiveFormat.sidecarSuffix) {
             guard let id = BackupID(name.dropLast(ArchiveFormat.sidecarSuffix.count)) else { continue }
             do {
@@ -66,11 +67,13 @@ public struct LocalStore: Sendable {
                         .integrity, "\(quoted(backup.reference)) has a sidecar and no archive",
                         hint: "restore \(backup.archiveName) from a copy of the store, or remove \(backup.sidecarName)")
                 }
-                listing.backups.append(backup)
+                backups.append(backup)
             } catch {
                 listing.problems.append(Failure(wrapping: error))
             }
         }
+        // IDs of one second sort by chance.
+        listing.backups += backups.sorted { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
     }
 
     private func read(_ id: BackupID, _ scope: StoreScope, in directory: OpenDirectory) throws -> StoredBackup {

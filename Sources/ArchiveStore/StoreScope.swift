@@ -15,8 +15,8 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
     /// - Throws: ``Failure`` with the code `usage` if a name has other characters than letters, digits, `.`, `_` and `-`,
     ///   begins with a dot or a dash, or is longer than 253 characters.
     public init(cluster: String, node: String) throws(Failure) {
-        try Self.check(cluster, "cluster", "--cluster")
-        try Self.check(node, "node", "--node")
+        try Self.checkName(cluster, "cluster", "--cluster")
+        try Self.checkName(node, "node", "--node")
         self.cluster = cluster
         self.node = node
     }
@@ -29,7 +29,12 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
         (left.cluster, left.node) < (right.cluster, right.node)
     }
 
-    private static func check(_ name: String, _ what: String, _ option: String) throws(Failure) {
+    /// Checks a name that becomes that of a directory or a file in an archive, by the rule of ``init(cluster:node:)``.
+    ///
+    /// - Parameters:
+    ///   - what: what has the name, for the message.
+    ///   - option: the option that sets it, for the hint.
+    public static func checkName(_ name: String, _ what: String, _ option: String) throws(Failure) {
         let allowed = name.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -68,11 +73,21 @@ public struct StoredBackup: Sendable {
 
 /// What a store holds: its complete archives, and the sidecars that can't be read.
 public struct StoreListing: Sendable {
-    /// The complete archives, by scope, oldest first.
+    /// The complete archives, by scope, in the order in which they were made.
     public var backups: [StoredBackup] = []
     /// Why other sidecars can't be read.
     public var problems: [Failure] = []
 
     /// The newest archive of a scope.
     public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope } }
+
+    /// The newest archive of all.
+    public var latest: StoredBackup? {
+        backups.max { first, second in
+            let (left, right) = (first.sidecar.archive, second.sidecar.archive)
+            return (left.createdAt, first.sidecar.sequence, left.id) < (
+                right.createdAt, second.sidecar.sequence, right.id
+            )
+        }
+    }
 }

@@ -22,16 +22,17 @@ struct List: ParsableCommand {
         let store = place.store(configuration)
         let listing = try store.list(cluster: place.cluster, node: place.node)
         for problem in listing.problems { Console.shared.warn(problem.description) }
+        if listing.backups.isEmpty, listing.problems.isEmpty {
+            if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
+            throw Failure(
+                .notFound, "there is no backup in \(quoted(store.root))", hint: "make one with `etcd-snap backup`")
+        }
         try render(listing.backups.map(\.sidecar), as: output.format) {
             table(
                 ["CLUSTER", "NODE", "ID", "AGE", "SIZE", "DATABASE", "REVISION", "VERIFIED", "FINDINGS"],
                 listing.backups.map { row($0.sidecar) })
         }
         if !listing.problems.isEmpty { throw ExitCode(Failure.Code.integrity.rawValue) }
-        if listing.backups.isEmpty {
-            throw Failure(
-                .notFound, "there is no backup in \(quoted(store.root))", hint: "make one with `etcd-snap backup`")
-        }
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {

@@ -29,7 +29,8 @@ struct CommonOptions: ParsableArguments {
     /// Applies the verbosity and reads the configuration.
     func start(_ format: OutputFormat = .table) throws -> Configuration {
         Console.shared.configure(
-            verbosity: quiet ? .quiet : verbose ? .verbose : .normal, errorsAsJSON: format == .json)
+            verbosity: quiet ? .quiet : verbose ? .verbose : .normal,
+            errorsAsJSON: format == .json)
         return try Configuration.load(path: config)
     }
 }
@@ -73,8 +74,8 @@ struct StoreOptions: ParsableArguments {
 
     /// An archive by its path, or by a reference into the store.
     func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
-        if name.hasSuffix(".age"), let file = try fileIfPresent(name) {
-            return OpenedArchive(file: file, reference: name, sidecar: nil)
+        if name.hasSuffix(".age") {
+            return OpenedArchive(file: try RandomAccessFile(path: name), reference: name, sidecar: nil)
         }
         let (store, found) = try find(name, configuration)
         return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)

@@ -8,6 +8,11 @@ import SealedArchive
 struct Restore: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Restore a backup: everything into a directory, or a new etcd cluster.",
+        discussion: """
+            Without a subcommand everything is restored into the directory named by --target.
+
+            Example: etcd-snap restore latest --store /var/lib/etcd-snap -i key.txt --target /root/restored
+            """,
         subcommands: [RestoreAll.self, RestoreEtcd.self], defaultSubcommand: RestoreAll.self)
 }
 

@@ -38,24 +38,29 @@ public final class OpenDirectory: Sendable {
         return OpenDirectory(descriptor: FileDescriptor(owningRaw: raw), path: path)
     }
 
-    /// Opens or makes the directory `name` in this one, with `mode` when it is made.
+    /// Opens or makes the directory `name` in this one, with `mode` and durably when it is made.
     public func makeDirectory(
         _ name: String, mode: FilePermissions = .ownerReadWriteExecute
     ) throws(SystemCallError)
         -> OpenDirectory
     {
-        if mkdirat(descriptor.rawValue, name, mode.rawValue) != 0, Glibc.errno != EEXIST {
+        if mkdirat(descriptor.rawValue, name, mode.rawValue) == 0 {
+            try sync()
+        } else if Glibc.errno != EEXIST {
             throw SystemCallError("make directory", path(of: name))
         }
         return try openDirectory(name)
     }
 
-    /// Makes every missing directory of `path` with mode 0700 and opens the last one.
+    /// Makes every missing directory of `path` with mode 0700, durably, and opens the last one.
     public static func make(path: String) throws(SystemCallError) -> OpenDirectory {
         var prefix = FilePath(path).root.map { FilePath(root: $0) } ?? FilePath(".")
         for component in FilePath(path).components {
+            let parent = prefix
             prefix.append(component)
-            if mkdir(prefix.string, 0o700) != 0, Glibc.errno != EEXIST {
+            if mkdir(prefix.string, 0o700) == 0 {
+                try OpenDirectory(path: parent.string).sync()
+            } else if Glibc.errno != EEXIST {
                 throw SystemCallError("make directory", prefix.string)
             }
         }

@@ -80,6 +80,18 @@ public func readFully(
     return done
 }
 
+/// Reads what is there next, at least one byte, or nothing at the end.
+public func readSome(
+    _ descriptor: FileDescriptor, name: String, into buffer: UnsafeMutableRawBufferPointer
+) throws(SystemCallError) -> Int {
+    try retryingInterrupts("read", name) { Glibc.read(descriptor.rawValue, buffer.baseAddress, buffer.count) }
+}
+
+/// Opens anything that can be read in order, a pipe too; the caller closes it.
+public func openForReading(_ path: String) throws(SystemCallError) -> FileDescriptor {
+    FileDescriptor(owningRaw: try retryingInterrupts("open", path) { open(path, O_RDONLY | O_CLOEXEC) })
+}
+
 extension FileDescriptor {
     /// Wraps a descriptor that a system call has just returned.
     package init(owningRaw rawValue: CInt) { self.init(rawValue: rawValue) }

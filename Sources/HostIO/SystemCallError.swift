@@ -30,6 +30,8 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
             Failure(.noSpace, description, hint: "free some space there, or name another place")
         case .noSuchFileOrDirectory:
             Failure(.notFound, description, hint: "check the path")
+        case .fileExists:
+            Failure(.failed, description, hint: "nothing is ever replaced: name another file")
         case .permissionDenied, .notPermitted:
             Failure(.failed, description, hint: "run as root, or as the owner of the file")
         case .readOnlyFileSystem:

@@ -14,9 +14,14 @@ public final class ThreadExecutor: TaskExecutor {
     }
 }
 
-/// Runs `body` on a thread of its own, where it may block.
+/// Runs `body` on a thread of its own, where it may block; cancelling the caller cancels it.
 public func withBlockingThread<Result: Sendable>(
     _ name: String, _ body: @Sendable @escaping () async throws -> Result
 ) async throws -> Result {
-    try await Task(executorPreference: ThreadExecutor(name: name), operation: body).value
+    let task = Task(executorPreference: ThreadExecutor(name: name), operation: body)
+    return try await withTaskCancellationHandler {
+        try await task.value
+    } onCancel: {
+        task.cancel()
+    }
 }

@@ -37,7 +37,7 @@ public struct BackupReference: Sendable {
         let listing = try store.list(cluster: cluster, node: node)
         let matches =
             name == Self.latest
-            ? listing.backups.max { $0.id < $1.id }.map { [$0] } ?? []
+            ? listing.latest.map { [$0] } ?? []
             : listing.backups.filter { $0.id.description.hasPrefix(name) }
         guard let match = matches.first else {
             let unreadable = listing.problems.first

@@ -1,3 +1,4 @@
+import ArchiveStore
 import EtcdSnap
 import HostIO
 import Yams
@@ -80,10 +81,7 @@ extension EtcdSource {
         if let seconds = section.stallTimeoutSeconds { client.stallTimeout = .seconds(seconds) }
         if let seconds = section.timeoutSeconds { client.totalTimeout = .seconds(seconds) }
         let name = section.name ?? "etcd"
-        guard EntryName(name.utf8) != nil, !name.hasPrefix(".") else {
-            throw Failure(
-                .usage, "\(quoted(name)) can't be the name of a snapshot", hint: "use a plain word, such as etcd")
-        }
+        try StoreScope.checkName(name, "snapshot", "--name")
         return EtcdSource(name: name, client: client, discovered: discovered)
     }
 

@@ -21,6 +21,7 @@ public enum Keys {
                 hint: "make a key pair with `etcd-snap keygen -o key.txt` on another host, keep it there, "
                     + "and name its public key with -r, -R or in the configuration")
         }
+        try Recipients.requireCompatible(recipients)
         return recipients
     }
 
@@ -86,10 +87,9 @@ public enum KeyGeneration {
     public static func run(
         _ kind: KeyKind, output: String?, passphrase: [UInt8]?, standardOutput: any ByteSink
     ) throws -> String {
-        let (document, recipient) = try make(kind)
-        var bytes = document
-        defer { bytes.withUnsafeMutableBytes { _ = $0.initializeMemory(as: UInt8.self, repeating: 0) } }
-        if let passphrase { bytes = try seal(bytes, passphrase: passphrase) }
+        var (document, recipient) = try make(kind)
+        defer { document.withUnsafeMutableBytes { _ = $0.initializeMemory(as: UInt8.self, repeating: 0) } }
+        let bytes = try passphrase.map { try seal(document, passphrase: $0) } ?? document
         guard let output else {
             try standardOutput.write(bytes)
             return recipient

@@ -120,14 +120,13 @@ public enum UnsealOperation {
         path: String?, _ identities: [any Identity], _ output: UnsealOutput
     ) throws {
         let name = path ?? "standard input"
-        let input =
-            try path.map { try FileDescriptor.open(FilePath($0), .readOnly, options: .closeOnExec) } ?? .standardInput
+        let input = try path.map { try openForReading($0) } ?? .standardInput
         defer { if path != nil { try? input.close() } }
         var decryptor = StreamDecryptor(identities: identities, name: name)
         let block = ByteBlock(capacity: 1 << 20)
         repeat {
             try Task.checkCancellation()
-            try block.fill { try input.read(into: $0) }
+            try block.fill { try readSome(input, name: name, into: $0) }
             try block.withUnsafeBytes { try decryptor.write($0, to: output.write) }
         } while block.count > 0
         try decryptor.finish(to: output.write)

@@ -108,7 +108,9 @@ final class PaxWriter {
         archive_entry_set_gid(entry, Int64(metadata.groupID))
         if let name = metadata.userName { archive_entry_set_uname(entry, name) }
         if let name = metadata.groupName { archive_entry_set_gname(entry, name) }
-        archive_entry_set_mtime(entry, time_t(metadata.modificationSeconds), metadata.modificationNanoseconds)
+        // libarchive writes the fraction of a time before 1970 with the wrong sign.
+        let nanoseconds = metadata.modificationSeconds < 0 ? 0 : metadata.modificationNanoseconds
+        archive_entry_set_mtime(entry, time_t(metadata.modificationSeconds), nanoseconds)
         if let target = metadata.linkTarget {
             setPath(target) {
                 if metadata.kind == .hardLink {
