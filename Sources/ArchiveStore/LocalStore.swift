@@ -83,7 +83,7 @@ public struct LocalStore: Sendable {
             throw Failure(.integrity, "\(quoted(path)) has \(file.byteCount) bytes, too many for a sidecar")
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
-        let sidecar = try DocumentCoding.decode(Sidecar.self, from: bytes, name: path)
+        let sidecar = try Sidecar.decode(bytes, name: path)
         guard sidecar.archive.id == id, sidecar.archive.cluster == scope.cluster, sidecar.archive.node == scope.node
         else {
             throw Failure(

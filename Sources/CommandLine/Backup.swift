@@ -43,8 +43,8 @@ struct Backup: AsyncParsableCommand {
             "How far to verify before publishing: streamed, structural, consistent or stored.",
             discussion:
                 "structural checks every page, consistent compares with the members' own hash of the key space, "
-                + "stored reads the whole archive back."))
-    var verify = VerificationLevel.consistent
+                + "stored reads the whole archive back. Without it structural, or what the configuration says."))
+    var verify: VerificationLevel?
 
     @Flag(help: "Only say what would be done.")
     var dryRun = false
@@ -76,13 +76,23 @@ struct Backup: AsyncParsableCommand {
             etcd: try EtcdSource.resolve(section), recipients: recipients,
             selection: CaptureSelection(
                 include: (configuration.include ?? []) + include, exclude: (configuration.exclude ?? []) + exclude))
-        plan.verification = verify
+        plan.verification = try verify ?? configuredLevel(configuration)
         return plan
+    }
+
+    private func configuredLevel(_ configuration: Configuration) throws -> VerificationLevel {
+        guard let text = configuration.verify else { return .structural }
+        guard let level = VerificationLevel(argument: text) else {
+            throw Failure(
+                .usage, "the configuration has the unknown level \(quoted(text)) for verify",
+                hint: "known are: \(VerificationLevel.allValueStrings.joined(separator: ", "))")
+        }
+        return level
     }
 
     private func summary(_ report: BackupReport) -> String {
         let sidecar = report.sidecar
-        let database = sidecar.etcd.map { "\(size($0.databaseSize)) at revision \($0.revisionAtStart)" }
+        let database = sidecar.etcd.map { "\(size($0.databaseSize)) at revision \($0.revision ?? $0.revisionAtStart)" }
         return fields([
             ("backup", report.reference),
             ("archive", report.path),

@@ -65,6 +65,11 @@ final class Console: Sendable {
         }
     }
 
+    /// Takes the progress off the terminal, before something else is printed there.
+    func clearProgress() {
+        state.withLock { put($0.bar.clear()) }
+    }
+
     /// Writes a line whatever the verbosity.
     func write(_ text: String) { line(text, from: .quiet) }
 

@@ -42,10 +42,6 @@ private struct Description: Encodable {
         for record in manifest?.etcd ?? [] { sections.append(etcd(record)) }
         if let manifest {
             sections.append(entries(manifest))
-            if !manifest.findings.isEmpty {
-                sections.append(
-                    "findings:\n" + manifest.findings.map { "  " + findingLine($0) }.joined(separator: "\n"))
-            }
             if !manifest.skipped.isEmpty {
                 sections.append(
                     "skipped:\n" + manifest.skipped.map { "  \(quoted($0.path)): \($0.reason)" }.joined(separator: "\n")
@@ -53,6 +49,10 @@ private struct Description: Encodable {
             }
         } else {
             sections.append("the contents are sealed: name an identity with -i to see them")
+        }
+        let findings = (manifest?.findings ?? []) + sidecar.checkFindings
+        if !findings.isEmpty {
+            sections.append("findings:\n" + findings.map { "  " + findingLine($0) }.joined(separator: "\n"))
         }
         return sections.joined(separator: "\n\n")
     }

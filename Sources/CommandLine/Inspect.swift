@@ -28,7 +28,7 @@ struct InspectStatus: AsyncParsableCommand {
     func run() async throws {
         let configuration = try common.start(output.format)
         let source = try snapshot.open(configuration)
-        let status = try await InspectOperation.status(source.bytes)
+        let status = try await InspectOperation.status(source.bytes, observer: Console.shared.observer)
         try render(status, as: output.format) { text(status) }
     }
 
@@ -79,8 +79,9 @@ struct SnapshotOptions: ParsableArguments {
     var snapshot: String
 
     func open(_ configuration: Configuration) throws -> SnapshotSource {
-        if !snapshot.hasSuffix(".age"), snapshot.contains("/") || snapshot.hasSuffix(".db"),
-            let file = try fileIfPresent(snapshot)
+        let isPath = ["/", "./", "../"].contains { snapshot.hasPrefix($0) } || snapshot.hasSuffix(".db")
+        if !snapshot.hasSuffix(".age"),
+            let file = try isPath ? RandomAccessFile(path: snapshot) : fileIfPresent(snapshot)
         {
             return SnapshotSource(file: file)
         }

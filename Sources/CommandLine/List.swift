@@ -40,7 +40,8 @@ struct List: ParsableCommand {
             sidecar.archive.cluster, sidecar.archive.node, sidecar.archive.id.description,
             age(sidecar.archive.createdAt), size(sidecar.object.size),
             sidecar.etcd.map { size($0.databaseSize) }.joined(separator: ","),
-            sidecar.etcd.map { "\($0.revisionAtStart)" }.joined(separator: ","), sidecar.verification.rawValue,
+            sidecar.etcd.map { "\($0.revision ?? $0.revisionAtStart)" }.joined(separator: ","),
+            sidecar.verification.rawValue,
             "\(sidecar.findingCount)",
         ]
     }

@@ -84,7 +84,12 @@ final class SignalWatch: Sendable {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { [self] in
-                self.number.withLock { $0 = number }
+                let isFirst = self.number.withLock { received in
+                    defer { received = number }
+                    return received == nil
+                }
+                // What waits for a terminal or a pipe can't be cancelled; nothing published can be lost.
+                if !isFirst { _exit(128 + number) }
                 task.cancel()
             }
             source.resume()

@@ -69,6 +69,7 @@ struct StoreOptions: ParsableArguments {
     /// The one archive that a reference means.
     func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
         let store = store(configuration)
+        let cluster = cluster ?? configuration.cluster
         return (store, try BackupReference(reference, cluster: cluster, node: node).find(in: store))
     }
 

@@ -44,6 +44,7 @@ func age(_ date: Date) -> String {
 
 /// Prints a document in a format; `table` makes the text for people.
 func render(_ document: some Encodable, as format: OutputFormat, table: () -> String) throws {
+    Console.shared.clearProgress()
     switch format {
     case .table: print(table())
     case .json: print(String(decoding: try DocumentCoding.encode(document).dropLast(), as: UTF8.self))
@@ -56,17 +57,24 @@ func render(_ document: some Encodable, as format: OutputFormat, table: () -> St
 
 /// Columns of left-aligned text under headings, like kubectl's.
 func table(_ headings: [String], _ rows: [[String]]) -> String {
-    let all = [headings] + rows
+    let all = [headings] + rows.map { $0.map(printable) }
     let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
     return all.map { row in
         zip(row, widths).map { $0.padding(to: $1) }.joined(separator: "   ").trimmingEnd()
     }.joined(separator: "\n")
 }
 
+/// Text without control characters: documents of a store may be made up, and a terminal obeys what it is sent.
+func printable(_ text: String) -> String {
+    String(
+        String.UnicodeScalarView(
+            text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
+}
+
 /// Lines of names and values.
 func fields(_ pairs: [(String, String)]) -> String {
     let width = pairs.map(\.0.count).max() ?? 0
-    return pairs.map { "\(($0.0 + ":").padding(to: width + 1))  \($0.1)" }.joined(separator: "\n")
+    return pairs.map { "\(($0.0 + ":").padding(to: width + 1))  \(printable($0.1))" }.joined(separator: "\n")
 }
 
 extension String {

@@ -11,7 +11,8 @@ struct RestoreEtcd: AsyncParsableCommand {
         discussion: """
             The directories boot with etcd 3.4 to 3.7. Nothing that exists is touched. By default the cluster gets a new
             token, so that surviving members of the lost one can't talk to it, and Kubernetes data a higher revision, so
-            that informers notice. Without --all-members run it once for each member, with the same token and bump.
+            that informers notice: ten times what was written since by the rate that the manifest records, and at least
+            1000000000. Without --all-members run it once for each member, with the same token and bump.
 
             Example: etcd-snap restore etcd latest -i key.txt --all-members --data-dir /root/etcd
               --initial-cluster m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380,m3=https://10.0.0.3:2380
@@ -27,8 +28,8 @@ struct RestoreEtcd: AsyncParsableCommand {
     @Option(help: "A separate directory for the write-ahead log.", completion: .directory)
     var walDir: String?
 
-    @Option(help: "The member's name.")
-    var name = "default"
+    @Option(help: "The member's name; default without it.")
+    var name: String?
 
     @Option(help: "The members of the new cluster: name=url, separated by commas.")
     var initialCluster = "default=http://localhost:2380"
@@ -65,6 +66,12 @@ struct RestoreEtcd: AsyncParsableCommand {
             throw ValidationError("--no-bump excludes --bump-revision and --mark-compacted")
         }
         if let bumpRevision, bumpRevision < 1 { throw ValidationError("--bump-revision must be at least 1") }
+        if markCompacted, bumpRevision == nil {
+            throw ValidationError("--mark-compacted goes with --bump-revision")
+        }
+        if allMembers, name != nil || initialAdvertisePeerUrls != nil {
+            throw ValidationError("--name and --initial-advertise-peer-urls go with one member, not with --all-members")
+        }
         if allMembers, walDir != nil { throw ValidationError("--wal-dir goes with one member, not with --all-members") }
     }
 
@@ -74,7 +81,7 @@ struct RestoreEtcd: AsyncParsableCommand {
         let report =
             dryRun
             ? try RestoreEtcdOperation.dryRun(source, request())
-            : try await RestoreEtcdOperation.run(source, request())
+            : try await RestoreEtcdOperation.run(source, request(), observer: Console.shared.observer)
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
         try render(report, as: output.format) {
@@ -94,7 +101,7 @@ struct RestoreEtcd: AsyncParsableCommand {
     private func request() throws -> RestoreEtcdRequest {
         var request = RestoreEtcdRequest(dataDirectory: dataDir)
         request.walDirectory = walDir
-        request.memberName = allMembers ? nil : name
+        request.memberName = allMembers ? nil : name ?? "default"
         request.initialCluster = initialCluster
         request.initialClusterToken = initialClusterToken
         request.initialAdvertisePeerURLs = initialAdvertisePeerUrls?.split(separator: ",").map(String.init)

@@ -49,6 +49,7 @@ final class Channel: @unchecked Sendable {
                 var options = cgrpc_channel_options(
                     target: target, uses_tls: endpoint.transport == .tls, ca_pem: ca, certificate_pem: certificate,
                     key_pem: key, server_name: serverName,
+                    bounds_read_ahead: configuration.boundsReadAhead ? 1 : 0,
                     keepalive_interval_ms: configuration.keepaliveInterval.milliseconds,
                     keepalive_timeout_ms: configuration.keepaliveTimeout.milliseconds,
                     max_message_bytes: Self.maxMessageByteCount)

@@ -145,10 +145,10 @@ extension Alarm {
 }
 
 extension Client {
-    /// A client of the same cluster that waits longer for answers.
-    public func withCommandTimeout(_ timeout: Duration) throws -> Client {
+    /// A client of the same cluster with another configuration.
+    public func with(_ change: (inout ClientConfiguration) -> Void) throws -> Client {
         var configuration = configuration
-        configuration.commandTimeout = timeout
+        change(&configuration)
         return try Client(configuration, logger: logger)
     }
 

@@ -16,6 +16,9 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
     case long(Endpoint, expectedByteCount: UInt64)
     /// The database doesn't have the SHA-256 that was sent after it.
     case digestMismatch(Endpoint, expected: [UInt8], found: [UInt8])
+    /// The server sends so much faster than this host reads that memory runs away; ``ClientConfiguration/boundsReadAhead``
+    /// holds it back.
+    case outrun(Endpoint, receivedByteCount: UInt64, residentByteCount: UInt64)
     /// A message isn't what etcd sends.
     case malformed(Endpoint, message: String)
 
@@ -36,7 +39,7 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
         case .deadlineExceeded(let endpoint, let received):
             return Failure(
                 .failed, "the snapshot from \(endpoint) took too long: \(received) bytes by then",
-                hint: "raise the total time-out")
+                hint: "raise --timeout")
         case .serverGone(let endpoint, let received, let message):
             return Failure(
                 .failed, "\(endpoint) broke off the snapshot after \(received) bytes: \(message)",
@@ -56,6 +59,11 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
                 .integrity,
                 "the snapshot from \(endpoint) is damaged: its SHA-256 is \(hex(found)), not \(hex(expected))",
                 hint: another)
+        case .outrun(let endpoint, let received, let resident):
+            return Failure(
+                .failed,
+                "\(endpoint) sends faster than this host reads: \(resident) bytes of memory after \(received) bytes",
+                hint: "the host is overloaded; try again when it is less so")
         case .malformed(let endpoint, let message):
             return Failure(.integrity, "\(endpoint) sent no snapshot: \(message)", hint: "check --endpoints")
         }

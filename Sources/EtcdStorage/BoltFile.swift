@@ -9,7 +9,7 @@ public struct BoltFile: Sendable {
     public let bytes: any RandomAccessBytes
     let meta: Meta
     /// What is wrong with the meta page that is not in force, if anything.
-    public let metaWarning: Finding?
+    public let metaWarning: PageFinding?
 
     /// Reads the meta pages.
     ///

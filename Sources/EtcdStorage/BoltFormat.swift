@@ -165,7 +165,7 @@ struct Meta: Equatable {
     ///
     /// - Parameter start: the first ``searchByteCount`` bytes, fewer if the file is shorter.
     /// - Returns: the meta and, when the other one is not valid, what is wrong with that.
-    static func find(in start: Bytes, name: String) throws(StorageError) -> (meta: Meta, warning: Finding?) {
+    static func find(in start: Bytes, name: String) throws(StorageError) -> (meta: Meta, warning: PageFinding?) {
         if let reason = notADatabase(start) { throw .notADatabase(name: name, reason: reason) }
         let first = decode(start, at: 0)
         if case .success(let meta) = first {
@@ -174,7 +174,7 @@ struct Meta: Equatable {
                 return (second.transaction > meta.transaction ? second : meta, nil)
             case .success(let second):
                 let problem = "page size \(second.pageByteCount), expected \(meta.pageByteCount) as in page 0"
-                return (meta, Finding(page: 1, offset: UInt64(meta.pageByteCount) + 24, problem: problem))
+                return (meta, PageFinding(page: 1, offset: UInt64(meta.pageByteCount) + 24, problem: problem))
             case .failure(let defect):
                 return (meta, defect.finding(page: 1, pageByteCount: meta.pageByteCount))
             }
@@ -193,7 +193,7 @@ struct Meta: Equatable {
             return .notADatabase(name: name, reason: defect.problem)
         }
         let problem = "neither meta page is valid: \(defect.problem)"
-        return .damaged(name: name, Finding(page: 0, offset: UInt64(defect.offset), problem: problem))
+        return .damaged(name: name, PageFinding(page: 0, offset: UInt64(defect.offset), problem: problem))
     }
 
     private static func hasMagic(_ start: Bytes, at offset: Int) -> Bool {

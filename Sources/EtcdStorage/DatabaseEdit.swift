@@ -45,6 +45,7 @@ struct DatabaseEdit {
         dropFreelist()
         let rows = buckets.sorted { $0.key.lexicographicallyPrecedes($1.key) }
             .map { PageBuilder.Row(key: $0.key, value: $0.value, isBucket: true) }
+        try checkElementCount(rows.count)
         meta.rootPage = append { PageBuilder.leaf(rows, id: $0, pageByteCount: $1) }
         meta.freelistPage = Bolt.noFreelist
         // As in a stream: page 0 is in force and belongs to an even transaction.
@@ -173,7 +174,16 @@ struct DatabaseEdit {
         } else {
             children.append((key, leaf))
         }
+        try checkElementCount(children.count)
         return append { PageBuilder.branch(children, id: $0, pageByteCount: $1) }
+    }
+
+    /// A page's count has 16 bits; only a made-up database comes near.
+    private func checkElementCount(_ count: Int) throws(StorageError) {
+        guard count > 0xFFFF else { return }
+        throw .damaged(
+            name: file.name, PageFinding(page: meta.rootPage, offset: 0, problem: "a page would have \(count) elements")
+        )
     }
 
     private func firstKey(of page: UInt64) throws(StorageError) -> [UInt8] {

@@ -21,6 +21,9 @@ public struct RestorePlan: Sendable {
     /// More than any cluster writes; leaves room for the new cluster's own revisions.
     private static let maximumBump = Int64(1) << 40
 
+    /// A thousand writes a millisecond for five centuries.
+    private static let maximumRevision = Int64(1) << 54
+
     func validate(_ contents: SnapshotContents) throws(StorageError) {
         guard (revisionBump > 0) == marksCompacted else {
             throw .invalidPlan(
@@ -31,11 +34,16 @@ public struct RestorePlan: Sendable {
                 reason: "a revision bump of \(revisionBump) is not between 0 and \(Self.maximumBump)",
                 hint: "1000000000 is usual")
         }
+        let newest = max(contents.revision, contents.compactRevision)
+        guard newest <= Self.maximumRevision else {
+            throw .invalidPlan(
+                reason: "the snapshot's revision \(newest) is not one that etcd reaches", hint: "use another snapshot")
+        }
         guard let source = contents.store.sourceVersion, let targetVersion, targetVersion < source else { return }
         guard allowsDowngrade else {
             throw .invalidPlan(
                 reason: "the snapshot is of etcd \(source) and the target is the older \(targetVersion)",
-                hint: "restore to \(source) or newer, or allow the downgrade explicitly")
+                hint: "restore to \(source) or newer, or name no target version, which leaves no version in the data")
         }
     }
 

@@ -87,15 +87,15 @@ public struct SnapshotReport: Sendable {
     /// What became of the trailer.
     public internal(set) var trailer: TrailerState
     /// Everything that does not hold in the structure, at most 100 of it; empty for a sound database.
-    public var findings: [Finding]
+    public var findings: [PageFinding]
     /// What does not hold but does no harm, such as a damaged second meta page.
-    public var warnings: [Finding]
+    public var warnings: [PageFinding]
     /// What the database contains; nil if there are findings.
     public internal(set) var contents: SnapshotContents?
 
     init(
-        name: String, fileByteCount: Int, meta: Meta, tree: TreeSummary, trailer: TrailerState, findings: [Finding],
-        warnings: [Finding]
+        name: String, fileByteCount: Int, meta: Meta, tree: TreeSummary, trailer: TrailerState, findings: [PageFinding],
+        warnings: [PageFinding]
     ) {
         self.name = name
         self.fileByteCount = fileByteCount

@@ -16,7 +16,7 @@ public final class SnapshotVerifier {
     private var pending = PendingBytes()
     private var byteCount = 0
     private var pageExaminer: PageExaminer?
-    private var metaWarning: Finding?
+    private var metaWarning: PageFinding?
 
     /// A verifier for the bytes called `name` in messages.
     ///

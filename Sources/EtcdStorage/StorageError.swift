@@ -7,7 +7,7 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
     /// The bytes end before the database does.
     case truncated(name: String, expectedByteCount: Int, foundByteCount: Int)
     /// The structure of the database does not hold.
-    case damaged(name: String, Finding)
+    case damaged(name: String, PageFinding)
     /// The SHA-256 trailer is not the digest of the bytes before it.
     case trailerMismatch(name: String, expected: String, found: String)
     /// There is no SHA-256 trailer to check the bytes against.
@@ -67,7 +67,7 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
 }
 
 /// One thing that does not hold in a database, with the place where it was seen.
-public struct Finding: Error, Sendable, Hashable, CustomStringConvertible {
+public struct PageFinding: Error, Sendable, Hashable, CustomStringConvertible {
     /// The number of the page.
     public var page: UInt64
     /// The byte offset in the file.
@@ -93,8 +93,8 @@ struct PageDefect: Error, Equatable {
     var problem: String
 
     /// Wraps around for a page number that no file can have.
-    func finding(page: UInt64, pageByteCount: Int) -> Finding {
-        Finding(page: page, offset: page &* UInt64(pageByteCount) &+ UInt64(offset), problem: problem)
+    func finding(page: UInt64, pageByteCount: Int) -> PageFinding {
+        PageFinding(page: page, offset: page &* UInt64(pageByteCount) &+ UInt64(offset), problem: problem)
     }
 }
 

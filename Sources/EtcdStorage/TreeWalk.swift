@@ -11,7 +11,7 @@ struct TreeWalk {
     let name: String
     let examiner: PageExaminer
     let source: (any RandomAccessBytes)?
-    private(set) var findings: [Finding] = []
+    private(set) var findings: [PageFinding] = []
     private var reachable: PageSet
     /// Pages that a run in front seems to contain; whether it is reachable is known at the end.
     private var overlapped: [UInt64] = []

@@ -21,7 +21,7 @@ struct BackupAttempts: @unchecked Sendable {
     let plan: BackupPlan
     let observer: Observer
     private let writer: LocalStoreWriter
-    private let client: Client
+    private var client: Client
     private let previous: StoredBackup?
     private let members: [EtcdMemberRecord]
     private let alarms: [String]
@@ -34,26 +34,39 @@ struct BackupAttempts: @unchecked Sendable {
         self.observer = observer
         self.writer = writer
         self.previous = previous
-        members = try await client.members().members.map {
+        // Without a quorum too: then the last backup matters most.
+        members = try await client.members(linearizable: false).members.map {
             EtcdMemberRecord(
                 id: hexadecimal($0.id), name: $0.name, peerURLs: $0.peerURLs, clientURLs: $0.clientURLs,
                 isLearner: $0.isLearner)
         }
-        alarms = try await client.alarms().map { "\($0.kind) of member \(hexadecimal($0.memberID))" }
+        do {
+            alarms = try await client.alarms().map { "\($0.kind) of member \(hexadecimal($0.memberID))" }
+        } catch let error as EtcdError {
+            alarms = []
+            observer.warn("the alarms are not known: \(error)")
+        }
+    }
+
+    /// The same attempts over connections that receive little ahead.
+    func heldBack() throws -> BackupAttempts {
+        var attempts = self
+        attempts.client = try client.with { $0.boundsReadAhead = true }
+        return attempts
     }
 
     /// Fails early where the archive can't fit: by the last archive's ratio, or at a fifth of the database.
     func checkSpace(_ candidate: Candidate) throws {
         let databaseSize = Int(candidate.status.databaseByteCount)
-        var expected = databaseSize / 5
+        var expected = Double(databaseSize) / 5
         if let previous, let last = previous.sidecar.etcd.first, last.databaseSize > 0 {
-            expected = Int(Double(previous.sidecar.object.size) / Double(last.databaseSize) * Double(databaseSize))
+            expected = Double(previous.sidecar.object.size) / Double(last.databaseSize) * Double(databaseSize)
         }
         let available = try writer.availableByteCount()
-        guard available > expected else {
+        guard Double(available) > expected else {
             throw Failure(
                 .noSpace,
-                "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
+                "the archive will need about \(Int64(min(expected, 1e18))) bytes, \(quoted(plan.store.root)) has \(available) left",
                 hint: "free some space there, or name another store with --store")
         }
     }
@@ -111,7 +124,7 @@ struct BackupAttempts: @unchecked Sendable {
         manifest.skipped = capture.report.skipped
         for alarm in alarms {
             manifest.findings.append(
-                SealedArchive.Finding(
+                Finding(
                     .warning, code: "etcd-alarm", subject: plan.etcd.name, message: "alarm \(alarm) is raised",
                     advice: "see `etcdctl alarm list`"))
         }
@@ -126,6 +139,7 @@ struct BackupAttempts: @unchecked Sendable {
             previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
         sidecar.verification = check.level
         sidecar.etcd[0].hashKV = check.hashKV
+        sidecar.checkFindings = check.findings
         sidecar.findingCount += check.findings.count
         return sidecar
     }
@@ -135,7 +149,7 @@ struct BackupAttempts: @unchecked Sendable {
     private func stream(_ candidate: Candidate, into archive: ArchiveWriter) async throws -> StreamedSnapshot {
         let stream = try await client.snapshot(from: candidate.member)
         let fileByteCount = Int(stream.header.totalByteCount)
-        let path = "\(ArchiveFormat.etcdPrefix)/\(plan.etcd.name).db"
+        let path = EtcdSnapshotRecord.path(name: plan.etcd.name)
         let metadata = EntryMetadata(path: path, byteCount: fileByteCount, time: archive.header.createdAt)
         try archive.begin(metadata, role: EntryRole.etcd, source: candidate.endpoint.description, isHashed: false)
         // The stream checks the trailer itself.

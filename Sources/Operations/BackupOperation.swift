@@ -1,6 +1,7 @@
 import Age
 import ArchiveStore
 import EtcdSnap
+import EtcdStorage
 import FoundationEssentials
 import HostIO
 import PKIBackup
@@ -21,7 +22,7 @@ public struct BackupPlan: Sendable {
     /// How the archive is compressed.
     public var compression = CompressionOptions()
     /// How far the backup is verified before it is published.
-    public var verification = VerificationLevel.consistent
+    public var verification = VerificationLevel.structural
 
     /// A plan with the default compression.
     public init(
@@ -120,13 +121,34 @@ public struct BackupOperation: Sendable {
             hint: "see `etcdctl endpoint status` and `etcdctl alarm list`")
     }
 
+    /// Makes an attempt, and a second one with the server held back if it ran away from this host.
+    private func run(_ candidate: Candidate, _ attempts: BackupAttempts) async throws -> BackupReport {
+        do {
+            return try await attempts.run(candidate)
+        } catch let error as SnapshotError {
+            guard case .outrun = error else { throw error }
+            observer.warn("\(Failure(wrapping: error).message); beginning again, slower")
+            return try await attempts.heldBack().run(candidate)
+        }
+    }
+
+    /// Whether another member could give what this one did not: it died, or what it gave is damaged.
+    private static func mayWorkElsewhere(_ error: any Error) -> Bool {
+        switch error {
+        case let error as SnapshotError: error.isRetryableElsewhere
+        case let error as EtcdError: error.isRetryableElsewhere
+        case is StorageError, is DivergedMember: true
+        default: false
+        }
+    }
+
     private func tryInTurn(_ candidates: [Candidate], _ attempts: BackupAttempts) async throws -> BackupReport {
         for (index, candidate) in candidates.enumerated() {
             observer.note("snapshot from \(candidate.endpoint): \(candidate.reason)")
             do {
                 try attempts.checkSpace(candidate)
-                return try await attempts.run(candidate)
-            } catch let error as SnapshotError where error.isRetryableElsewhere && index + 1 < candidates.count {
+                return try await run(candidate, attempts)
+            } catch let error where index + 1 < candidates.count && Self.mayWorkElsewhere(error) {
                 observer.warn("\(Failure(wrapping: error).message); trying the next endpoint")
             }
         }

@@ -35,6 +35,12 @@ public struct BackupReference: Sendable {
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
     public func find(in store: LocalStore) throws -> StoredBackup {
         let listing = try store.list(cluster: cluster, node: node)
+        let clusters = Set(listing.backups.map(\.scope.cluster)).sorted()
+        guard name != Self.latest || clusters.count < 2 else {
+            throw Failure(
+                .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
+                hint: "name one with --cluster: \(clusters.prefix(5).joined(separator: ", "))")
+        }
         let matches =
             name == Self.latest
             ? listing.latest.map { [$0] } ?? []

@@ -2,7 +2,7 @@ import HostIO
 import SystemPackage
 import Yams
 
-/// What a configuration file may set; every field is optional, and a flag goes before it.
+/// What a configuration file may set; every field is optional, and a flag goes before it, but for `include` and `exclude`, to which flags add.
 ///
 /// Secrets are named by path, never written here.
 public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
@@ -20,6 +20,8 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var include: [String]?
     /// Patterns of absolute paths to leave out.
     public var exclude: [String]?
+    /// How far a backup is verified: `streamed`, `structural`, `consistent` or `stored`.
+    public var verify: String?
     /// How to reach etcd.
     public var etcd: Etcd?
 
@@ -61,7 +63,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case cluster, node, store, recipients, recipientsFiles, include, exclude, etcd
+        case cluster, node, store, recipients, recipientsFiles, include, exclude, verify, etcd
     }
 
     /// Where the configuration is looked for when no file is named.

@@ -79,18 +79,20 @@ public struct SnapshotDescription: Codable, Sendable {
 
 /// Looks into an etcd snapshot without a server.
 public enum InspectOperation {
-    /// Verifies a snapshot and says what it is.
+    /// Verifies a snapshot and says what it is; a file without the SHA-256 trailer is accepted, and that is said.
     ///
-    /// - Parameter requiresTrailer: whether a file without the SHA-256 trailer is refused.
     /// - Throws: ``StorageError`` for a snapshot that is damaged.
     public static func status(
-        _ bytes: any RandomAccessBytes, requiresTrailer: Bool = false
+        _ bytes: any RandomAccessBytes, observer: Observer = Observer()
     ) async throws -> SnapshotDescription {
         try await withBlockingThread("etcd-snap.inspect") {
-            let snapshot = try SnapshotStatus.verify(bytes)
-            let contents = try snapshot.report.requireSound(trailer: requiresTrailer ? .required : .optional)
-            let survey = try snapshot.survey(rereading: bytes)
-            return SnapshotDescription(snapshot.report, contents, survey)
+            try stoppable {
+                let bytes = WatchedBytes(bytes, phase: "inspect", observer: observer)
+                let snapshot = try SnapshotStatus.verify(bytes)
+                let contents = try snapshot.report.requireSound(trailer: .optional)
+                let survey = try snapshot.survey(rereading: bytes)
+                return SnapshotDescription(snapshot.report, contents, survey)
+            }
         }
     }
 }
@@ -116,7 +118,7 @@ public struct SnapshotSource: Sendable {
         let manifest = try reader.readManifest()
         let found = manifest.etcd.filter { name == nil || $0.name == name }
         guard let record = found.first,
-            let entry = manifest.entries.first(where: { $0.path == "\(ArchiveFormat.etcdPrefix)/\(record.name).db" })
+            let entry = manifest.entries.first(where: { $0.path == record.path })
         else {
             throw Failure(.notFound, "\(quoted(archive.reference)) has no etcd snapshot \(quoted(name ?? ""))")
         }

@@ -65,14 +65,17 @@ public enum RestoreEtcdOperation {
     }
 
     /// Restores; on failure nothing is left, and no existing directory is touched.
-    public static func run(_ source: SnapshotSource, _ request: RestoreEtcdRequest) async throws -> RestoreEtcdReport {
+    public static func run(
+        _ source: SnapshotSource, _ request: RestoreEtcdRequest, observer: Observer = Observer()
+    ) async throws -> RestoreEtcdReport {
         let plan = try Plan(source, request)
         return try await withBlockingThread("etcd-snap.restore.etcd") {
             let start = ContinuousClock.now
             let parent = request.memberName == nil ? try StagingDirectory(target: request.dataDirectory) : nil
             do {
                 let targets = plan.targets(in: parent?.directory.path)
-                let report = try Restore.run(from: source.bytes, plan: plan.restore, to: targets)
+                let bytes = WatchedBytes(source.bytes, phase: "restore etcd", observer: observer)
+                let report = try stoppable { try Restore.run(from: bytes, plan: plan.restore, to: targets) }
                 try parent?.publish()
                 return plan.report(report, seconds: (ContinuousClock.now - start).seconds)
             } catch {
@@ -96,6 +99,7 @@ private struct Plan: Sendable {
         let token = request.initialClusterToken ?? Self.freshToken()
         let cluster = try PlannedCluster(initialCluster: request.initialCluster, token: token)
         try Self.checkAdvertised(request, cluster)
+        try Self.checkTogether(request, cluster)
         var restore = RestorePlan(cluster: cluster)
         restore.targetVersion = request.targetVersion
         restore.trailerPolicy = request.skipsHashCheck ? .ignored : .required
@@ -146,7 +150,10 @@ private struct Plan: Sendable {
     private func notes(_ report: EtcdStorage.RestoreReport) -> [String] {
         var notes: [String] = []
         if !report.droppedAlarms.isEmpty {
-            notes.append("dropped \(report.droppedAlarms.count) alarms of the lost cluster")
+            let alarms = report.droppedAlarms.map { "\($0.kind.rawValue) of member \(hexadecimal($0.memberID))" }
+            notes.append(
+                "dropped the lost cluster's alarms \(alarms.joined(separator: ", ")): "
+                    + "after NOSPACE compact and defragment, or raise --quota-backend-bytes")
         }
         if let store = report.source.contents?.store {
             if store.isAuthEnabled { notes.append("authentication is on: clients need their credentials") }
@@ -170,6 +177,24 @@ private struct Plan: Sendable {
         "etcd-snap-" + (0..<16).map { _ in String(UInt8.random(in: 0...15), radix: 16) }.joined()
     }
 
+    /// Members that are restored one by one must not each draw a token or compute a bump of their own.
+    private static func checkTogether(_ request: RestoreEtcdRequest, _ cluster: PlannedCluster) throws {
+        guard request.memberName != nil, cluster.members.count > 1 else {
+            for member in cluster.members where request.memberName == nil && EntryName(member.name.utf8) == nil {
+                throw Failure(
+                    .usage, "the member \(quoted(member.name)) can't have a directory of its name",
+                    hint: "give it another name, or restore it alone")
+            }
+            return
+        }
+        guard request.initialClusterToken != nil, request.revisionBump != nil else {
+            throw Failure(
+                .usage, "one of \(cluster.members.count) members is restored without a token and a bump of its cluster",
+                hint: "use --all-members, or give every member the same --initial-cluster-token "
+                    + "and the same --bump-revision (\(RestoreEtcdOperation.bumpFloor)) or --no-bump")
+        }
+    }
+
     private static func checkAdvertised(_ request: RestoreEtcdRequest, _ cluster: PlannedCluster) throws {
         guard let name = request.memberName else { return }
         let member = try cluster.member(named: name)
@@ -187,7 +212,9 @@ private struct Plan: Sendable {
     private static func bump(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> (Int64, String) {
         if let bump = request.revisionBump { return (bump, bump == 0 ? "--no-bump" : "--bump-revision") }
         guard try KubernetesData.isPresent(in: source.bytes) else { return (0, "the data is not Kubernetes'") }
-        guard let record = source.record, let archive = source.archive, let rate = record.revisionsPerSecond else {
+        guard let record = source.record, let archive = source.archive, let rate = record.revisionsPerSecond, rate >= 0,
+            rate < 1e9
+        else {
             return (RestoreEtcdOperation.bumpFloor, "the default: the write rate is not known")
         }
         let age = max(0, Date().timeIntervalSince(archive.createdAt))

@@ -72,7 +72,7 @@ struct MemberHash: Sendable {
 
     /// Asks the source of a snapshot and all other members that can be reached.
     static func ask(_ client: Client, revision: Int64, first: Candidate) async throws -> [MemberHash] {
-        let patient = try client.withCommandTimeout(timeout)
+        let patient = try client.with { $0.commandTimeout = timeout }
         let others = await client.snapshotCandidates(excludingMember: first.status.memberID)
         return try await withThrowingTaskGroup { group in
             for (endpoint, isSource) in [(first.endpoint, true)] + others.map({ ($0.endpoint, false) }) {
@@ -94,7 +94,7 @@ struct MemberHash: Sendable {
 struct SnapshotCheck {
     var level: VerificationLevel
     var hashKV: UInt32?
-    var findings: [SealedArchive.Finding] = []
+    var findings: [Finding] = []
 }
 
 extension BackupAttempts {
@@ -120,7 +120,7 @@ extension BackupAttempts {
     }
 
     private func storedBytes(_ reader: ArchiveReader, _ record: EtcdSnapshotRecord) throws -> any RandomAccessBytes {
-        let path = "\(ArchiveFormat.etcdPrefix)/\(record.name).db"
+        let path = record.path
         guard let entry = try reader.readManifest().entries.first(where: { $0.path == path }) else {
             throw Failure(.integrity, "\(quoted(reader.name)) lacks \(quoted(path))")
         }
@@ -150,15 +150,21 @@ extension BackupAttempts {
                 try disagree(member, theirs, own, &check)
             }
         }
-        if check.level < .consistent {
-            let reasons = problems.isEmpty ? "no member answered" : problems.joined(separator: "; ")
-            check.findings.append(
-                SealedArchive.Finding(
-                    .warning, code: "hashkv-not-compared", subject: plan.etcd.name,
-                    message: "the snapshot could not be compared with the cluster's own hash: \(reasons)",
-                    advice: "its structure and digest are sound; HashKV needs the root role where authentication is on")
-            )
+        report(problems, &check)
+    }
+
+    /// Says which members were not compared: a finding if the source was not, a note for others.
+    private func report(_ problems: [String], _ check: inout SnapshotCheck) {
+        guard check.level < .consistent else {
+            for problem in problems { observer.warn("not compared: \(problem)") }
+            return
         }
+        let reasons = problems.isEmpty ? "no member answered" : problems.joined(separator: "; ")
+        check.findings.append(
+            Finding(
+                .warning, code: "hashkv-not-compared", subject: plan.etcd.name,
+                message: "the snapshot could not be compared with the cluster's own hash: \(reasons)",
+                advice: "its structure and digest are sound; HashKV needs the root role where authentication is on"))
     }
 
     private func hashKV(
@@ -174,16 +180,23 @@ extension BackupAttempts {
     ) throws {
         let numbers =
             "\(theirs.hash) at \(member.endpoint), \(own.hash) in the snapshot, both at revision \(own.revision)"
-        if member.isSource {
-            throw Failure(
-                .integrity, "the snapshot does not hold what its member has: HashKV is \(numbers)",
-                hint: "take it from another member with --endpoints; nothing was stored")
-        }
+        if member.isSource { throw DivergedMember(numbers: numbers) }
         check.findings.append(
-            SealedArchive.Finding(
+            Finding(
                 .error, code: "members-disagree", subject: "\(member.endpoint)",
                 message: "a member's data differs from that of the snapshot's source: HashKV is \(numbers)",
                 advice: "find out which member is right before you restore: see etcd's documentation on data corruption"
             ))
+    }
+}
+
+/// A member whose snapshot does not hold what it says that it has.
+struct DivergedMember: Error, FailureConvertible {
+    var numbers: String
+
+    var failure: Failure {
+        Failure(
+            .integrity, "the snapshot does not hold what its member has: HashKV is \(numbers)",
+            hint: "take it from another member with --endpoints; nothing was stored")
     }
 }

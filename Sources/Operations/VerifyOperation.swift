@@ -108,7 +108,7 @@ public enum VerifyOperation {
         try reader.forEachMember { member in
             try checker.begin(member.metadata)
             let path = member.metadata.displayPath
-            let record = records.first { path == "\(ArchiveFormat.etcdPrefix)/\($0.name).db" }
+            let record = records.first { path == $0.path }
             let verifier = record.map { _ in SnapshotVerifier(name: path, checksTrailer: false) }
             try member.forEachPiece { piece in
                 try Task.checkCancellation()
@@ -129,7 +129,7 @@ public enum VerifyOperation {
     private static func checkStructure(
         _ verifier: SnapshotVerifier, _ record: EtcdSnapshotRecord, _ reader: ArchiveReader
     ) throws {
-        let path = "\(ArchiveFormat.etcdPrefix)/\(record.name).db"
+        let path = record.path
         let stored = try reader.readManifest().entries.first { $0.path == path }.map(reader.bytes(of:))
         let contents = try verifier.finish(rereading: stored).requireSound(trailer: .ignored)
         guard let hash = record.hash, hash != contents.hash else { return }

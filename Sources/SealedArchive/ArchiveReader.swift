@@ -11,6 +11,7 @@ public final class ArchiveReader {
     /// A name for messages.
     public let name: String
     private let tar: TarBytes
+    private var manifest: Manifest?
 
     /// Opens an archive whose payload is open.
     init(_ payload: PayloadReader, name: String) throws {
@@ -31,20 +32,17 @@ public final class ArchiveReader {
     /// SHA-256 of the manifest's bytes as the archive itself records it, in hexadecimal.
     public var manifestSHA256: String { tar.locator.sha256.hexadecimal }
 
-    /// Reads the manifest without reading what comes before it.
+    /// The manifest, read without what comes before it.
     public func readManifest() throws -> Manifest {
+        if let manifest { return manifest }
         let bytes = try tar.bytes(at: tar.locator.offset, count: tar.locator.byteCount)
         guard Array(SHA256.hash(data: bytes)) == tar.locator.sha256 else {
             throw Failure(
-                .integrity, "the manifest in \(quoted(name)) does not have the digest that the archive records")
+                .integrity, "the manifest in \(quoted(name)) does not have the digest that the archive records",
+                hint: "use another backup: `etcd-snap list`")
         }
-        let manifest = try DocumentCoding.decode(Manifest.self, from: bytes, name: "\(name): manifest.json")
-        guard manifest.archive.formatVersion <= ArchiveFormat.version else {
-            throw Failure(
-                .failed,
-                "\(quoted(name)) has format version \(manifest.archive.formatVersion), this program reads \(ArchiveFormat.version)",
-                hint: "use a newer etcd-snap, or `age -d | zstd -d | tar x`")
-        }
+        let manifest = try Manifest.decode(bytes, name: "\(name): \(ArchiveFormat.manifestPath)")
+        self.manifest = manifest
         return manifest
     }
 

@@ -77,7 +77,8 @@ final class PaxReader {
             throw Failure(.integrity, "tar: a member has no name")
         }
         var metadata = EntryMetadata(
-            path: path, kind: try kind(entry, path), mode: UInt16(archive_entry_perm(entry)), modifiedAt: Date())
+            path: path, kind: try kind(entry, path),
+            mode: UInt16(truncatingIfNeeded: archive_entry_perm(entry) & 0o7777), modifiedAt: Date())
         // Tar writes directories with a slash at the end.
         if metadata.kind == .directory, metadata.path.last == UInt8(ascii: "/") { metadata.path.removeLast() }
         metadata.byteCount = metadata.kind == .file ? Int(archive_entry_size(entry)) : 0

@@ -86,7 +86,8 @@ struct SeekTable: Equatable {
         var reader = LittleEndianReader(content)
         for index in 0..<(content.count - Self.footerSize) / Self.entrySize {
             guard let compressed = reader.read(UInt32.self), let decompressed = reader.read(UInt32.self) else { break }
-            guard decompressed <= Self.maximumFrameSize else {
+            // What does not compress grows by less than a hundredth.
+            guard compressed <= Self.maximumFrameSize / 32 * 33, decompressed <= Self.maximumFrameSize else {
                 throw Self.malformed(name, "has a zstd frame \(index) of \(decompressed) bytes")
             }
             frames.append(Frame(compressedSize: compressed, decompressedSize: decompressed))

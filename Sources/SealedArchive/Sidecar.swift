@@ -76,8 +76,10 @@ public struct Sidecar: Codable, Sendable {
     public var etcd: [EtcdSummary]
     /// Who can open the archive.
     public var recipients: [RecipientRecord]
-    /// The number of findings in the manifest.
+    /// The number of findings, those of the manifest and those of ``checkFindings``.
     public var findingCount: Int
+    /// What was found when the sealed archive was checked, after its manifest was written.
+    public var checkFindings: [Finding]
     /// How far the archive was verified when it was made: the least of its snapshots' levels.
     public var verification: VerificationLevel
 
@@ -101,6 +103,7 @@ public struct Sidecar: Codable, Sendable {
         }
         self.recipients = recipients
         findingCount = manifest.findings.count
+        checkFindings = []
         verification = manifest.etcd.map(\.verification).min() ?? .streamed
     }
 }

@@ -101,7 +101,8 @@ public final class ZstdStreamDecompressor {
             let result = ZSTD_decompressStream(context, &target, &input)
             guard ZSTD_isError(result) == 0 else { throw zstdFailure(result, "zstd stream") }
             isInsideFrame = result != 0
-            mayHoldOutput = target.pos == target.size
+            // At the end of a frame nothing is held back, and another call would begin to read the next one.
+            mayHoldOutput = isInsideFrame && target.pos == target.size
             if target.pos > 0 { try body(UnsafeRawBufferPointer(rebasing: output[..<target.pos])) }
         }
     }

@@ -147,7 +147,9 @@ import Testing
     @Test func aSlowReaderHoldsTheServerBack() async throws {
         let server = try EtcdServer.start(.v3_4)
         try server.fill(mebibytes: 120)
-        let stream = try await Client(server.configuration).snapshot(from: server.endpoint)
+        var configuration = server.configuration
+        configuration.boundsReadAhead = true
+        let stream = try await Client(configuration).snapshot(from: server.endpoint)
         let before = try residentByteCount()
         var highest = 0
         for try await _ in stream {

@@ -31,7 +31,9 @@ import Testing
     }
 
     @Test func latestIsTheNewestOfWhatIsAskedFor() throws {
-        #expect(try find("latest") == "b/n1/\(Self.new)")
+        let error = #expect(throws: Failure.self) { try find("latest") }
+        #expect(error?.code == .usage && error?.hint?.contains("--cluster: a, b") == true)
+        #expect(try find("latest", cluster: "b") == "b/n1/\(Self.new)")
         #expect(try find("latest", cluster: "a") == "a/n2/\(Self.other)")
         #expect(try find("latest", cluster: "a", node: "n1") == "a/n1/\(Self.twin)")
         #expect(try find("a/n1/latest", cluster: "b") == "a/n1/\(Self.twin)")
