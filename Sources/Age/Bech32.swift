@@ -1,3 +1,5 @@
+internal import HostIO
+
 /// Bech32 (BIP-173, checksum constant 1, not Bech32m) without its limit of 90 characters, as age uses it for keys.
 enum Bech32 {
     private static let alphabet = Array("qpzry9x8gf2tvdw0s3jn54khce6mua7l".utf8)

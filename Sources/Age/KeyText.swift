@@ -1,3 +1,5 @@
+internal import HostIO
+
 /// What the strings of native recipients and identities have in common.
 enum KeyText {
     enum Role {

@@ -50,11 +50,6 @@ func wipe(_ bytes: UnsafeMutableRawBufferPointer) {
     ccrypto_wipe(bytes.baseAddress, bytes.count)
 }
 
-/// Fills an array with zeros in place; a copy elsewhere is not touched.
-func wipe(_ bytes: inout [UInt8]) {
-    bytes.withUnsafeMutableBytes { wipe($0) }
-}
-
 /// Fills memory from the system's cryptographic generator, `getrandom(2)` on Linux.
 func fillWithRandomBytes(_ buffer: UnsafeMutableRawBufferPointer) {
     var generator = SystemRandomNumberGenerator()

@@ -1,3 +1,4 @@
+internal import HostIO
 internal import Crypto
 internal import FoundationEssentials
 

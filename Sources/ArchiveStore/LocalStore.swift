@@ -139,16 +139,21 @@ public final class LocalStoreWriter {
         try directory.sync()
     }
 
-    /// An archive without its sidecar and every temporary file was left by a run that is no more, for we hold the lock.
+    /// An archive without its sidecar was left by a run that is no more, for we hold the lock; so was a temporary file that
+    /// nobody holds locked.
     private static func removeLeftovers(in directory: OpenDirectory) throws -> [String] {
         let names = try directory.utf8Names()
-        let leftovers = names.filter { name in
-            if name.hasPrefix(PendingFile.temporaryPrefix) { return true }
+        let unfinished = names.filter { name in
             guard name.hasSuffix(ArchiveFormat.archiveSuffix) else { return false }
             let id = name.dropLast(ArchiveFormat.archiveSuffix.count)
             return BackupID(id) != nil && !names.contains(id + ArchiveFormat.sidecarSuffix)
         }
-        for name in leftovers { try directory.removeFile(name) }
+        for name in unfinished { try directory.removeFile(name) }
+        // A download into this directory has temporary files here too.
+        let temporary = try names.filter { name in
+            try name.hasPrefix(PendingFile.temporaryPrefix) && PendingFile.removeLeftover(name, in: directory)
+        }
+        let leftovers = temporary + unfinished
         if !leftovers.isEmpty { try directory.sync() }
         return leftovers
     }

@@ -36,12 +36,11 @@ std::vector<grpc_arg> arguments(const cgrpc_channel_options &options) {
     add_integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     // A call is made once; whether to repeat it is the caller's decision.
     add_integer(GRPC_ARG_ENABLE_RETRIES, 0);
+    // A stream that begins with a large window spares the server the first waits.
+    add_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, stream_window_bytes);
     // Without the probe for the bandwidth-delay product the connection's window stays at 64 KiB, whatever the stream's
     // is: the server is held back at once, and every few messages cost a window update. With it there is hardly a bound.
-    if (options.bounds_read_ahead != 0) {
-        add_integer(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-        add_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, stream_window_bytes);
-    }
+    if (options.bounds_read_ahead != 0) add_integer(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     add_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options.max_message_bytes);
     if (options.keepalive_interval_ms > 0) {
         add_integer(GRPC_ARG_KEEPALIVE_TIME_MS, options.keepalive_interval_ms);

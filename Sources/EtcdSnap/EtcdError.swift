@@ -98,7 +98,7 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         case .deadlineExceeded:
             (
                 .failed, "etcd at \(endpoint) did not answer in time",
-                hint: "check the member's health and disk, or raise --command-timeout"
+                hint: "check the member's health and disk, or try again when the member is less busy"
             )
         default:
             (

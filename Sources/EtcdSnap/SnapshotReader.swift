@@ -54,7 +54,7 @@ final class SnapshotReader: @unchecked Sendable {
     func nextBlock() throws -> ByteBlock? {
         if isAtEnd { return nil }
         if let grown = memoryWatch?.excess(header.databaseByteCount) {
-            throw SnapshotError.outrun(endpoint, receivedByteCount: receivedByteCount, residentByteCount: grown)
+            throw SnapshotError.outrun(endpoint, receivedByteCount: receivedByteCount, grownByteCount: grown)
         }
         let block = pool.take()
         var outcome = SnapshotCall.ReadResult.full

@@ -42,7 +42,7 @@ public final class SnapshotStream: AsyncSequence, Sendable {
     public typealias Element = ByteBlock
 
     /// The size of a block in bytes.
-    public static let blockByteCount = 1 << 20
+    public static let blockByteCount = 1 << 19
 
     /// What is known in advance.
     public let header: SnapshotHeader

@@ -59,13 +59,6 @@ final class TLSMaterial: @unchecked Sendable {
     }
 }
 
-/// Overwrites secret bytes; only the last reference to an array reaches the bytes themselves.
-func wipe(_ bytes: inout [UInt8]) {
-    bytes.withUnsafeMutableBytes { buffer in
-        if let start = buffer.baseAddress { explicit_bzero(start, buffer.count) }
-    }
-}
-
 /// The largest PEM file that is read: a system's whole bundle of authorities has a quarter of it.
 private let maxFileByteCount = 1 << 20
 

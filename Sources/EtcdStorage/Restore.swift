@@ -134,52 +134,27 @@ private final class MemberBuild {
     }
 }
 
-/// A directory that is built under a temporary name beside its place and then renamed.
+/// A data directory or log directory that is built beside its place and then renamed; one that exists is refused.
 private final class PendingDirectory {
-    private let parent: OpenDirectory
-    private let name: String
-    private let temporaryName: String
-    private var isMade = false
-    private var isPublished = false
+    private let path: String
+    private var staging: StagingDirectory?
 
     /// - Throws: ``StorageError/directoryExists(path:)`` if something of that name exists.
     init(path: String) throws(StorageError) {
-        var trimmed = Substring(path)
-        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
-        let slash = trimmed.lastIndex(of: "/")
-        name = String(slash.map { trimmed[trimmed.index(after: $0)...] } ?? trimmed)
-        guard !name.isEmpty, name != ".", name != ".." else {
-            throw .invalidPlan(reason: "\(quoted(path)) can't be made", hint: "name a directory that does not exist")
-        }
-        let parentPath = slash.map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
-        let parent = try wrappingErrors { try OpenDirectory(path: parentPath) }
+        self.path = path
+        let (parent, name) = try wrappingErrors { try OpenDirectory.parent(of: path) }
         guard !parent.contains(name) else { throw .directoryExists(path: path) }
-        self.parent = parent
-        temporaryName = ".\(name).tmp-" + String(UInt64.random(in: .min ... .max), radix: 16)
     }
 
     func make() throws -> OpenDirectory {
-        isMade = true
-        return try parent.makeDirectory(temporaryName)
+        let staging = try StagingDirectory(target: path)
+        self.staging = staging
+        return staging.directory
     }
 
     /// Renames the directory to its place and returns after the parent is synced.
-    func publish() throws {
-        do {
-            try parent.rename(temporaryName, to: name, replacing: false)
-        } catch {
-            if parent.contains(name), parent.contains(temporaryName) {
-                throw StorageError.directoryExists(path: parent.path(of: name))
-            }
-            throw error
-        }
-        isPublished = true
-    }
+    func publish() throws { try staging?.publish() }
 
     /// Removes what was made, also after it was published.
-    func discard() {
-        guard isMade else { return }
-        // The error that led here is the one to be told; a leftover carries a name that says what it is.
-        try? parent.removeTree(isPublished ? name : temporaryName)
-    }
+    func discard() { staging?.discard() }
 }

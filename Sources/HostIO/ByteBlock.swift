@@ -1,5 +1,9 @@
 internal import CLinux
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A fixed-capacity run of bytes that is filled once and then shared without copying.
 ///
 /// `@unchecked Sendable`: the bytes are written only by ``fill(_:)`` and ``append(_:)``, which the one owner calls
@@ -45,6 +49,13 @@ public final class ByteBlock: @unchecked Sendable {
         _ body: (UnsafeRawBufferPointer) throws(E) -> Result
     ) throws(E) -> Result {
         try body(unownedBytes)
+    }
+}
+
+/// Fills an array with zeros in place, so that the compiler can't leave it out; a copy elsewhere is not touched.
+public func wipe(_ bytes: inout [UInt8]) {
+    bytes.withUnsafeMutableBytes { buffer in
+        if let start = buffer.baseAddress { explicit_bzero(start, buffer.count) }
     }
 }
 

@@ -67,6 +67,19 @@ public final class OpenDirectory: Sendable {
         return try OpenDirectory(path: path)
     }
 
+    /// The directory that holds `path`, which must exist, and the name of `path` in it.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if `path` can't be the name of something new; ``SystemCallError``.
+    public static func parent(of path: String) throws -> (directory: OpenDirectory, name: String) {
+        let file = FilePath(path)
+        guard let name = file.lastComponent, name.kind == .regular else {
+            throw Failure(
+                .usage, "\(quoted(path)) is not the name of something new", hint: "name a path that does not exist yet")
+        }
+        let parent = file.removingLastComponent()
+        return (try OpenDirectory(path: parent.isEmpty ? "." : parent.string), name.string)
+    }
+
     /// The path of an entry of this directory, for messages.
     public func path(of name: String) -> String { path.hasSuffix("/") ? path + name : "\(path)/\(name)" }
 

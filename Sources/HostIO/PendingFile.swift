@@ -43,15 +43,34 @@ public final class PendingFile: ByteSink {
         self.name = name
         temporaryName = Self.temporaryPrefix + name
         let temporaryName = temporaryName
+        try Self.removeLeftover(temporaryName, in: directory)
         descriptor = FileDescriptor(
             owningRaw: try retryingInterrupts("create", directory.path(of: name)) {
                 openat(
                     directory.descriptor.rawValue, temporaryName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                     0o600)
             })
+        // While it is locked nobody takes it for a leftover.
+        _ = flock(descriptor.rawValue, LOCK_EX | LOCK_NB)
     }
 
     deinit { discard() }
+
+    /// Removes a temporary file that a process which is no more has left; one that a living process fills stays.
+    ///
+    /// - Returns: whether nothing of that name is left.
+    @discardableResult
+    public static func removeLeftover(_ name: String, in directory: OpenDirectory) throws(SystemCallError) -> Bool {
+        let raw = openat(directory.descriptor.rawValue, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard raw >= 0 else { return Glibc.errno == ENOENT }
+        defer { Glibc.close(raw) }
+        var status = stat()
+        guard fstat(raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG, flock(raw, LOCK_EX | LOCK_NB) == 0 else {
+            return false
+        }
+        try directory.removeFile(name)
+        return true
+    }
 
     /// The path that the file will have.
     public var path: String { directory.path(of: name) }

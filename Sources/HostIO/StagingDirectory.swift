@@ -8,21 +8,13 @@ public final class StagingDirectory {
     private let parent: OpenDirectory
     private let temporaryName: String
     private let name: String
+    private var isPublished = false
 
     /// Makes the temporary directory.
     ///
     /// - Throws: ``Failure`` if the target exists and is not an empty directory; ``SystemCallError``.
     public init(target: String) throws {
-        let components = EntryName.components(of: Array(target.utf8.drop { $0 == 0x2F }))
-        guard let name = components?.last else {
-            throw Failure(
-                .usage, "\(quoted(target)) can't be restored to", hint: "name a directory that does not exist yet")
-        }
-        self.name = name.description
-        let parentPath = target.hasPrefix("/") ? "/" : "."
-        parent = try (components ?? []).dropLast().reduce(OpenDirectory(path: parentPath)) {
-            try OpenDirectory(path: $0.path(of: $1))
-        }
+        (parent, name) = try OpenDirectory.parent(of: target)
         temporaryName = "\(PendingFile.temporaryPrefix)\(self.name)"
         try Self.checkVacant(parent, self.name)
         try Self.removeLeftover(parent, temporaryName)
@@ -38,10 +30,11 @@ public final class StagingDirectory {
         try Self.checkVacant(parent, name)
         if parent.contains(name) { try parent.removeEmptyDirectory(name) }
         try parent.rename(temporaryName, to: name, replacing: false)
+        isPublished = true
     }
 
-    /// Removes the temporary directory with everything in it, as far as that is possible.
-    public func discard() { try? parent.removeTree(temporaryName) }
+    /// Removes the directory with everything in it, as far as that is possible, also after ``publish()``.
+    public func discard() { try? parent.removeTree(isPublished ? name : temporaryName) }
 
     /// A directory that nobody holds locked was left by a process that is no more.
     private static func removeLeftover(_ parent: OpenDirectory, _ name: String) throws {

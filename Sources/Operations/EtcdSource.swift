@@ -1,6 +1,7 @@
 import ArchiveStore
 import EtcdSnap
 import HostIO
+import SystemPackage
 import Yams
 
 /// Where a snapshot is taken from: flags and configuration, and for the rest what kubeadm puts on a node.
@@ -40,7 +41,10 @@ public struct KubeadmLayout: Sendable {
         else { return [] }
         for flag in ["--listen-client-urls=", "--advertise-client-urls="] {
             guard let argument = command.first(where: { $0.hasPrefix(flag) }) else { continue }
-            let urls = argument.dropFirst(flag.count).split(separator: ",").map(String.init)
+            let urls = argument.dropFirst(flag.count).split(separator: ",").map { url in
+                // An address that stands for all of the host's is none to connect to.
+                ["://0.0.0.0:", "://[::]:"].reduce(String(url)) { $0.replacing($1, with: "://127.0.0.1:") }
+            }
             // The loopback one first: it works whatever becomes of the node's address.
             return urls.sorted { $0.contains("127.0.0.1") && !$1.contains("127.0.0.1") }
         }
@@ -64,7 +68,7 @@ extension EtcdSource {
         let endpoints = section.endpoints?.isEmpty == false ? section.endpoints ?? [] : ["https://127.0.0.1:2379"]
         let parsed = try endpoints.map { try Endpoint(parsing: $0) }
         if parsed.contains(where: { $0.transport == .tls }) {
-            discovered += fillCertificates(&section, layout)
+            discovered += try fillCertificates(&section, layout)
         }
         var client = ClientConfiguration(endpoints: parsed)
         client.tls = TLSFiles(
@@ -75,6 +79,7 @@ extension EtcdSource {
                     .usage, "the etcd user \(quoted(user)) has no password file",
                     hint: "name a file whose first line is the password with --password-file")
             }
+            _ = try RandomAccessFile(path: path)
             client.credentials = .file(user: user, passwordPath: path)
         }
         if let seconds = section.dialTimeoutSeconds { client.dialTimeout = .seconds(seconds) }
@@ -85,13 +90,15 @@ extension EtcdSource {
         return EtcdSource(name: name, client: client, discovered: discovered)
     }
 
-    private static func fillCertificates(_ section: inout Configuration.Etcd, _ layout: KubeadmLayout) -> [String] {
+    private static func fillCertificates(
+        _ section: inout Configuration.Etcd, _ layout: KubeadmLayout
+    ) throws -> [String] {
         var discovered: [String] = []
-        if section.cacert == nil, fileExists(layout.certificateAuthority) {
+        if section.cacert == nil, try fileExists(layout.certificateAuthority) {
             section.cacert = layout.certificateAuthority
             discovered.append("CA \(layout.certificateAuthority)")
         }
-        if section.cert == nil, section.key == nil, fileExists(layout.clientCertificate) {
+        if section.cert == nil, section.key == nil, try fileExists(layout.clientCertificate) {
             section.cert = layout.clientCertificate
             section.key = layout.clientKey
             discovered.append("client certificate \(layout.clientCertificate)")
@@ -99,5 +106,13 @@ extension EtcdSource {
         return discovered
     }
 
-    private static func fileExists(_ path: String) -> Bool { (try? RandomAccessFile(path: path)) != nil }
+    /// A file that is there and can't be read is an error, not a reason to go on without it.
+    private static func fileExists(_ path: String) throws -> Bool {
+        do {
+            _ = try RandomAccessFile(path: path)
+            return true
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            return false
+        }
+    }
 }

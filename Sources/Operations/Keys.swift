@@ -30,9 +30,9 @@ public enum Keys {
     /// - Parameter passphraseFile: the file whose first line opens identity files that are protected by a passphrase.
     public static func identities(files: [String], passphraseFile: String?) throws -> [any Identity] {
         try files.flatMap { path in
-            try IdentityFile.parse(try read(RandomAccessFile(path: path)), name: path) {
-                try passphrase(passphraseFile, for: path)
-            }
+            var bytes = try read(RandomAccessFile(path: path))
+            defer { wipe(&bytes) }
+            return try IdentityFile.parse(bytes, name: path) { try passphrase(passphraseFile, for: path) }
         }
     }
 
@@ -45,12 +45,16 @@ public enum Keys {
                 .usage, "\(quoted(subject)) is protected by a passphrase",
                 hint: "put the passphrase into a file that only you can read and name it with --passphrase-file")
         }
-        return Array(try read(RandomAccessFile(path: path)).prefix { $0 != 0x0A && $0 != 0x0D })
+        var bytes = try read(RandomAccessFile(path: path))
+        defer { wipe(&bytes) }
+        return Array(bytes.prefix { $0 != 0x0A && $0 != 0x0D })
     }
 
     /// What opens an age file that is sealed with a passphrase itself.
     public static func passphraseIdentity(_ path: String) throws -> any Identity {
-        try ScryptIdentity(passphrase: try passphrase(path, for: path))
+        var passphrase = try passphrase(path, for: path)
+        defer { wipe(&passphrase) }
+        return try ScryptIdentity(passphrase: passphrase)
     }
 
     /// What the sidecar says of recipients.
@@ -88,12 +92,17 @@ public enum KeyGeneration {
         _ kind: KeyKind, output: String?, passphrase: [UInt8]?, standardOutput: any ByteSink
     ) throws -> String {
         var (document, recipient) = try make(kind)
-        defer { document.withUnsafeMutableBytes { _ = $0.initializeMemory(as: UInt8.self, repeating: 0) } }
-        let bytes = try passphrase.map { try seal(document, passphrase: $0) } ?? document
-        guard let output else {
-            try standardOutput.write(bytes)
-            return recipient
+        defer { wipe(&document) }
+        if let passphrase {
+            try write(try seal(document, passphrase: passphrase), to: output, standardOutput)
+        } else {
+            try write(document, to: output, standardOutput)
         }
+        return recipient
+    }
+
+    private static func write(_ bytes: [UInt8], to output: String?, _ standardOutput: any ByteSink) throws {
+        guard let output else { return try standardOutput.write(bytes) }
         let (directory, name) = try OutputFile.place(output)
         let file = try PendingFile(in: directory, name: name)
         try file.write(bytes)
@@ -103,7 +112,6 @@ public enum KeyGeneration {
             throw Failure(
                 .failed, "\(quoted(output)) exists", hint: "name another file: an identity is never overwritten")
         }
-        return recipient
     }
 
     private static func make(_ kind: KeyKind) throws -> ([UInt8], String) {

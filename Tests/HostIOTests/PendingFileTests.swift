@@ -86,11 +86,21 @@ import Testing
         #expect(try names(in: scratch.path).isEmpty)
     }
 
-    @Test func refusesALeftoverOfItsName() throws {
+    @Test func removesWhatADeadProcessLeft() throws {
         try scratch.write("left", to: ".pending-a")
+        let file = try PendingFile(in: directory, name: "a")
+        #expect(try contents(scratch.file(".pending-a")).isEmpty)
+        try file.publish()
+        #expect(try names(in: scratch.path) == ["a"])
+    }
+
+    @Test func leavesAloneWhatAnotherFills() throws {
+        let first = try PendingFile(in: directory, name: "a")
+        try first.write(Array("mine".utf8))
         let error = #expect(throws: SystemCallError.self) { try PendingFile(in: directory, name: "a") }
         #expect(error?.errno == .fileExists)
-        #expect(try contents(scratch.file(".pending-a")) == Array("left".utf8))
+        try first.publish()
+        #expect(try contents(scratch.file("a")) == Array("mine".utf8))
     }
 
     @Test func doesNotFollowALinkOfItsTemporaryName() throws {

@@ -80,7 +80,11 @@ import Testing
         user.user = "backup"
         let noPassword = #expect(throws: Failure.self) { try EtcdSource.resolve(user, layout: layout) }
         #expect(noPassword?.code == .usage && noPassword?.hint?.contains("--password-file") == true)
-        user.passwordFile = "/p"
+        user.passwordFile = "/nonexistent/password"
+        #expect(throws: SystemCallError.self) { try EtcdSource.resolve(user, layout: layout) }
+        let scratch = try TemporaryDirectory()
+        try scratch.write("secret", to: "password")
+        user.passwordFile = scratch.file("password")
         #expect(try EtcdSource.resolve(user, layout: layout).client.credentials?.user == "backup")
         for name in ["", ".", "..", ".a", "a/b", "a\0b"] {
             var section = Configuration.Etcd()

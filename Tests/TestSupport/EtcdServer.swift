@@ -144,7 +144,7 @@ public final class EtcdServer: @unchecked Sendable {
     private func etcdctl(
         _ arguments: [String], user: String?, input: Data?, allowsFailure: Bool = false
     ) throws -> CommandResult {
-        var flags = ["--endpoints=\(clientURL)"]
+        var flags = ["--endpoints=\(clientURL)", "--dial-timeout=30s", "--command-timeout=60s"]
         if let pki {
             flags += ["--cacert=\(pki.caPath)", "--cert=\(pki.client.certificatePath)", "--key=\(pki.client.keyPath)"]
         }
