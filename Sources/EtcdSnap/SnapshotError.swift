@@ -57,7 +57,7 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
         case .digestMismatch(let endpoint, let expected, let found):
             return Failure(
                 .integrity,
-                "the snapshot from \(endpoint) is damaged: its SHA-256 is \(hex(found)), not \(hex(expected))",
+                "the snapshot from \(endpoint) is damaged: its SHA-256 is \(found.hexadecimal), not \(expected.hexadecimal)",
                 hint: another)
         case .outrun(let endpoint, let received, let growth):
             return Failure(
@@ -68,11 +68,4 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
             return Failure(.integrity, "\(endpoint) sent no snapshot: \(message)", hint: "check --endpoints")
         }
     }
-}
-
-private func hex(_ bytes: [UInt8]) -> String {
-    bytes.map { byte in
-        let digits = String(byte, radix: 16)
-        return byte < 16 ? "0" + digits : digits
-    }.joined()
 }

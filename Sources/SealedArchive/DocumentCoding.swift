@@ -50,11 +50,3 @@ private func describe(_ error: any Error) -> Failure? {
     @unknown default: return nil
     }
 }
-
-extension Sequence<UInt8> {
-    /// Lower-case hexadecimal digits.
-    public var hexadecimal: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-}

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HostIO
 
 /// The last member of an archive, `manifest.json`: everything it holds and everything it lacks.
 public struct Manifest: Codable, Sendable {
