@@ -12,6 +12,7 @@ let strictCXX: [CXXSetting] = [.treatAllWarnings(as: .error)]
 
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -56,19 +57,19 @@ let package = Package(
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
         library("EtcdSnap", ["HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
-        library("PKIBackup", ["SealedArchive", "HostIO", systemPackage]),
+        library("PKIBackup", ["SealedArchive", "HostIO", x509, asn1, crypto, cryptoExtras, yams, systemPackage]),
+        library("KubernetesObjects", []),
         library(
             "Operations",
             [
-                "EtcdSnap", "EtcdStorage", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", yams, logging,
-                crypto,
-                systemPackage,
+                "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "SealedArchive", "Age",
+                "HostIO", yams, logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
             dependencies: [
-                "Operations", "ArchiveStore", "EtcdStorage", "SealedArchive", "PKIBackup", "Age", "HostIO", yams,
-                logging, argumentParser,
+                "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
+                "HostIO", yams, logging, argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -83,7 +84,10 @@ let package = Package(
         tests("EtcdSnapTests", ["EtcdSnap", "HostIO", "TestSupport", crypto, x509, logging]),
         tests(
             "OperationsTests",
-            ["Operations", "EtcdSnap", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+            ["Operations", "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests(
+            "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1, yams]),
+        tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport"]),
     ],

@@ -2,6 +2,11 @@ import Crypto
 import FoundationEssentials
 import HostIO
 import SealedArchive
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// Archives in directories of this host, `<root>/<cluster>/<node>/<id>.tar.zst.age` with `<id>.json` beside each.
 ///
@@ -49,6 +54,38 @@ public struct LocalStore: Sendable {
         let directory = try OpenDirectory.make(path: root)
             .makeDirectory(scope.cluster).makeDirectory(scope.node)
         return try LocalStoreWriter(directory: directory, scope: scope)
+    }
+
+    /// The room that a store has.
+    public struct Space: Sendable {
+        /// The store, or the nearest directory above it that exists.
+        public var directory: String
+        /// Whether the directory is the store itself.
+        public var exists: Bool
+        /// The bytes that are free.
+        public var availableByteCount: Int
+        /// Whether this user may write there.
+        public var isWritable: Bool
+    }
+
+    /// The room of the store, which need not exist yet; changes nothing.
+    ///
+    /// - Throws: ``SystemCallError``.
+    public func space() throws -> Space {
+        let (path, directory) = try Self.nearestDirectory(to: root)
+        return Space(
+            directory: path, exists: path == root, availableByteCount: try directory.availableByteCount(),
+            isWritable: access(path, W_OK | X_OK) == 0)
+    }
+
+    private static func nearestDirectory(to path: String) throws -> (path: String, directory: OpenDirectory) {
+        do {
+            return (path, try OpenDirectory(path: path))
+        } catch {
+            guard error.errno == .noSuchFileOrDirectory, path.count > 1 else { throw error }
+        }
+        let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        return try nearestDirectory(to: parent.isEmpty ? "/" : parent)
     }
 
     private func subdirectories(of directory: OpenDirectory) throws -> [String] {

@@ -2,6 +2,9 @@
 
 #include <grpc/grpc_security.h>
 
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "error.h"
@@ -12,8 +15,8 @@ namespace {
 /// What a server may send of one stream before it was read: a round trip of 30 ms at a gigabit per second.
 constexpr int stream_window_bytes = 4 << 20;
 
-/// Channel arguments that refer to the options they are made from.
-std::vector<grpc_arg> arguments(const cgrpc_channel_options &options) {
+/// Channel arguments that refer to the options and the authority they are made from.
+std::vector<grpc_arg> arguments(const cgrpc_channel_options &options, const std::string &authority) {
     std::vector<grpc_arg> result;
     auto add_integer = [&](const char *key, int value) {
         grpc_arg argument;
@@ -38,9 +41,6 @@ std::vector<grpc_arg> arguments(const cgrpc_channel_options &options) {
     add_integer(GRPC_ARG_ENABLE_RETRIES, 0);
     // A stream that begins with a large window spares the server the first waits.
     add_integer(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, stream_window_bytes);
-    // Without the probe for the bandwidth-delay product the connection's window stays at 64 KiB, whatever the stream's
-    // is: the server is held back at once, and every few messages cost a window update. With it there is hardly a bound.
-    if (options.bounds_read_ahead != 0) add_integer(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     add_integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, options.max_message_bytes);
     if (options.keepalive_interval_ms > 0) {
         add_integer(GRPC_ARG_KEEPALIVE_TIME_MS, options.keepalive_interval_ms);
@@ -49,7 +49,7 @@ std::vector<grpc_arg> arguments(const cgrpc_channel_options &options) {
         add_integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     }
     if (options.server_name != nullptr) {
-        add_string(GRPC_ARG_DEFAULT_AUTHORITY, options.server_name);
+        add_string(GRPC_ARG_DEFAULT_AUTHORITY, authority.c_str());
         if (options.uses_tls) add_string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, options.server_name);
     }
     return result;
@@ -67,6 +67,12 @@ cgrpc_error *refusal(const cgrpc_channel_options &options, uint64_t first_log_li
                            options.target, cgrpc::log_since(first_log_line)};
 }
 
+/// A server's name as it stands in a URL; empty without one.
+std::string authority_of(const char *server_name) {
+    if (server_name == nullptr) return "";
+    std::string name = server_name;
+    return name.find(':') == std::string::npos ? name : "[" + name + "]";
+}
 
 }  // namespace
 
@@ -78,15 +84,25 @@ cgrpc_channel *cgrpc_channel_create(const cgrpc_channel_options *options, cgrpc_
         *error = refusal(*options, first_log_line);
         return nullptr;
     }
-    std::vector<grpc_arg> list = arguments(*options);
+    std::unique_ptr<cgrpc::Relay> relay;
+    if (options->read_ahead_bytes > 0) {
+        relay = cgrpc::Relay::create(options->target, options->read_ahead_bytes);
+        if (relay == nullptr) {
+            grpc_channel_credentials_release(owned_credentials);
+            *error = refusal(*options, first_log_line);
+            return nullptr;
+        }
+    }
+    std::string authority = authority_of(options->server_name);
+    std::vector<grpc_arg> list = arguments(*options, authority);
     grpc_channel_args argument_list = {list.size(), list.data()};
-    grpc_channel *channel = grpc_channel_create(options->target, owned_credentials, &argument_list);
+    grpc_channel *channel = grpc_channel_create(relay ? relay->target().c_str() : options->target, owned_credentials, &argument_list);
     grpc_channel_credentials_release(owned_credentials);
     if (channel == nullptr) {
         *error = refusal(*options, first_log_line);
         return nullptr;
     }
-    return new cgrpc_channel{channel, options->target, first_log_line};
+    return new cgrpc_channel{channel, options->target, first_log_line, std::move(relay)};
 }
 
 cgrpc_connectivity cgrpc_channel_connect(cgrpc_channel *channel, int32_t timeout_ms) {

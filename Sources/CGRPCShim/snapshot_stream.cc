@@ -9,9 +9,12 @@
 
 struct cgrpc_snapshot_stream {
     cgrpc_snapshot_stream(cgrpc_channel &channel, int64_t timeout_ms, const char *token)
-        : rpc(channel, "/etcdserverpb.Maintenance/Snapshot", timeout_ms, token) {}
+        : rpc(channel, "/etcdserverpb.Maintenance/Snapshot", timeout_ms, token),
+          gate(channel.relay ? &channel.relay->gate() : nullptr) {}
 
     cgrpc::Rpc rpc;
+    /// Belongs to the channel; null if the server is not held back.
+    cgrpc::ReadAheadGate *gate;
     cgrpc::SnapshotMessage message;
     bool has_ended = false;
     /// Set once the stream has failed; every later read reports a copy.
@@ -33,6 +36,7 @@ bool accept(cgrpc_snapshot_stream &stream, Rpc::Receipt receipt, cgrpc::ByteBuff
             stream.has_ended = stream.failure == nullptr;
             return false;
         case Rpc::Receipt::message:
+            if (stream.gate != nullptr) stream.gate->reader_got(grpc_byte_buffer_length(message.get()));
             if (stream.message.assign(std::move(message))) return true;
             stream.failure = stream.rpc.fail(CGRPC_ERROR_MALFORMED, "a message is not a SnapshotResponse");
             return false;
@@ -89,6 +93,7 @@ cgrpc_read_result cgrpc_snapshot_stream_read(cgrpc_snapshot_stream *stream, void
         bool has_message = false;
         if (stream->failure == nullptr) {
             cgrpc::ByteBuffer message;
+            if (stream->gate != nullptr) stream->gate->reader_waits();
             Rpc::Receipt receipt = stream->rpc.receive(cgrpc::deadline_after(stall_timeout_ms), message);
             has_message = accept(*stream, receipt, std::move(message));
         }

@@ -2,8 +2,11 @@
 #include "clinux.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -30,8 +33,26 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
 
 void clinux_return_freed_blocks(int threshold, int arena_count) {
     (void)mallopt(M_MMAP_THRESHOLD, threshold);
+    (void)mallopt(M_TRIM_THRESHOLD, 8 * threshold);
     (void)mallopt(M_ARENA_MAX, arena_count);
 }
+
+static int release_code(struct dl_phdr_info *info, size_t size, void *context) {
+    (void)size;
+    (void)context;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int index = 0; index < info->dlpi_phnum; index++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[index];
+        // Only what can't have been written to: relocations would be lost.
+        if (header->p_type != PT_LOAD || (header->p_flags & (PF_X | PF_W)) != PF_X) continue;
+        uintptr_t start = (info->dlpi_addr + header->p_vaddr) & ~(page - 1);
+        uintptr_t end = info->dlpi_addr + header->p_vaddr + header->p_filesz;
+        (void)madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void clinux_release_code(void) { (void)dl_iterate_phdr(release_code, NULL); }
 
 long clinux_list_attributes(const char *path, char *names, size_t size) { return llistxattr(path, names, size); }
 
@@ -39,6 +60,21 @@ long clinux_get_attribute(const char *path, const char *name, void *value, size_
     return lgetxattr(path, name, value, size);
 }
 
+long clinux_list_open_attributes(int descriptor, char *names, size_t size) { return flistxattr(descriptor, names, size); }
+
+long clinux_get_open_attribute(int descriptor, const char *name, void *value, size_t size) {
+    return fgetxattr(descriptor, name, value, size);
+}
+
 int clinux_set_attribute(const char *path, const char *name, const void *value, size_t size) {
     return lsetxattr(path, name, value, size, 0);
+}
+
+int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_locked) {
+    struct flock lock = {0};
+    lock.l_type = is_locked ? F_RDLCK : F_UNLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = start;
+    lock.l_len = length;
+    return fcntl(descriptor, F_OFD_SETLK, &lock);
 }

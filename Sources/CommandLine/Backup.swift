@@ -7,33 +7,20 @@ import SealedArchive
 /// The command `etcd-snap backup`.
 struct Backup: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Take an etcd snapshot and files of this node into a sealed archive.",
+        abstract: "Take etcd snapshots and the state of this control-plane node into a sealed archive.",
         discussion: """
-            On a kubeadm node endpoint and client certificate are found at their usual places.
+            What to take is found out from the node itself: static pods, flags of the components, the layouts of kubeadm,
+            k3s, RKE2, k0s and others. See what that is with `etcd-snap doctor` or --dry-run.
 
-            Example: etcd-snap backup -r age1… --store /var/lib/etcd-snap --include /etc/kubernetes
+            Example: etcd-snap backup -r age1… --store /var/lib/etcd-snap
             """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Store") var place: StoreOptions
+    @OptionGroup(title: "Recipients") var recipients: RecipientOptions
+    @OptionGroup(title: "Node") var capture: CaptureOptions
     @OptionGroup(title: "etcd") var etcd: EtcdOptions
-
-    @Option(
-        name: .shortAndLong, parsing: .singleValue, help: "Seal for this age recipient; may be repeated.")
-    var recipient: [String] = []
-
-    @Option(
-        name: [.customShort("R"), .long], parsing: .singleValue,
-        help: "Seal for the recipients in this file; may be repeated.", completion: .file())
-    var recipientsFile: [String] = []
-
-    @Option(
-        parsing: .singleValue, help: "Capture this file or directory too; may be repeated.", completion: .file())
-    var include: [String] = []
-
-    @Option(parsing: .singleValue, help: "Leave out paths that match this pattern; may be repeated.")
-    var exclude: [String] = []
 
     @Option(help: "The name of the snapshot in the archive.")
     var name: String?
@@ -51,7 +38,7 @@ struct Backup: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let operation = try BackupOperation(plan(configuration), observer: Console.shared.observer)
+        let operation = BackupOperation(try plan(configuration), observer: Console.shared.observer)
         if dryRun {
             let lines = try await operation.dryRun()
             try render(lines, as: output.format) { lines.joined(separator: "\n") }
@@ -67,15 +54,12 @@ struct Backup: AsyncParsableCommand {
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
         var section = etcd.section(configuration)
         section.name = name ?? section.name
-        let hasFlags = !recipient.isEmpty || !recipientsFile.isEmpty
-        let recipients = try Keys.recipients(
-            hasFlags ? recipient : configuration.recipients ?? [],
-            files: hasFlags ? recipientsFile : configuration.recipientsFiles ?? [])
+        let node = try capture.plan(configuration)
         var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
-            etcd: try EtcdSource.resolve(section), recipients: recipients,
-            selection: CaptureSelection(
-                include: (configuration.include ?? []) + include, exclude: (configuration.exclude ?? []) + exclude))
+            etcds: try EtcdSource.resolveAll(
+                section, others: configuration.otherEtcds ?? [], found: node.layout.etcds, root: node.root),
+            recipients: try recipients.recipients(configuration), node: node)
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan
     }

@@ -6,7 +6,8 @@ import Operations
 /// The command `etcd-snap inspect`.
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Look into an etcd snapshot without a server.", subcommands: [InspectStatus.self])
+        abstract: "Look into an etcd snapshot without a server.",
+        subcommands: [InspectStatus.self, InspectVolumes.self])
 }
 
 /// The command `etcd-snap inspect status`.
@@ -25,10 +26,14 @@ struct InspectStatus: AsyncParsableCommand {
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Snapshot") var snapshot: SnapshotOptions
 
+    @Flag(help: "Do not check the SHA-256 trailer, which takes as long as all the rest.")
+    var skipHashCheck = false
+
     func run() async throws {
         let configuration = try common.start(output.format)
         let source = try snapshot.open(configuration)
-        let status = try await InspectOperation.status(source.bytes, observer: Console.shared.observer)
+        let status = try await InspectOperation.status(
+            source.bytes, checksTrailer: !skipHashCheck, observer: Console.shared.observer)
         try render(status, as: output.format) { text(status) }
     }
 
@@ -37,16 +42,17 @@ struct InspectStatus: AsyncParsableCommand {
             "  \(String(member.id, radix: 16))  \(member.name)  \(member.peerURLs.joined(separator: ","))"
                 + (member.isLearner ? "  learner" : "")
         }
+        let unknown = "not known: too many keys since the compaction"
         let alarms = status.alarms.map { "\($0.kind.rawValue) of \(String($0.memberID, radix: 16))" }
         var sections = [
             fields([
                 ("snapshot", status.name),
                 ("hash", String(status.hash, radix: 16).paddedWithZeros(to: 8)),
-                ("hashKV", "\(status.hashKV) at revision \(status.currentRevision)"),
+                ("hashKV", status.hashKV.map { "\($0) at revision \(status.currentRevision)" } ?? unknown),
                 ("revision", "\(status.revision)"),
                 ("compacted", status.compactRevision < 0 ? "never" : "\(status.compactRevision)"),
                 ("total keys", "\(status.totalKey) rows of all buckets (etcd up to 3.5)"),
-                ("live keys", "\(status.liveKeys) (etcd since 3.6)"),
+                ("live keys", status.liveKeys.map { "\($0) (etcd since 3.6)" } ?? unknown),
                 ("size", "\(size(status.totalSize)), \(status.freePages) free pages of \(status.pageSize) bytes"),
                 ("version", status.version.isEmpty ? "before 3.6" : status.version),
                 ("trailer", status.trailer),

@@ -7,13 +7,13 @@ import SealedArchive
 /// The command `etcd-snap restore`: without a subcommand `restore all`.
 struct Restore: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Restore a backup: everything into a directory, or a new etcd cluster.",
+        abstract: "Restore a backup: everything into a directory, files to their places, or a new etcd cluster.",
         discussion: """
             Without a subcommand everything is restored into the directory named by --target.
 
             Example: etcd-snap restore latest --store /var/lib/etcd-snap -i key.txt --target /root/restored
             """,
-        subcommands: [RestoreAll.self, RestoreEtcd.self], defaultSubcommand: RestoreAll.self)
+        subcommands: [RestoreAll.self, RestoreFiles.self, RestoreEtcd.self], defaultSubcommand: RestoreAll.self)
 }
 
 /// The command `etcd-snap restore all`.
@@ -50,26 +50,34 @@ struct RestoreAll: AsyncParsableCommand {
         let archive = try place.open(backup, configuration)
         let identities = try keys.required()
         if dryRun {
-            let entries = try RestoreOperation.plan(archive.file, identities: identities, selection: only)
+            let entries = try RestoreOperation.plan(archive, identities: identities, selection: only)
             return try render(entries, as: output.format) {
                 entries.map { "would restore \($0.path) (\(size($0.size)))" }.joined(separator: "\n")
             }
         }
         let report = try await RestoreOperation.run(
             archive, identities: identities, to: target, selection: only, observer: Console.shared.observer)
-        if report.refusedAttributeCount > 0 {
-            Console.shared.warn(
-                "\(report.refusedAttributeCount) owners or attributes could not be set: restore as root to have them")
-        }
-        try render(report, as: output.format) {
-            fields([
-                ("backup", report.reference), ("target", report.target),
-                ("restored", "\(report.memberCount) members, \(size(report.byteCount))"),
-                ("snapshots", report.snapshots.isEmpty ? "none" : report.snapshots.joined(separator: ", ")),
-                ("took", seconds(report.durationSeconds)),
-            ])
-        }
+        try show(report, as: output.format)
     }
+}
+
+/// Says what was restored into a new directory.
+func show(_ report: RestoreReport, as format: OutputFormat) throws {
+    warn(refused: report.refusedAttributeCount)
+    try render(report, as: format) {
+        fields([
+            ("backup", report.reference), ("target", report.target),
+            ("restored", "\(report.memberCount) members, \(size(report.byteCount))"),
+            ("snapshots", report.snapshots.isEmpty ? "none" : report.snapshots.joined(separator: ", ")),
+            ("took", seconds(report.durationSeconds)),
+        ])
+    }
+}
+
+/// Says that owners or attributes are missing.
+func warn(refused count: Int) {
+    guard count > 0 else { return }
+    Console.shared.warn("\(count) owners or attributes could not be set: restore as root to have them")
 }
 
 extension RestoreSelection: ExpressibleByArgument {}

@@ -15,9 +15,10 @@ struct RootCommand: ParsableCommand {
             """,
         version: "etcd-snap \(Tool.current.version)",
         groupedSubcommands: [
-            CommandGroup(name: "Backing up", subcommands: [Backup.self, Keygen.self]),
+            CommandGroup(name: "Backing up", subcommands: [Doctor.self, Backup.self, Keygen.self]),
             CommandGroup(
-                name: "Looking at backups", subcommands: [List.self, Describe.self, Verify.self, Inspect.self]),
+                name: "Looking at backups",
+                subcommands: [List.self, Describe.self, Verify.self, Certs.self, Inspect.self]),
             CommandGroup(
                 name: "Getting it back", subcommands: [Restore.self, Download.self, Unseal.self]),
             CommandGroup(name: "Housekeeping", subcommands: [Delete.self, Completion.self]),

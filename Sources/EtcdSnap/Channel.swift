@@ -39,18 +39,25 @@ final class Channel: @unchecked Sendable {
     /// The largest message that is accepted: a snapshot's have 32 KiB, a member list a few KiB.
     private static let maxMessageByteCount: Int32 = 16 << 20
 
-    init(to endpoint: Endpoint, tls: TLSMaterial?, configuration: ClientConfiguration) throws(ShimError) {
+    /// - Parameter readAheadByteCount: the most bytes to receive ahead of the reader of the one snapshot that the channel
+    ///   is for; nil for a channel of unary calls.
+    init(
+        to endpoint: Endpoint, tls: TLSMaterial?, configuration: ClientConfiguration, readAheadByteCount: Int32? = nil
+    ) throws(ShimError) {
         self.endpoint = endpoint
         let tls = endpoint.transport == .tls ? tls : nil
         self.tls = tls
         var error: OpaquePointer?
-        let created = withCStrings(endpoint.target, tls?.serverName) { target, serverName in
+        let serverName = tls?.serverName ?? (readAheadByteCount == nil ? nil : endpoint.host)
+        let created = withCStrings(endpoint.target, serverName) { target, serverName in
             withPointers(tls) { ca, certificate, key in
                 var options = cgrpc_channel_options(
                     target: target, uses_tls: endpoint.transport == .tls, ca_pem: ca, certificate_pem: certificate,
                     key_pem: key, server_name: serverName,
-                    bounds_read_ahead: configuration.boundsReadAhead ? 1 : 0,
-                    keepalive_interval_ms: configuration.keepaliveInterval.milliseconds,
+                    read_ahead_bytes: readAheadByteCount ?? 0,
+                    // Where the reader may hold bytes back, the answer to a ping may wait behind them.
+                    keepalive_interval_ms: readAheadByteCount == nil
+                        ? configuration.keepaliveInterval.milliseconds : 0,
                     keepalive_timeout_ms: configuration.keepaliveTimeout.milliseconds,
                     max_message_bytes: Self.maxMessageByteCount)
                 return cgrpc_channel_create(&options, &error)

@@ -110,9 +110,12 @@ public final class Client: Sendable {
     }
 
     /// A connection that nobody else uses.
-    func newConnection(to endpoint: Endpoint) throws(EtcdError) -> Connection {
+    ///
+    /// - Parameter readAheadByteCount: the most bytes to receive ahead of the reader, for a connection with one snapshot.
+    func newConnection(to endpoint: Endpoint, readAheadByteCount: Int32? = nil) throws(EtcdError) -> Connection {
         do {
-            return try Connection(to: endpoint, tls: tls, configuration: configuration)
+            return try Connection(
+                to: endpoint, tls: tls, configuration: configuration, readAheadByteCount: readAheadByteCount)
         } catch {
             throw EtcdError(.status(code: error.code), endpoint: endpoint, message: error.message)
         }

@@ -16,8 +16,6 @@ public struct ClientConfiguration: Sendable {
     public var stallTimeout: Duration = .seconds(30)
     /// The most time for a whole snapshot; nil for as long as it makes progress.
     public var totalTimeout: Duration?
-    /// Whether little is ever received ahead of the reader: slower, but with constant memory on an overloaded host.
-    public var boundsReadAhead = false
     /// The time between keepalive pings.
     ///
     /// etcd closes connections that ping more often than every 5 s (`--grpc-keepalive-min-time`).

@@ -8,8 +8,11 @@ final class Connection: Sendable {
     private let queue: DispatchQueue
     private let dialTimeout: Duration
 
-    init(to endpoint: Endpoint, tls: TLSMaterial?, configuration: ClientConfiguration) throws(ShimError) {
-        channel = try Channel(to: endpoint, tls: tls, configuration: configuration)
+    init(
+        to endpoint: Endpoint, tls: TLSMaterial?, configuration: ClientConfiguration, readAheadByteCount: Int32? = nil
+    ) throws(ShimError) {
+        channel = try Channel(
+            to: endpoint, tls: tls, configuration: configuration, readAheadByteCount: readAheadByteCount)
         queue = DispatchQueue(label: "etcd \(endpoint)")
         dialTimeout = configuration.dialTimeout
     }

@@ -16,9 +16,6 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
     case long(Endpoint, expectedByteCount: UInt64)
     /// The database doesn't have the SHA-256 that was sent after it.
     case digestMismatch(Endpoint, expected: [UInt8], found: [UInt8])
-    /// The server sends so much faster than this host reads that memory runs away; ``ClientConfiguration/boundsReadAhead``
-    /// holds it back.
-    case outrun(Endpoint, receivedByteCount: UInt64, grownByteCount: UInt64)
     /// A message isn't what etcd sends.
     case malformed(Endpoint, message: String)
 
@@ -59,11 +56,6 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
                 .integrity,
                 "the snapshot from \(endpoint) is damaged: its SHA-256 is \(found.hexadecimal), not \(expected.hexadecimal)",
                 hint: another)
-        case .outrun(let endpoint, let received, let growth):
-            return Failure(
-                .failed,
-                "\(endpoint) sends faster than this host reads: memory grew by \(growth) bytes after \(received) were read",
-                hint: "the host is overloaded; try again when it is less so")
         case .malformed(let endpoint, let message):
             return Failure(.integrity, "\(endpoint) sent no snapshot: \(message)", hint: "check --endpoints")
         }

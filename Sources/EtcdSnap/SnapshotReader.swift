@@ -16,15 +16,12 @@ final class SnapshotReader: @unchecked Sendable {
     private var hash = SHA256()
     private var sentDigest: [UInt8] = []
     private var isAtEnd = false
-    /// Nil where the connection itself bounds what is received ahead.
-    private let memoryWatch: MemoryWatch?
     private(set) var summary: SnapshotSummary?
 
     init(_ call: SnapshotCall, connection: Connection, configuration: ClientConfiguration) {
         self.call = call
         endpoint = connection.channel.endpoint
         stallTimeout = configuration.stallTimeout
-        memoryWatch = configuration.boundsReadAhead ? nil : MemoryWatch()
     }
 
     func cancel() { call.cancel() }
@@ -53,9 +50,6 @@ final class SnapshotReader: @unchecked Sendable {
     /// - Throws: ``SnapshotError`` or `CancellationError`.
     func nextBlock() throws -> ByteBlock? {
         if isAtEnd { return nil }
-        if let grown = memoryWatch?.excess(header.databaseByteCount) {
-            throw SnapshotError.outrun(endpoint, receivedByteCount: receivedByteCount, grownByteCount: grown)
-        }
         let block = pool.take()
         var outcome = SnapshotCall.ReadResult.full
         block.fill { buffer in

@@ -26,39 +26,48 @@ func concurrently(_ count: Int, _ body: (Int) throws -> Void) throws(StorageErro
     for error in errors { if let error { throw error } }
 }
 
-/// Reads bytes from front to back and lends each block to several stages at once, while the next block is read.
+/// Reads bytes from front to back and lends each block to several stages, which run beside the reading.
 ///
-/// Each stage sees all blocks in order. Memory: two blocks.
+/// Each stage sees all blocks in order, on a thread of its own, and may fall behind the others by a few blocks: on a busy
+/// machine threads wait for a core now and then, and nothing should wait with them. Memory: ``blockCount`` blocks.
 struct BlockFeed {
-    /// Long enough that the threads meet rarely, short enough to stay in the second-level cache.
+    typealias Stage = (UnsafeRawBufferPointer) throws -> Void
+
     private static let blockByteCount = 1 << 20
+    private static let blockCount = 6
     let source: any RandomAccessBytes
 
-    func run(_ stages: [(UnsafeRawBufferPointer) throws -> Void]) throws(StorageError) {
-        let buffers = (0..<2).map { _ in
-            UnsafeMutableRawBufferPointer.allocate(byteCount: Self.blockByteCount, alignment: 4096)
-        }
-        defer { for buffer in buffers { buffer.deallocate() } }
-        var count = try read(at: 0, into: buffers[0])
-        var offset = count
-        var current = 0
-        while count > 0 {
-            let block = UnsafeRawBufferPointer(rebasing: buffers[current][..<count])
-            let next = buffers[1 - current]
-            var nextCount = 0
-            try withUnsafeMutablePointer(to: &nextCount) { (nextCount) throws(StorageError) in
-                // The long stages come first, so that reading fills the rest of the other core's time.
-                try concurrently(stages.count + 1) { index in
-                    if index < stages.count {
-                        try stages[index](block)
-                    } else {
-                        nextCount.pointee = try read(at: offset, into: next)
-                    }
+    /// Returns after all stages have seen all blocks.
+    ///
+    /// - Throws: what the first stage in order threw, or else what reading threw.
+    func run(_ stages: [Stage]) throws(StorageError) {
+        let ring = BlockRing(blockCount: Self.blockCount, blockByteCount: Self.blockByteCount, stageCount: stages.count)
+        let group = DispatchGroup()
+        let results = Mutex([StorageError?](repeating: nil, count: stages.count))
+        for (index, stage) in stages.enumerated() {
+            // Used by this one thread until the group is left.
+            nonisolated(unsafe) let stage = stage
+            DispatchQueue(label: "etcd-snap.stage.\(index)").async(group: group) {
+                do throws(StorageError) {
+                    try wrappingErrors { try ring.consume(stage: index, stage) }
+                } catch {
+                    results.withLock { $0[index] = error }
                 }
             }
-            count = nextCount
+        }
+        let reading = Result { () throws(StorageError) in try feed(ring) }
+        ring.finish()
+        group.wait()
+        for error in results.withLock({ $0 }) { if let error { throw error } }
+        try reading.get()
+    }
+
+    private func feed(_ ring: BlockRing) throws(StorageError) {
+        var offset = 0
+        while offset < source.byteCount, let buffer = ring.nextFree() {
+            let count = try read(at: offset, into: buffer)
+            ring.publish(count)
             offset += count
-            current = 1 - current
         }
     }
 
@@ -72,6 +81,82 @@ struct BlockFeed {
             throw .truncated(name: source.name, expectedByteCount: source.byteCount, foundByteCount: offset + count)
         }
         return count
+    }
+}
+
+/// A few blocks that one thread fills and several others see in order.
+///
+/// `@unchecked Sendable`: a block is written by the filling thread after all stages have released it, and read by stages
+/// after it was published; semaphores order both. The counters of the filling side belong to that thread.
+private final class BlockRing: @unchecked Sendable {
+    private final class Block {
+        let storage: UnsafeMutableRawBufferPointer
+        var count = 0
+        let users = Atomic<Int>(0)
+
+        init(byteCount: Int) { storage = .allocate(byteCount: byteCount, alignment: 4096) }
+
+        deinit { storage.deallocate() }
+    }
+
+    private let blocks: [Block]
+    private let free = DispatchSemaphore(value: 0)
+    /// Counts for each stage the blocks that wait for it; the last one is empty.
+    private let ready: [DispatchSemaphore]
+    private let isStopped = Atomic<Bool>(false)
+    private var publishedCount = 0
+
+    init(blockCount: Int, blockByteCount: Int, stageCount: Int) {
+        blocks = (0..<blockCount).map { _ in Block(byteCount: blockByteCount) }
+        ready = (0..<stageCount).map { _ in DispatchSemaphore(value: 0) }
+        // A semaphore that is freed with less than its first value traps, so the value is built up by signals.
+        for _ in 0..<blockCount { free.signal() }
+    }
+
+    /// The block to be filled next, once all stages are done with it; nil if a stage has failed.
+    func nextFree() -> UnsafeMutableRawBufferPointer? {
+        free.wait()
+        guard !isStopped.load(ordering: .acquiring) else {
+            free.signal()
+            return nil
+        }
+        return blocks[publishedCount % blocks.count].storage
+    }
+
+    /// Hands the block that ``nextFree()`` gave to all stages.
+    func publish(_ count: Int) {
+        let block = blocks[publishedCount % blocks.count]
+        block.count = count
+        block.users.store(ready.count, ordering: .releasing)
+        publishedCount += 1
+        for semaphore in ready { semaphore.signal() }
+    }
+
+    /// Ends all stages once they have seen what was published.
+    func finish() {
+        free.wait()
+        publish(0)
+    }
+
+    /// Runs a stage over all blocks; after an error the rest is passed over.
+    func consume(stage: Int, _ body: BlockFeed.Stage) throws {
+        var failure: (any Error)?
+        for index in 0... {
+            ready[stage].wait()
+            let block = blocks[index % blocks.count]
+            let count = block.count
+            if count > 0, failure == nil {
+                do {
+                    try body(UnsafeRawBufferPointer(rebasing: block.storage[..<count]))
+                } catch {
+                    failure = error
+                    isStopped.store(true, ordering: .releasing)
+                }
+            }
+            if block.users.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { free.signal() }
+            if count == 0 { break }
+        }
+        if let failure { throw failure }
     }
 }
 

@@ -10,7 +10,7 @@ struct DatabaseWriter {
 
     /// Copies the pages from `source`, adds what was changed, and returns after the file is durable.
     ///
-    /// Memory: two blocks of 1 MiB.
+    /// Memory: that of ``BlockFeed``.
     ///
     /// - Parameter digest: gets all bytes of `source` as they are copied, so that what is digested is what is written.
     func write(

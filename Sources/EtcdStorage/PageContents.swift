@@ -1,3 +1,5 @@
+import HostIO
+
 /// One row of a leaf page, lent from the page's bytes.
 struct LeafElement {
     var key: UnsafeRawBufferPointer
@@ -113,7 +115,7 @@ struct BranchPage {
 
 /// The start of a key in hex, for messages.
 func excerpt(_ key: UnsafeRawBufferPointer) -> String {
-    "0x" + hex(bytes: key.prefix(24)) + (key.count > 24 ? "… of \(key.count) bytes" : "")
+    "0x" + key.prefix(24).hexadecimal + (key.count > 24 ? "… of \(key.count) bytes" : "")
 }
 
 /// The value of a bucket: a root page elsewhere, or an inline page directly behind the header.

@@ -8,6 +8,8 @@ struct PageExaminer {
 
     let meta: Meta
     let ledger: PageLedger
+    /// Gets the rows that a selection wants.
+    var collector: RowCollector?
 
     /// The bytes of the run that a page header announces: one page when it announces none that is possible.
     func runByteCount(of page: UInt64, startingWith bytes: Bytes) -> Int {
@@ -36,19 +38,30 @@ struct PageExaminer {
         let isRun = record.state != .foreign && record.state != .malformed
         let overflow = isRun ? run.count / meta.pageByteCount - 1 : 0
         appendRun(record, overflow: overflow)
+        if overflow > 0 { examineCovered(run, page) }
         return overflow + 1
+    }
+
+    /// Looks for pages of their own in a run: it may be a free one, of which some pages are in use again.
+    private func examineCovered(_ run: Bytes, _ page: UInt64) {
+        for offset in stride(from: meta.pageByteCount, to: run.count, by: meta.pageByteCount) {
+            let covered = page + UInt64(offset / meta.pageByteCount)
+            let rest = Bytes(UnsafeRawBufferPointer(rebasing: run.unsafeBytes[offset...]))
+            guard let header = try? PageHeader(rest), header.id == covered else { continue }
+            let byteCount = runByteCount(of: covered, startingWith: rest)
+            guard byteCount <= rest.count else { continue }
+            let bytes = Bytes(UnsafeRawBufferPointer(rebasing: rest.unsafeBytes[..<byteCount]))
+            let record = record(of: bytes, at: covered, keepsAlways: false)
+            guard record.state != .foreign, record.state != .malformed else { continue }
+            ledger.noteCovered(record, of: covered, overflow: byteCount / meta.pageByteCount - 1)
+        }
     }
 
     /// Examines a run again, now that the tree is known to reach it, and keeps what it had no room for before.
     func reexamine(_ run: Bytes, at page: UInt64) -> PageRecord {
-        var record = record(of: run, at: page, keepsAlways: true)
-        let overflow = run.count / meta.pageByteCount - 1
-        if overflow > 0 {
-            record.flags |= PageRecord.hasOverflow
-            ledger[page + 1].last = UInt64(overflow)
-        }
-        ledger[page] = record
-        return record
+        let record = record(of: run, at: page, keepsAlways: true)
+        ledger.set(record, of: page, overflow: run.count / meta.pageByteCount - 1)
+        return ledger[page]
     }
 
     private func record(of run: Bytes, at page: UInt64, keepsAlways: Bool) -> PageRecord {
@@ -171,7 +184,7 @@ struct PageExaminer {
         _ leaf: LeafPage, _ shape: KeyShape, _ page: UInt64, _ record: inout PageRecord
     ) throws(PageDefect) -> Bool {
         var last: UInt64 = 0
-        var counts = RowCounts(rows: leaf.count)
+        var tally = LeafTally(page: page, counts: RowCounts(rows: leaf.count))
         var allDigestible = true
         let end = try leaf.forEach { (index, element) throws(PageDefect) in
             guard let digest = KeyDigest.digest(element.key, shape), !element.isBucket else {
@@ -186,28 +199,41 @@ struct PageExaminer {
                     problem: "key \(index) \(excerpt(element.key)) does not follow the one before")
             }
             last = digest
-            if shape == .revision { try Self.count(element, digest, &counts) }
+            if shape == .revision { try count(element, digest, &tally) }
         }
         guard allDigestible else { return false }
         record.last = last
         record.state = shape == .revision ? .revisionLeaf : .wordLeaf
         setChecksum(leaf, end, &record)
-        ledger.set(counts, of: page, in: &record)
+        ledger.set(tally.counts, of: page, in: &record)
+        if tally.encryptionKeys != 0 {
+            record.encryptionKeySet = ledger.encryptionKeys.note(tally.encryptionKeys, of: page)
+        }
         return true
+    }
+
+    /// What is summed up over the revision rows of one leaf.
+    private struct LeafTally {
+        let page: UInt64
+        var counts: RowCounts
+        var encryptionKeys: UInt64 = 0
     }
 
     /// Counts a revision row, and checks that its value belongs to its key.
     @inline(__always)
-    private static func count(
-        _ element: LeafElement, _ digest: UInt64, _ counts: inout RowCounts
+    private func count(
+        _ element: LeafElement, _ digest: UInt64, _ tally: inout LeafTally
     ) throws(PageDefect) {
         if element.key.count == 18 {
-            counts.tombstones += 1
+            tally.counts.tombstones += 1
+            if let collector, let row = KeyValueRow(element.value) {
+                Self.collect(row, digest, isTombstone: true, tally.page, collector)
+            }
             return
         }
         // The marker of a revision bump has no value.
         if element.value.isEmpty {
-            counts.creations += 1
+            tally.counts.creations += 1
             return
         }
         let revision = KeyDigest.main(digest)
@@ -216,6 +242,34 @@ struct PageExaminer {
                 offset: element.offset + element.key.count,
                 problem: "the value of the row at revision \(revision) is not a key-value of that revision")
         }
-        if row.version == 1 { counts.creations += 1 }
+        if row.version == 1 { tally.counts.creations += 1 }
+        if EncryptedValue.isMarked(row.value) { tally.encryptionKeys |= ledger.encryptionKeys.bit(of: row.value) }
+        if let collector { Self.collect(row, digest, isTombstone: false, tally.page, collector) }
+    }
+
+    @inline(__always)
+    private static func collect(
+        _ row: KeyValueRow, _ digest: UInt64, isTombstone: Bool, _ page: UInt64, _ collector: RowCollector
+    ) {
+        guard collector.selects(row.key) else { return }
+        collector.note(key: row.key, value: row.value, digest: digest, isTombstone: isTombstone, page: page)
+    }
+
+    /// Examines the rows of an inline bucket `key`, or of a leaf whose keys have no digest.
+    ///
+    /// - Returns: the keys of the encryption at rest that they refer to.
+    func examine(rows: [BoltRow], of page: UInt64) -> UInt64 {
+        rows.reduce(into: 0) { keys, row in
+            row.key.lend { key in
+                row.value.lend { value in
+                    guard let row = SurveyRow(key: key, value: value) else { return }
+                    if !row.isTombstone { keys |= ledger.encryptionKeys.bit(of: row.value) }
+                    guard let collector, collector.selects(row.userKey) else { return }
+                    collector.note(
+                        key: row.userKey, value: row.value, digest: row.digest, isTombstone: row.isTombstone,
+                        page: page)
+                }
+            }
+        }
     }
 }

@@ -51,6 +51,8 @@ struct PageRecord {
     static let hasOverflow: UInt8 = 1
     /// The checksum and length leave rows out, for a HashKV.
     static let isAdjusted: UInt8 = 2
+    /// The bits above these two are ``encryptionKeySet``.
+    private static let encryptionKeySetShift: UInt8 = 2
 
     init(_ state: PageState = .unseen) { self.state = state }
 
@@ -65,6 +67,12 @@ struct PageRecord {
     }
 
     var checksum: CRC32C { CRC32C(value: crc, byteCount: length) }
+
+    /// The number of a set in ``EncryptionKeyLedger``, below 64.
+    var encryptionKeySet: Int {
+        get { Int(flags >> Self.encryptionKeySetShift) }
+        set { flags = flags & 3 | UInt8(truncatingIfNeeded: newValue) << Self.encryptionKeySetShift }
+    }
 }
 
 /// The rows of a leaf by kind.
@@ -92,6 +100,7 @@ final class PageLedger: @unchecked Sendable {
     /// Bytes of leaves of other kinds are kept up to this many.
     private static let keptLeafLimit = 2 << 20
     private static let defectLimit = 4096
+    private static let coveredLimit = 1 << 15
 
     private var chunks: [UnsafeMutablePointer<PageRecord>] = []
     /// The pages recorded so far.
@@ -101,6 +110,10 @@ final class PageLedger: @unchecked Sendable {
     private(set) var keptLeafByteCount = 0
     private var branches = BranchArena()
     private var defects: [UInt64: PageDefect] = [:]
+    /// Records of pages that a run in front covers and that look like pages of their own, with their overflow.
+    private var covered: [UInt64: (record: PageRecord, overflow: Int)] = [:]
+    /// The keys of the encryption at rest by leaf.
+    var encryptionKeys = EncryptionKeyLedger()
 
     deinit { for chunk in chunks { chunk.deallocate() } }
 
@@ -120,11 +133,36 @@ final class PageLedger: @unchecked Sendable {
         self[count - 1] = record
     }
 
-    /// Pages of the run that begins at `page`, minus one.
+    /// Pages of the run that begins at `page`, minus one; 0 if a page of it was found to belong to itself.
     func overflow(of page: UInt64) -> Int {
-        let record = self[page]
-        guard record.flags & PageRecord.hasOverflow != 0, page + 1 < count else { return 0 }
+        guard self[page].flags & PageRecord.hasOverflow != 0, page + 1 < count,
+            self[page + 1].state == .continuation
+        else { return 0 }
         return Int(truncatingIfNeeded: self[page + 1].last)
+    }
+
+    /// Sets the record of a page, and how many pages behind belong to it.
+    func set(_ record: PageRecord, of page: UInt64, overflow: Int) {
+        var record = record
+        if overflow > 0 {
+            record.flags |= PageRecord.hasOverflow
+            var continuation = PageRecord(.continuation)
+            continuation.last = UInt64(overflow)
+            self[page + 1] = continuation
+        }
+        self[page] = record
+    }
+
+    /// Keeps what a page would be if it did not belong to the run in front; at most 2 MiB.
+    func noteCovered(_ record: PageRecord, of page: UInt64, overflow: Int) {
+        if covered.count < Self.coveredLimit { covered[page] = (record, overflow) }
+    }
+
+    /// Takes a page out of the run in front of it; nil if it was not noted.
+    func uncover(_ page: UInt64) -> PageRecord? {
+        guard let (record, overflow) = covered[page] else { return nil }
+        set(record, of: page, overflow: overflow)
+        return self[page]
     }
 
     func counts(of page: UInt64, _ record: PageRecord) -> RowCounts {

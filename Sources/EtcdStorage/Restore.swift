@@ -25,7 +25,7 @@ public enum Restore {
     /// are in use, while the SHA-256 trailer is checked over the very bytes that are copied.
     /// Further members share the first one's blocks where the file system can, or copy its file. Everything is built
     /// in a temporary directory beside each target, synced, and renamed; on failure nothing is left and no existing
-    /// directory is touched. Memory: what ``SnapshotVerifier`` states and 2 MiB.
+    /// directory is touched. Memory: what ``SnapshotVerifier`` states and 6 MiB.
     ///
     /// - Parameters:
     ///   - bytes: the snapshot as the server sent it, or the `db` file of a stopped member.
@@ -34,7 +34,7 @@ public enum Restore {
     /// - Throws: ``StorageError``.
     public static func run(
         from bytes: any RandomAccessBytes, plan: RestorePlan, to targets: [RestoreTarget]
-    ) throws(StorageError) -> RestoreReport {
+    ) throws(StorageError) -> MemberRestoreReport {
         let builds = try targets.map { (target) throws(StorageError) in
             try MemberBuild(target, member: try plan.cluster.member(named: target.memberName))
         }
@@ -51,7 +51,7 @@ public enum Restore {
             report.trailer = digest.state()
             try report.requireSound(trailer: plan.trailerPolicy)
         }
-        return RestoreReport(
+        return MemberRestoreReport(
             source: report, cluster: plan.cluster, revision: edit.revision,
             droppedAlarms: contents.store.alarms, droppedVersions: plan.dropsVersions(contents),
             clearedPageCount: Int(snapshot.meta.highWater) - edit.copied.count - 2,

@@ -55,7 +55,7 @@ public struct RestorePlan: Sendable {
 }
 
 /// What a restore did.
-public struct RestoreReport: Sendable {
+public struct MemberRestoreReport: Sendable {
     /// The snapshot as it was verified.
     public var source: SnapshotReport
     /// The members and IDs of the new cluster.

@@ -1,4 +1,5 @@
 import HostIO
+import Synchronization
 
 /// The rows under one prefix of the key space.
 public struct PrefixSize: Sendable, Hashable, Codable {
@@ -21,16 +22,15 @@ public struct EncryptionKeyUse: Sendable, Hashable, Codable {
 
 /// What only the rows themselves tell, not the checksums of whole pages.
 public struct RowSurvey: Sendable, Hashable {
-    /// HashKV at the revision that was asked for.
-    public var hashKV: HashKV
-    /// Keys that exist at that revision.
-    public var liveKeyCount: Int
+    /// HashKV at the revision that was asked for; nil if more keys were written since the compaction than fit into
+    /// memory.
+    public var hashKV: KeyValueHash?
+    /// Keys that exist at that revision; nil where ``hashKV`` is, unless their number was known before.
+    public var liveKeyCount: Int?
     /// Prefixes by descending size; keys beyond the first 1023 prefixes are counted under the empty one.
     public var prefixes: [PrefixSize]
     /// Keys of the encryption at rest that are in use, by name.
     public var encryptionKeys: [EncryptionKeyUse]
-    /// Rows whose value does not begin as an encrypted one.
-    public var unencryptedRowCount: Int
 }
 
 /// A snapshot whose structure has been verified, with what further passes over the same bytes need to know.
@@ -55,7 +55,8 @@ public final class VerifiedSnapshot {
     /// First the pages with rows since the compaction are read, to know which keys have newer rows; then all pages. A
     /// page of which every row counts keeps the checksum that it has; of others the rows that count are hashed again.
     /// The checksums are then put together in key order. Where the compaction is unfinished the first pass reads all.
-    /// Memory: at most 43 bytes for each key that was written since the compaction, 2 MiB a core.
+    /// Memory: at most 43 bytes for each key that was written since the compaction, up to a limit of 24 MiB that is less
+    /// for a large database; 2 MiB a core. Beyond the limit there is no HashKV.
     ///
     /// - Parameters:
     ///   - source: the bytes that were verified.
@@ -86,21 +87,6 @@ public final class VerifiedSnapshot {
     }
 }
 
-extension HashKV {
-    /// The HashKV of a database at a revision, after verifying its structure.
-    ///
-    /// One pass over the file for the structure and up to two over bucket `key`; see ``VerifiedSnapshot/survey``.
-    ///
-    /// - Parameter revision: the revision, 0 for the current one.
-    /// - Throws: ``StorageError``.
-    public static func compute(
-        over bytes: any RandomAccessBytes, revision: Int64 = 0
-    ) throws(StorageError) -> HashKV {
-        let snapshot = try SnapshotStatus.verify(bytes, checksTrailer: false)
-        return try snapshot.survey(rereading: bytes, revision: revision).hashKV
-    }
-}
-
 /// The passes of a survey.
 private struct SurveyPasses {
     let snapshot: VerifiedSnapshot
@@ -118,6 +104,10 @@ private struct SurveyPasses {
     func run() throws(StorageError) -> RowSurvey {
         let newest = try newestRevisions()
         var sum = try surveyRows(newest, keepIsEmpty: false)
+        if newest.isOverfull {
+            sum.hashKV = nil
+            sum.liveKeyCount = nil
+        }
         if let knownLiveKeyCount { sum.liveKeyCount = knownLiveKeyCount }
         // etcd leaves no row out when nothing at all is to be kept (`unsafeHashByRev`).
         if sum.liveKeyCount == 0, compactRevision >= 0 { sum = try surveyRows(newest, keepIsEmpty: true) }
@@ -134,21 +124,28 @@ private struct SurveyPasses {
 
     /// The newest revision of each key that was written after the compaction.
     private func newestRevisions() throws(StorageError) -> FingerprintMap {
-        var newest = FingerprintMap()
         // Without a compaction every row counts; nothing needs to be known if the live keys are counted already.
-        if compactRevision == -1, knownLiveKeyCount != nil { return newest }
+        if compactRevision == -1, knownLiveKeyCount != nil { return FingerprintMap(slotLimit: 0) }
+        let newest = Mutex(FingerprintMap(slotLimit: FingerprintMap.slotLimit(pageCount: snapshot.meta.highWater)))
         let lowest = compactedRevision
-        try withUnsafeMutablePointer(to: &newest) { (newest) throws(StorageError) in
-            let note = { (row: SurveyRow) in
-                guard row.revision > lowest, row.revision <= revision else { return }
-                newest.pointee.raise(FingerprintMap.fingerprint(row.userKey), to: row.digest)
+        let isWanted = { (row: SurveyRow) in row.revision > lowest && row.revision <= revision }
+        for row in snapshot.tree.inlineKeyRows {
+            try SurveyRow.lend(row) { row in
+                guard isWanted(row) else { return }
+                newest.withLock { $0.raise(FingerprintMap.fingerprint(row.userKey), to: row.digest) }
             }
-            for row in snapshot.tree.inlineKeyRows { try SurveyRow.lend(row, note) }
-            try scan.forEachRun(
-                workerCount: 1, where: { $0.state != .revisionLeaf || KeyDigest.main($0.last) > lowest }
-            ) { _, page, run in try forEachRow(of: run, at: page) { row, _ in note(row) } }
         }
-        return newest
+        try scan.forEachRun(
+            workerCount: availableCoreCount(),
+            where: { $0.state != .revisionLeaf || KeyDigest.main($0.last) > lowest }
+        ) { _, page, run in
+            var noted: [(fingerprint: UInt64, digest: UInt64)] = []
+            try forEachRow(of: run, at: page) { row, _ in
+                if isWanted(row) { noted.append((FingerprintMap.fingerprint(row.userKey), row.digest)) }
+            }
+            newest.withLock { for entry in noted { $0.raise(entry.fingerprint, to: entry.digest) } }
+        }
+        return newest.withLock { $0 }
     }
 
     private func forEachRow(
@@ -194,7 +191,7 @@ private struct SurveyPasses {
         }
         let tally = tallies.reduce(into: RowTally()) { $0.merge($1) }
         return tally.survey(
-            HashKV(hash: hash.value, revision: revision, compactRevision: compactRevision))
+            KeyValueHash(hash: hash.value, revision: revision, compactRevision: compactRevision))
     }
 
     /// Tallies a leaf's rows and leaves the checksum of those that count in its record.
@@ -221,144 +218,5 @@ private struct SurveyPasses {
         record.length = Int(checksum.byteCount)
         record.flags = skipped > 0 ? record.flags | PageRecord.isAdjusted : record.flags & ~PageRecord.isAdjusted
         snapshot.ledger[page] = record
-    }
-}
-
-/// A row of bucket `key`, lent.
-struct SurveyRow {
-    var digest: UInt64
-    var isTombstone: Bool
-    var userKey: UnsafeRawBufferPointer
-    var value: UnsafeRawBufferPointer
-    var byteCount: Int
-
-    var revision: Int64 { KeyDigest.main(digest) }
-
-    @inline(__always)
-    init?(key: UnsafeRawBufferPointer, value bytes: UnsafeRawBufferPointer) {
-        guard let digest = KeyDigest.revision(key), let row = KeyValueRow(bytes) else { return nil }
-        self.digest = digest
-        isTombstone = key.count == 18
-        userKey = row.key
-        value = row.value
-        byteCount = key.count + bytes.count
-    }
-
-    static func lend(_ row: BoltRow, _ body: (SurveyRow) -> Void) throws(StorageError) {
-        row.key.withUnsafeBytes { key in
-            row.value.withUnsafeBytes { value in if let row = SurveyRow(key: key, value: value) { body(row) } }
-        }
-    }
-}
-
-/// Which rows count for a HashKV (etcd `kvHasher.WriteKeyValue`).
-struct RowRule {
-    let revision: Int64
-    let compactRevision: Int64
-    let newest: FingerprintMap
-    let keepIsEmpty: Bool
-
-    /// - Returns: whether the row counts, and whether it is the newest of its key and a put.
-    @inline(__always)
-    func apply(_ row: SurveyRow) -> (counts: Bool, isLive: Bool) {
-        guard row.revision <= revision else { return (false, false) }
-        let isLive = !row.isTombstone && isNewest(row)
-        if row.revision > compactRevision { return (true, isLive) }
-        if keepIsEmpty { return (!(row.revision == compactRevision && row.isTombstone), isLive) }
-        return (isLive, isLive)
-    }
-
-    @inline(__always)
-    private func isNewest(_ row: SurveyRow) -> Bool {
-        guard let newest = newest.digest(of: FingerprintMap.fingerprint(row.userKey)) else { return true }
-        return newest == row.digest
-    }
-}
-
-/// Sums over rows.
-struct RowTally {
-    private static let prefixLimit = 1024
-    private var liveKeyCount = 0
-    private var unencryptedCount = 0
-    private var prefixes: [[UInt8]] = [[]]
-    private var sizes: [(rows: Int, bytes: Int)] = [(0, 0)]
-    private var indices: [UInt64: Int] = [:]
-    private var encryption: [String: Int] = [:]
-
-    /// Adds a row; says whether it counts for the HashKV.
-    @inline(__always)
-    mutating func add(_ row: SurveyRow, _ rule: RowRule) -> Bool {
-        let (counts, isLive) = rule.apply(row)
-        if isLive { liveKeyCount += 1 }
-        add(Self.prefix(of: row.userKey), rows: 1, bytes: row.byteCount)
-        if !row.isTombstone { addEncryption(row.value) }
-        return counts
-    }
-
-    private mutating func add(_ prefix: UnsafeRawBufferPointer, rows: Int, bytes: Int) {
-        let fingerprint = FingerprintMap.fingerprint(prefix)
-        var index = indices[fingerprint]
-        if index == nil, !prefix.isEmpty, prefixes.count < Self.prefixLimit {
-            index = prefixes.count
-            indices[fingerprint] = prefixes.count
-            prefixes.append([UInt8](prefix))
-            sizes.append((0, 0))
-        }
-        sizes[index ?? 0].rows += rows
-        sizes[index ?? 0].bytes += bytes
-    }
-
-    /// `/registry/pods` of `/registry/pods/ns/name`, `/registry/group.io/things` of what lies below that, and otherwise
-    /// what is before the last slash.
-    private static func prefix(of key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-        var slashCount = 0
-        var lastSlash = 0
-        var isGroup = false
-        for (index, byte) in key.enumerated() {
-            if byte == 0x2E, slashCount == 2 { isGroup = true }
-            guard byte == 0x2F else { continue }
-            slashCount += 1
-            lastSlash = index
-            if slashCount == (isGroup ? 4 : 3) { break }
-        }
-        return UnsafeRawBufferPointer(rebasing: key[..<max(lastSlash, min(1, slashCount))])
-    }
-
-    /// Counts `k8s:enc:<provider>:<version>:<key>:` (`k8s.io/apiserver` `value/encrypt`).
-    private mutating func addEncryption(_ value: UnsafeRawBufferPointer) {
-        guard value.count > 8, value.starts(with: Self.magic) else {
-            unencryptedCount += 1
-            return
-        }
-        let rest = value.dropFirst(8).prefix(256)
-        let colons = rest.indices.filter { rest[$0] == 0x3A }
-        guard colons.count >= 3 else {
-            unencryptedCount += 1
-            return
-        }
-        encryption[String(decoding: rest[..<colons[2]], as: UTF8.self), default: 0] += 1
-    }
-
-    private static let magic = Array("k8s:enc:".utf8)
-
-    mutating func merge(_ other: RowTally) {
-        liveKeyCount += other.liveKeyCount
-        unencryptedCount += other.unencryptedCount
-        encryption.merge(other.encryption, uniquingKeysWith: +)
-        for (prefix, size) in zip(other.prefixes, other.sizes) {
-            prefix.withUnsafeBytes { add($0, rows: size.rows, bytes: size.bytes) }
-        }
-    }
-
-    func survey(_ hashKV: HashKV) -> RowSurvey {
-        let sized = zip(prefixes, sizes).filter { $0.1.rows > 0 }.map { prefix, size in
-            PrefixSize(prefix: String(decoding: prefix, as: UTF8.self), rowCount: size.rows, byteCount: size.bytes)
-        }
-        return RowSurvey(
-            hashKV: hashKV, liveKeyCount: liveKeyCount,
-            prefixes: sized.sorted { ($1.byteCount, $0.prefix) < ($0.byteCount, $1.prefix) },
-            encryptionKeys: encryption.map { EncryptionKeyUse(provider: $0.key, rowCount: $0.value) }
-                .sorted { $0.provider < $1.provider },
-            unencryptedRowCount: unencryptedCount)
     }
 }

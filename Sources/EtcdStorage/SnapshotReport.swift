@@ -13,7 +13,7 @@ public enum TrailerState: Sendable, Hashable {
 }
 
 /// The HashKV of a state: comparable only with one of the same revision and compact revision.
-public struct HashKV: Sendable, Hashable, Codable {
+public struct KeyValueHash: Sendable, Hashable, Codable {
     /// The CRC-32C that etcd's `Maintenance.HashKV` returns.
     public var hash: UInt32
     /// The revision up to which rows are covered.
@@ -46,11 +46,15 @@ public struct SnapshotContents: Sendable, Hashable {
     /// Keys that exist at the newest revision: `totalKey` of etcd since 3.6; nil if only a row survey can tell.
     public internal(set) var liveKeyCount: Int?
     /// HashKV at the current revision; nil if only a row survey can tell.
-    public internal(set) var hashKV: HashKV?
+    public internal(set) var hashKV: KeyValueHash?
     /// Members, alarms, authentication, leases, versions.
     public var store: StoreSummary
     /// The buckets in order of their names.
     public var buckets: [BucketSummary]
+    /// The keys of the apiserver's encryption at rest that values refer to.
+    public internal(set) var encryptionKeys = EncryptionKeysInUse()
+    /// The rows that were asked for; nil if none were.
+    public internal(set) var selectedRows: SelectedRows?
 
     init(hash: UInt32, key: KeyBucketSum, store: StoreSummary, buckets: [BucketSummary]) {
         self.hash = hash
@@ -63,7 +67,7 @@ public struct SnapshotContents: Sendable, Hashable {
         revisionRowCount = key.rowCount
         liveKeyCount = key.liveKeyCount
         hashKV = key.hashKV.map { [currentRevision, compactRevision] in
-            HashKV(hash: $0, revision: currentRevision, compactRevision: compactRevision)
+            KeyValueHash(hash: $0, revision: currentRevision, compactRevision: compactRevision)
         }
     }
 }

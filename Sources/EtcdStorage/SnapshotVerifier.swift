@@ -4,8 +4,9 @@ import HostIO
 /// Checks a snapshot while its bytes pass, in order and in pieces of any size.
 ///
 /// Every page is checked by itself as it comes and 24 bytes are kept of it; at the end the tree is walked over those.
-/// Memory: 24 bytes a page, 2 bits a page for sets, at most 14 MiB for children of branches and small buckets, and one
-/// run of pages (at most 32 MiB, in practice a request of 1.5 MiB). A verifier is used by one thread at a time.
+/// Memory: 24 bytes a page, 2 bits a page for sets, at most 14 MiB for children of branches and small buckets, 4 MiB for
+/// mixtures of encryption keys and pages within free runs, what a selection of rows allows, and one run of pages (at most
+/// 32 MiB, in practice a request of 1.5 MiB). A verifier is used by one thread at a time.
 ///
 /// Free pages hold old pages that look like live ones. Where these push live ones out of the bounds above, or seem to
 /// lie across them, the walk needs some pages again: give ``finish(rereading:)`` the stored bytes.
@@ -16,14 +17,18 @@ public final class SnapshotVerifier {
     private var pending = PendingBytes()
     private var byteCount = 0
     private var pageExaminer: PageExaminer?
+    private let collector: RowCollector?
     private var metaWarning: PageFinding?
 
     /// A verifier for the bytes called `name` in messages.
     ///
-    /// - Parameter checksTrailer: whether the SHA-256 trailer is checked too; false where the caller does that, which
-    ///   saves more than half of the time.
-    public init(name: String, checksTrailer: Bool = true) {
+    /// - Parameters:
+    ///   - checksTrailer: whether the SHA-256 trailer is checked too; false where the caller does that, which saves more
+    ///     than half of the time.
+    ///   - selection: rows to keep in ``SnapshotContents/selectedRows``, up to its own limit of memory.
+    public init(name: String, checksTrailer: Bool = true, selecting selection: RowSelection? = nil) {
         self.name = name
+        collector = selection.map(RowCollector.init)
         digest = checksTrailer ? TrailerDigest() : nil
     }
 
@@ -55,7 +60,7 @@ public final class SnapshotVerifier {
             try Meta.find(in: Bytes(bytes), name: name)
         }
         metaWarning = found.warning
-        let examiner = PageExaminer(meta: found.meta, ledger: PageLedger())
+        let examiner = PageExaminer(meta: found.meta, ledger: PageLedger(), collector: collector)
         pageExaminer = examiner
         drainPending(examiner)
     }
@@ -103,6 +108,18 @@ public final class SnapshotVerifier {
             offset += examiner.examine(run, at: page) * pageByteCount
         }
         return offset
+    }
+
+    /// The revision of the newest row on any page so far, free ones included; 0 if there is none.
+    ///
+    /// Where ``finish(rereading:)`` throws ``StorageError/needsRereading(name:page:)`` this tells which revision the
+    /// snapshot is of: a row that the tree has lost again has been compacted, and a newer one has followed it.
+    public var newestRevisionSeen: Int64 {
+        guard let ledger = pageExaminer?.ledger else { return 0 }
+        return (0..<ledger.count).reduce(0) { newest, page in
+            let record = ledger[page]
+            return record.state == .revisionLeaf ? max(newest, KeyDigest.main(record.last)) : newest
+        }
     }
 
     /// Ends the stream, walks the tree and says what the snapshot is.
@@ -175,7 +192,8 @@ final class TrailerDigest {
     func state() -> TrailerState {
         let computed = Array(hasher.finalize())
         return computed == held
-            ? .matched(sha256: hex(bytes: held)) : .mismatched(expected: hex(bytes: held), found: hex(bytes: computed))
+            ? .matched(sha256: held.hexadecimal)
+            : .mismatched(expected: held.hexadecimal, found: computed.hexadecimal)
     }
 }
 

@@ -101,12 +101,6 @@ struct PageDefect: Error, Equatable {
 /// A number as `0x…` for messages.
 func hex(_ value: some FixedWidthInteger & UnsignedInteger) -> String { "0x" + String(value, radix: 16) }
 
-/// Bytes as lower-case hex digits.
-func hex(bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-}
-
 /// Runs `body` and turns whatever it throws into a storage error.
 func wrappingErrors<Result>(_ body: () throws -> Result) throws(StorageError) -> Result {
     do {

@@ -32,6 +32,7 @@ struct TreeSum {
         var hash = CRC32C()
         var summaries: [BucketSummary] = []
         var key = KeyBucketSum(store: store)
+        var encryptionKeys: UInt64 = 0
         for bucket in buckets {
             hash.append(CRC32C(bucket.name))
             var summary = BucketSummary(name: bucket.title, rowCount: 0, byteCount: 0)
@@ -39,7 +40,9 @@ struct TreeSum {
                 hash.append(part.checksum)
                 summary.rowCount += part.counts.rows
                 summary.byteCount += Int(part.checksum.byteCount)
-                if bucket.name == Schema.key { try key.add(part) { () throws(StorageError) in try rows(of: part) } }
+                guard bucket.name == Schema.key else { return }
+                try key.add(part) { () throws(StorageError) in try rows(of: part) }
+                encryptionKeys |= try self.encryptionKeys(of: part)
             }
             summaries.append(summary)
         }
@@ -47,7 +50,16 @@ struct TreeSum {
         tree.lastRow = key.lastRow
         tree.inlineKeyRows = key.inlineRows
         tree.contents = SnapshotContents(hash: hash.value, key: key, store: store, buckets: summaries)
+        tree.contents?.encryptionKeys = walk.examiner.ledger.encryptionKeys.inUse(encryptionKeys)
+        tree.contents?.selectedRows = walk.examiner.collector?.rows { page in
+            page == walk.examiner.meta.rootPage || keyLeaves.contains(page)
+        }
         return tree
+    }
+
+    private func encryptionKeys(of part: LeafPart) throws(StorageError) -> UInt64 {
+        if let keys = part.encryptionKeys { return keys }
+        return walk.examiner.examine(rows: try rows(of: part), of: part.page)
     }
 
     private func storeSummary() throws(StorageError) -> StoreSummary {
@@ -80,11 +92,15 @@ struct TreeSum {
     ) throws(StorageError) {
         guard let root = bucket.rootPage else { return try body(try inlinePart(bucket)) }
         try walk.forEachLeaf(below: root) { (page, record, lower) throws(StorageError) in
+            let ledger = walk.examiner.ledger
+            let isDigested = record.state == .revisionLeaf
             try body(
                 LeafPart(
-                    page: page, checksum: record.checksum, counts: walk.examiner.ledger.counts(of: page, record),
-                    firstDigest: lower.map(\.digest), lastDigest: record.state == .revisionLeaf ? record.last : nil,
-                    inlineRows: record.state == .emptyLeaf ? [] : nil))
+                    page: page, checksum: record.checksum, counts: ledger.counts(of: page, record),
+                    firstDigest: lower.map(\.digest), lastDigest: isDigested ? record.last : nil,
+                    inlineRows: record.state == .emptyLeaf ? [] : nil,
+                    encryptionKeys: isDigested
+                        ? ledger.encryptionKeys.keys(of: page, set: record.encryptionKeySet) : nil))
         }
     }
 
@@ -122,6 +138,8 @@ struct LeafPart {
     /// The digest of the last key, if all keys are revisions.
     var lastDigest: UInt64?
     var inlineRows: [BoltRow]?
+    /// As bits of ``EncryptionKeyLedger``; nil where only the rows tell.
+    var encryptionKeys: UInt64?
 }
 
 /// Sums up bucket `key`, leaf by leaf in order of revision.

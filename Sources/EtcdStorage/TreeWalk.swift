@@ -126,8 +126,10 @@ struct TreeWalk {
     private func recordForWalk(_ page: UInt64) throws(StorageError) -> PageRecord? {
         let record = ledger[page]
         switch record.state {
-        case .continuation where source == nil: return nil
-        case .continuation, .droppedBranch, .droppedLeaf: return try reread(page)
+        case .continuation:
+            if let record = ledger.uncover(page) { return record }
+            return source == nil ? nil : try reread(page)
+        case .droppedBranch, .droppedLeaf: return try reread(page)
         default: return record
         }
     }
@@ -143,6 +145,10 @@ struct TreeWalk {
     }
 
     private mutating func claim(_ page: UInt64) -> Bool {
+        if ledger[page].flags & PageRecord.hasOverflow != 0, ledger.overflow(of: page) == 0 {
+            report(page + 1, 0, "the page belongs to the run of page \(page) and is referred to by itself")
+            return false
+        }
         for claimed in page...(page + UInt64(ledger.overflow(of: page))) where !reachable.insert(claimed) {
             report(claimed, 0, "the page is referred to more than once")
             return false

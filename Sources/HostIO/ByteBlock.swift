@@ -64,6 +64,11 @@ public func wipe(_ bytes: inout [UInt8]) {
 /// The buffers of a backup are large and short-lived, and a control-plane node's memory belongs to its workload.
 public func returnFreedBlocks() { clinux_return_freed_blocks(256 << 10, 2) }
 
+/// Makes the code that was run so far count as no memory of this process until it is run again.
+///
+/// To be called before long work: what only the start of the program needed does not come back.
+public func releaseUnusedCode() { clinux_release_code() }
+
 /// Blocks that are used again once nobody else refers to them.
 ///
 /// Not safe for use by two threads at once.

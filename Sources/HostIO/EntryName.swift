@@ -38,8 +38,10 @@ public struct EntryName: Hashable, Sendable, Comparable, CustomStringConvertible
 public func withCString<Result>(
     _ bytes: [UInt8], _ body: (UnsafePointer<CChar>) throws -> Result
 ) rethrows -> Result {
-    try (bytes.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
+    try withUnsafeTemporaryAllocation(of: CChar.self, capacity: bytes.count + 1) { buffer in
         guard let base = buffer.baseAddress else { preconditionFailure("a C string has at least its end") }
+        UnsafeMutableRawBufferPointer(buffer).copyBytes(from: bytes)
+        base[bytes.count] = 0
         return try body(base)
     }
 }

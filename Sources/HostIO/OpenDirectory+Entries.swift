@@ -112,6 +112,23 @@ extension OpenDirectory {
         return try openDirectory(name)
     }
 
+    /// Removes the entry `name`, which is no directory; without it nothing happens.
+    public func removeFile(_ name: EntryName) throws(SystemCallError) {
+        if name.withCString({ unlinkat(descriptor.rawValue, $0, 0) }) != 0, Glibc.errno != ENOENT {
+            throw SystemCallError("remove", path(of: name))
+        }
+    }
+
+    /// Renames an entry over another one of this directory, or to a new name, and returns after the directory is synced.
+    public func rename(_ source: EntryName, over target: EntryName) throws(SystemCallError) {
+        try retryingInterrupts("rename to", path(of: target)) {
+            source.withCString { source in
+                target.withCString { renameat(descriptor.rawValue, source, descriptor.rawValue, $0) }
+            }
+        }
+        try sync()
+    }
+
     /// Where the symbolic link `name` points.
     public func readLink(_ name: EntryName) throws(SystemCallError) -> [UInt8] {
         var target = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -166,27 +183,18 @@ extension OpenDirectory {
     /// The extended attributes of the entry itself, sorted by name; none where the file system has none.
     public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
         let path = descriptorPath(of: name)
-        let names: [UInt8]
-        do {
-            names = try readAll("list the attributes of", self.path(of: name)) { buffer in
+        return try readAttributes(
+            self.path(of: name),
+            list: { buffer in
                 HostIO.withCString(path) {
                     clinux_list_attributes($0, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
                 }
-            }
-        } catch let error where error.errno == .notSupported {
-            return []
-        }
-        var attributes: [(name: String, value: [UInt8])] = []
-        for part in names.split(separator: 0).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            let attribute = Array(part)
-            let value = try readAll("read an attribute of", self.path(of: name)) { buffer in
+            },
+            get: { attribute, buffer in
                 HostIO.withCString(path) { path in
                     HostIO.withCString(attribute) { clinux_get_attribute(path, $0, buffer.baseAddress, buffer.count) }
                 }
-            }
-            attributes.append((String(decoding: attribute, as: UTF8.self), value))
-        }
-        return attributes
+            })
     }
 
     /// Sets an extended attribute of the entry itself.
@@ -221,6 +229,42 @@ extension OpenDirectory {
     }
 }
 
+/// The extended attributes of an open file, sorted by name; none where the file system has none.
+public func extendedAttributes(
+    of descriptor: FileDescriptor, name: String
+) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+    try readAttributes(
+        name,
+        list: { buffer in
+            clinux_list_open_attributes(
+                descriptor.rawValue, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
+        },
+        get: { attribute, buffer in
+            HostIO.withCString(attribute) {
+                clinux_get_open_attribute(descriptor.rawValue, $0, buffer.baseAddress, buffer.count)
+            }
+        })
+}
+
+private func readAttributes(
+    _ subject: @autoclosure () -> String, list: (UnsafeMutableRawBufferPointer) -> Int,
+    get: ([UInt8], UnsafeMutableRawBufferPointer) -> Int
+) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+    let names: [UInt8]
+    do {
+        names = try readAll("list the attributes of", subject(), list)
+    } catch let error where error.errno == .notSupported {
+        return []
+    }
+    var attributes: [(name: String, value: [UInt8])] = []
+    for part in names.split(separator: 0).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+        let attribute = Array(part)
+        let value = try readAll("read an attribute of", subject()) { get(attribute, $0) }
+        attributes.append((String(decoding: attribute, as: UTF8.self), value))
+    }
+    return attributes
+}
+
 /// What an open file is.
 public func attributesOf(_ descriptor: FileDescriptor, name: String) throws(SystemCallError) -> EntryAttributes {
     var status = stat()
@@ -230,15 +274,17 @@ public func attributesOf(_ descriptor: FileDescriptor, name: String) throws(Syst
 
 /// Calls `read` for the size, then for the bytes, again while the size changes between.
 private func readAll(
-    _ action: String, _ subject: String, _ read: (UnsafeMutableRawBufferPointer) -> Int
+    _ action: String, _ subject: @autoclosure () -> String, _ read: (UnsafeMutableRawBufferPointer) -> Int
 ) throws(SystemCallError) -> [UInt8] {
     while true {
-        let size = try retryingInterrupts(action, subject) { read(UnsafeMutableRawBufferPointer(start: nil, count: 0)) }
+        let size = try retryingInterrupts(action, subject()) {
+            read(UnsafeMutableRawBufferPointer(start: nil, count: 0))
+        }
         if size == 0 { return [] }
         var bytes = [UInt8](repeating: 0, count: size)
         let count = bytes.withUnsafeMutableBytes(read)
         if count >= 0 { return Array(bytes[..<count]) }
-        let error = SystemCallError(action, subject)
+        let error = SystemCallError(action, subject())
         if error.errno != .outOfRange { throw error }
     }
 }

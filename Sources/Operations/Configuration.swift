@@ -16,14 +16,24 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var recipients: [String]?
     /// Files of public keys, one a line.
     public var recipientsFiles: [String]?
-    /// Absolute paths of further files and directories to capture.
-    public var include: [String]?
+    /// Whether the node itself is asked what to capture and which etcds it has; default true.
+    public var discover: Bool?
+    /// Further files and directories to capture.
+    public var include: [IncludedPath]?
     /// Patterns of absolute paths to leave out.
     public var exclude: [String]?
+    /// The most bytes of one file by class, such as `cni-state`; a larger file is left out, and that is a finding.
+    public var fileByteLimits: [String: Int]?
+    /// How many days before its end a certificate is a finding; default 30.
+    public var expiryWarningDays: Int?
+    /// Whether addresses, routes, rule sets and versions are asked of this host; default true.
+    public var hostFacts: Bool?
     /// How far a backup is verified: `streamed`, `structural`, `consistent` or `stored`.
     public var verify: String?
-    /// How to reach etcd.
+    /// How to reach the cluster's own etcd.
     public var etcd: Etcd?
+    /// Further etcds to snapshot, each with a name.
+    public var otherEtcds: [Etcd]?
 
     /// How to reach an etcd cluster; the names are etcdctl's.
     public struct Etcd: Codable, Sendable, Equatable, StrictlyKeyed {
@@ -59,11 +69,46 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         }
     }
 
+    /// A path to capture, in YAML a string or a mapping with `path` and `class`.
+    public struct IncludedPath: Codable, Sendable, Equatable, StrictlyKeyed, ExpressibleByStringLiteral {
+        /// The absolute path of a file or directory.
+        public var path: String
+        /// The class that the manifest names for it, such as `cloud-provider`; default `include`.
+        public var captureClass: String?
+
+        /// A path of a class.
+        public init(path: String, captureClass: String? = nil) {
+            self.path = path
+            self.captureClass = captureClass
+        }
+
+        /// A path without a class.
+        public init(stringLiteral path: String) { self.init(path: path) }
+
+        /// Reads either form.
+        public init(from decoder: any Decoder) throws {
+            if let path = try? decoder.singleValueContainer().decode(String.self) {
+                self.init(path: path)
+            } else {
+                let container = try decoder.container(keyedBy: CodingKeys.self)
+                self.init(
+                    path: try container.decode(String.self, forKey: .path),
+                    captureClass: try container.decodeIfPresent(String.self, forKey: .captureClass))
+            }
+        }
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case path
+            case captureClass = "class"
+        }
+    }
+
     /// An empty configuration.
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case cluster, node, store, recipients, recipientsFiles, include, exclude, verify, etcd
+        case cluster, node, store, recipients, recipientsFiles, discover, include, exclude, fileByteLimits
+        case expiryWarningDays, hostFacts, verify, etcd, otherEtcds
     }
 
     /// Where the configuration is looked for when no file is named.
@@ -93,7 +138,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         do {
             guard let node = try Yams.compose(yaml: text), node != "" else { return Configuration() }
             try checkKeys(of: node, name: name)
-            if let section = node.mapping?["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
+            try checkSections(of: node, name: name)
             return try YAMLDecoder().decode(Configuration.self, from: text)
         } catch let error as Failure {
             throw error
@@ -101,6 +146,16 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
             throw Failure(
                 .usage, "\(quoted(name)) is not a valid configuration: \(describe(error))",
                 hint: "see the example in /usr/share/doc/etcd-snap or `man etcd-snap`")
+        }
+    }
+
+    private static func checkSections(of node: Node, name: String) throws(Failure) {
+        if let section = node.mapping?["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
+        for section in node.mapping?["otherEtcds"]?.sequence.map(Array.init) ?? [] {
+            try Etcd.checkKeys(of: section, name: "\(name): otherEtcds")
+        }
+        for path in node.mapping?["include"]?.sequence.map(Array.init) ?? [] where path.scalar == nil {
+            try IncludedPath.checkKeys(of: path, name: "\(name): include")
         }
     }
 

@@ -1,10 +1,10 @@
 import ArchiveStore
 import EtcdSnap
 import HostIO
+import PKIBackup
 import SystemPackage
-import Yams
 
-/// Where a snapshot is taken from: flags and configuration, and for the rest what kubeadm puts on a node.
+/// Where a snapshot is taken from: flags and configuration, and for the rest what was found on the node.
 public struct EtcdSource: Sendable {
     /// The name of the snapshot in the archive.
     public var name: String
@@ -12,107 +12,102 @@ public struct EtcdSource: Sendable {
     public var client: ClientConfiguration
     /// What was found on the node rather than given, for the log.
     public var discovered: [String]
-}
+    /// Whether a backup without it is none: the cluster's own etcd, and every configured one.
+    public var isRequired: Bool
 
-/// kubeadm's places for a stacked etcd.
-///
-/// Source: kubeadm 1.36, `cmd/kubeadm/app/constants`: `EtcdCACertName`, `EtcdHealthcheckClientCertAndKeyBaseName`,
-/// `Etcd` in `ManifestsSubDirName`.
-public struct KubeadmLayout: Sendable {
-    /// The file system root under which the places are looked for.
-    public var root: String
+    /// The port where etcd is asked when nothing is known of it.
+    static let defaultEndpoint = "https://127.0.0.1:2379"
 
-    /// The layout of this host, or of another root.
-    public init(root: String = "") { self.root = root }
-
-    var certificateAuthority: String { "\(root)/etc/kubernetes/pki/etcd/ca.crt" }
-    var clientCertificate: String { "\(root)/etc/kubernetes/pki/etcd/healthcheck-client.crt" }
-    var clientKey: String { "\(root)/etc/kubernetes/pki/etcd/healthcheck-client.key" }
-    var manifest: String { "\(root)/etc/kubernetes/manifests/etcd.yaml" }
-
-    /// The client URLs that the static pod's etcd listens on, or advertises.
+    /// All etcds to snapshot: the cluster's own first, then those that were configured, then those that were found.
     ///
-    /// - Returns: an empty list if there is no manifest or it names none.
-    func clientURLs() -> [String] {
-        guard let file = try? RandomAccessFile(path: manifest), file.byteCount < 1 << 20,
-            let bytes = try? file.bytes(at: 0, count: file.byteCount),
-            let pod = try? Yams.compose(yaml: String(decoding: bytes, as: UTF8.self)),
-            let command = pod["spec"]?["containers"]?.sequence?.first?["command"]?.array(of: String.self)
-        else { return [] }
-        for flag in ["--listen-client-urls=", "--advertise-client-urls="] {
-            guard let argument = command.first(where: { $0.hasPrefix(flag) }) else { continue }
-            let urls = argument.dropFirst(flag.count).split(separator: ",").map { url in
-                // An address that stands for all of the host's is none to connect to.
-                ["://0.0.0.0:", "://[::]:"].reduce(String(url)) { $0.replacing($1, with: "://127.0.0.1:") }
+    /// - Parameters:
+    ///   - section: the configuration's section for the cluster's own, already merged with the flags.
+    ///   - others: further sections, each with a name.
+    ///   - found: what discovery found.
+    ///   - root: the node's file system.
+    /// - Throws: ``Failure`` with the code `usage` if an endpoint can't be read or a name is used twice.
+    public static func resolveAll(
+        _ section: Configuration.Etcd, others: [Configuration.Etcd] = [], found: [DiscoveredEtcd],
+        root: NodeRoot = NodeRoot()
+    ) throws -> [EtcdSource] {
+        let own = Self.own(of: section, among: found)
+        var sources = [try resolve(section, found: own, root: root)]
+        for other in others {
+            guard other.name != nil else {
+                throw Failure(
+                    .usage, "an etcd of otherEtcds has no name", hint: "give it one: the snapshot is named after it")
             }
-            // The loopback one first: it works whatever becomes of the node's address.
-            return urls.sorted { $0.contains("127.0.0.1") && !$1.contains("127.0.0.1") }
+            sources.append(try resolve(other, found: found.first { $0.name == other.name }, root: root))
         }
-        return []
+        if let repeated = sources.first(where: { source in sources.filter { $0.name == source.name }.count > 1 }) {
+            throw Failure(.usage, "two etcds are named \(quoted(repeated.name))", hint: "name each differently")
+        }
+        for etcd in found where etcd != own && !sources.contains(where: { $0.name == etcd.name }) {
+            var section = Configuration.Etcd()
+            section.name = etcd.name
+            var source = try resolve(section, found: etcd, root: root)
+            source.isRequired = false
+            sources.append(source)
+        }
+        return sources
     }
-}
 
-extension EtcdSource {
-    /// Resolves a configuration section, already merged with the flags, against this host.
-    ///
-    /// - Throws: ``Failure`` with the code `usage` if an endpoint can't be read.
-    public static func resolve(
-        _ section: Configuration.Etcd, layout: KubeadmLayout = KubeadmLayout()
+    /// The found etcd that a section means: the one with its name or endpoints, else the node's first.
+    private static func own(of section: Configuration.Etcd, among found: [DiscoveredEtcd]) -> DiscoveredEtcd? {
+        if let name = section.name, let named = found.first(where: { $0.name == name }) { return named }
+        guard let endpoints = section.endpoints, !endpoints.isEmpty else { return found.first }
+        return found.first { !Set($0.endpoints).isDisjoint(with: endpoints) }
+    }
+
+    /// One etcd from its section, with what is not given taken from what was found.
+    static func resolve(
+        _ section: Configuration.Etcd, found: DiscoveredEtcd?, root: NodeRoot = NodeRoot()
     ) throws -> EtcdSource {
         var discovered: [String] = []
-        var section = section
-        if section.endpoints?.isEmpty ?? true {
-            section.endpoints = layout.clientURLs()
-            if section.endpoints?.isEmpty == false { discovered.append("endpoints from \(layout.manifest)") }
+        var endpoints = section.endpoints ?? []
+        if endpoints.isEmpty, let found, !found.endpoints.isEmpty {
+            endpoints = found.endpoints
+            discovered.append("\(found.name) at \(endpoints.joined(separator: ", ")) by \(found.source)")
         }
-        let endpoints = section.endpoints?.isEmpty == false ? section.endpoints ?? [] : ["https://127.0.0.1:2379"]
-        let parsed = try endpoints.map { try Endpoint(parsing: $0) }
-        if parsed.contains(where: { $0.transport == .tls }) {
-            discovered += try fillCertificates(&section, layout)
-        }
-        var client = ClientConfiguration(endpoints: parsed)
+        if endpoints.isEmpty { endpoints = [defaultEndpoint] }
+        var client = ClientConfiguration(endpoints: try endpoints.map { try Endpoint(parsing: $0) })
         client.tls = TLSFiles(
             caPath: section.cacert, certificatePath: section.cert, keyPath: section.key, serverName: section.serverName)
-        if let user = section.user {
-            guard let path = section.passwordFile else {
-                throw Failure(
-                    .usage, "the etcd user \(quoted(user)) has no password file",
-                    hint: "name a file whose first line is the password with --password-file")
-            }
-            _ = try RandomAccessFile(path: path)
-            client.credentials = .file(user: user, passwordPath: path)
+        if let found, client.endpoints.contains(where: { $0.transport == .tls }) {
+            discovered += fillCertificates(&client.tls, found, root)
         }
+        client.credentials = try credentials(section)
         if let seconds = section.dialTimeoutSeconds { client.dialTimeout = .seconds(seconds) }
         if let seconds = section.stallTimeoutSeconds { client.stallTimeout = .seconds(seconds) }
         if let seconds = section.timeoutSeconds { client.totalTimeout = .seconds(seconds) }
-        let name = section.name ?? "etcd"
+        let name = section.name ?? found?.name ?? "etcd"
         try StoreScope.checkName(name, "snapshot", "--name")
-        return EtcdSource(name: name, client: client, discovered: discovered)
+        return EtcdSource(name: name, client: client, discovered: discovered, isRequired: true)
     }
 
-    private static func fillCertificates(
-        _ section: inout Configuration.Etcd, _ layout: KubeadmLayout
-    ) throws -> [String] {
-        var discovered: [String] = []
-        if section.cacert == nil, try fileExists(layout.certificateAuthority) {
-            section.cacert = layout.certificateAuthority
-            discovered.append("CA \(layout.certificateAuthority)")
+    private static func credentials(_ section: Configuration.Etcd) throws -> Credentials? {
+        guard let user = section.user else { return nil }
+        guard let path = section.passwordFile else {
+            throw Failure(
+                .usage, "the etcd user \(quoted(user)) has no password file",
+                hint: "name a file whose first line is the password with --password-file")
         }
-        if section.cert == nil, section.key == nil, try fileExists(layout.clientCertificate) {
-            section.cert = layout.clientCertificate
-            section.key = layout.clientKey
-            discovered.append("client certificate \(layout.clientCertificate)")
+        _ = try RandomAccessFile(path: path)
+        return .file(user: user, passwordPath: path)
+    }
+
+    /// Certificate and key are taken as a pair or not at all.
+    private static func fillCertificates(_ tls: inout TLSFiles, _ found: DiscoveredEtcd, _ root: NodeRoot) -> [String] {
+        var discovered: [String] = []
+        if tls.caPath == nil, let path = found.caPath {
+            tls.caPath = root.location(of: path)
+            discovered.append("CA \(path)")
+        }
+        if tls.certificatePath == nil, tls.keyPath == nil, let path = found.certificatePath, let key = found.keyPath {
+            tls.certificatePath = root.location(of: path)
+            tls.keyPath = root.location(of: key)
+            discovered.append("client certificate \(path)")
         }
         return discovered
-    }
-
-    /// A file that is there and can't be read is an error, not a reason to go on without it.
-    private static func fileExists(_ path: String) throws -> Bool {
-        do {
-            _ = try RandomAccessFile(path: path)
-            return true
-        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
-            return false
-        }
     }
 }

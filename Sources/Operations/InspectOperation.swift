@@ -12,19 +12,20 @@ public struct SnapshotDescription: Codable, Sendable {
     public var revision: Int64
     /// The rows of all buckets: `totalKey` of etcdutl up to 3.5.
     public var totalKey: Int
-    /// The keys that exist at the newest revision: `totalKey` of etcdutl since 3.6.
-    public var liveKeys: Int
+    /// The keys that exist at the newest revision: `totalKey` of etcdutl since 3.6; nil where more keys were written since
+    /// the compaction than fit into memory.
+    public var liveKeys: Int?
     /// The size of the database in bytes.
     public var totalSize: Int
     /// The storage version; empty before etcd 3.6.
     public var version: String
-    /// The hash that `Maintenance.HashKV` returns at the current revision.
-    public var hashKV: UInt32
+    /// The hash that `Maintenance.HashKV` returns at the current revision; nil as for ``liveKeys``.
+    public var hashKV: UInt32?
     /// The revision of the last compaction, -1 if there was none.
     public var compactRevision: Int64
     /// The file or archive member.
     public var name: String
-    /// What became of the SHA-256 trailer: `matched` or `absent`.
+    /// What became of the SHA-256 trailer: `matched`, `absent` or `unchecked`.
     public var trailer: String
     /// The revision that a server continues from.
     public var currentRevision: Int64
@@ -59,9 +60,14 @@ public struct SnapshotDescription: Codable, Sendable {
         liveKeys = survey.liveKeyCount
         totalSize = report.databaseByteCount
         version = contents.store.storageVersion ?? ""
-        hashKV = survey.hashKV.hash
+        hashKV = survey.hashKV?.hash
         compactRevision = contents.compactRevision
-        trailer = report.trailer == .absent ? "absent" : "matched"
+        trailer =
+            switch report.trailer {
+            case .absent: "absent"
+            case .unchecked: "unchecked"
+            case .matched, .mismatched: "matched"
+            }
         currentRevision = contents.currentRevision
         revisionRows = contents.revisionRowCount
         pageSize = report.pageByteCount
@@ -81,14 +87,15 @@ public struct SnapshotDescription: Codable, Sendable {
 public enum InspectOperation {
     /// Verifies a snapshot and says what it is; a file without the SHA-256 trailer is accepted, and that is said.
     ///
+    /// - Parameter checksTrailer: whether the SHA-256 trailer is checked, which takes as long as all the rest.
     /// - Throws: ``StorageError`` for a snapshot that is damaged.
     public static func status(
-        _ bytes: any RandomAccessBytes, observer: Observer = Observer()
+        _ bytes: any RandomAccessBytes, checksTrailer: Bool = true, observer: Observer = Observer()
     ) async throws -> SnapshotDescription {
         try await withBlockingThread("etcd-snap.inspect") {
             try stoppable {
                 let bytes = WatchedBytes(bytes, phase: "inspect", observer: observer)
-                let snapshot = try SnapshotStatus.verify(bytes)
+                let snapshot = try SnapshotStatus.verify(bytes, checksTrailer: checksTrailer)
                 let contents = try snapshot.report.requireSound(trailer: .optional)
                 let survey = try snapshot.survey(rereading: bytes)
                 return SnapshotDescription(snapshot.report, contents, survey)
@@ -113,8 +120,7 @@ public struct SnapshotSource: Sendable {
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
     public init(_ archive: OpenedArchive, identities: [any Identity], name: String?) throws {
-        let reader = try ArchiveReader(archive.file, identities: identities)
-        if let sidecar = archive.sidecar { try VerifyOperation.check(reader, against: sidecar) }
+        let reader = try archive.reader(identities)
         let manifest = try reader.readManifest()
         let found = manifest.etcd.filter { name == nil || $0.name == name }
         guard let record = found.first,

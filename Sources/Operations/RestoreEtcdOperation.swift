@@ -128,7 +128,7 @@ private struct Plan: Sendable {
         report(clusterID: restore.cluster.id, revision: (source.record?.revision ?? 0) + restore.revisionBump)
     }
 
-    func report(_ report: EtcdStorage.RestoreReport, seconds: Double) -> RestoreEtcdReport {
+    func report(_ report: MemberRestoreReport, seconds: Double) -> RestoreEtcdReport {
         var result = self.report(clusterID: report.cluster.id, revision: report.revision)
         result.notes = notes(report)
         result.durationSeconds = seconds
@@ -147,7 +147,7 @@ private struct Plan: Sendable {
             bumpReason: bumpReason, notes: [], durationSeconds: 0)
     }
 
-    private func notes(_ report: EtcdStorage.RestoreReport) -> [String] {
+    private func notes(_ report: MemberRestoreReport) -> [String] {
         var notes: [String] = []
         if !report.droppedAlarms.isEmpty {
             let alarms = report.droppedAlarms.map { "\($0.kind.rawValue) of member \(hexadecimal($0.memberID))" }

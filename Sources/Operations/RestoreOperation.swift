@@ -37,23 +37,6 @@ public struct RestoreReport: Codable, Sendable {
     public var durationSeconds: Double
 }
 
-/// An archive that is open, from a store or from anywhere else.
-public struct OpenedArchive: Sendable {
-    /// The sealed bytes.
-    public var file: any RandomAccessBytes
-    /// What to call it in reports.
-    public var reference: String
-    /// Its sidecar, when it is at hand.
-    public var sidecar: Sidecar?
-
-    /// An archive from its parts.
-    public init(file: any RandomAccessBytes, reference: String, sidecar: Sidecar?) {
-        self.file = file
-        self.reference = reference
-        self.sidecar = sidecar
-    }
-}
-
 /// Restores the members of an archive into a new directory, in the layout of the archive.
 public enum RestoreOperation {
     /// Restores into `target`, which must not exist or be empty.
@@ -66,13 +49,39 @@ public enum RestoreOperation {
         _ archive: OpenedArchive, identities: [any Identity], to target: String, selection: RestoreSelection?,
         observer: Observer = Observer()
     ) async throws -> RestoreReport {
+        try await run(archive, identities: identities, to: target, strippedPrefix: "", observer: observer) { _ in
+            { path in selection.map { path.starts(with: $0.prefix.utf8) } ?? true }
+        }
+    }
+
+    /// Restores captured files into `target` as the root of their paths; else like the other.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if there are none of the selection.
+    public static func run(
+        _ archive: OpenedArchive, identities: [any Identity], to target: String, files selection: FileSelection,
+        observer: Observer = Observer()
+    ) async throws -> RestoreReport {
+        try await run(
+            archive, identities: identities, to: target, strippedPrefix: ArchiveFormat.filesPrefix, observer: observer
+        ) { reader in
+            let paths = Set(try selection.entries(of: reader, reference: archive.reference).map(\.pathInArchive))
+            return { paths.contains($0) }
+        }
+    }
+
+    /// - Parameter choose: gives what says of a path in the archive whether it is restored.
+    private static func run(
+        _ archive: OpenedArchive, identities: [any Identity], to target: String, strippedPrefix: String,
+        observer: Observer, choose: @escaping @Sendable (ArchiveReader) throws -> ([UInt8]) -> Bool
+    ) async throws -> RestoreReport {
         try await withBlockingThread("etcd-snap.restore") {
             let start = ContinuousClock.now
-            let reader = try ArchiveReader(archive.file, identities: identities)
-            if let sidecar = archive.sidecar { try VerifyOperation.check(reader, against: sidecar) }
+            let reader = try archive.reader(identities)
+            let isChosen = try choose(reader)
             let staging = try StagingDirectory(target: target)
             do {
-                var report = try extract(reader, into: staging.directory, selection: selection, observer: observer)
+                let placement = FilePlacement(root: staging.directory, strippedPrefix: strippedPrefix)
+                var report = try extract(reader, by: placement, observer: observer, where: isChosen)
                 try staging.publish()
                 report.reference = archive.reference
                 report.target = target
@@ -85,19 +94,18 @@ public enum RestoreOperation {
         }
     }
 
-    /// What a restore would place.
+    /// What a restore of all would place.
     public static func plan(
-        _ file: any RandomAccessBytes, identities: [any Identity], selection: RestoreSelection?
+        _ archive: OpenedArchive, identities: [any Identity], selection: RestoreSelection?
     ) throws -> [ManifestEntry] {
-        try ArchiveReader(file, identities: identities).readManifest().entries.filter { entry in
+        try archive.reader(identities).readManifest().entries.filter { entry in
             selection.map { entry.path.hasPrefix($0.prefix) } ?? true
         }
     }
 
     private static func extract(
-        _ reader: ArchiveReader, into directory: OpenDirectory, selection: RestoreSelection?, observer: Observer
+        _ reader: ArchiveReader, by placement: FilePlacement, observer: Observer, where isChosen: ([UInt8]) -> Bool
     ) throws -> RestoreReport {
-        let placement = FilePlacement(root: directory)
         var checker = try MemberChecker(reader)
         var report = RestoreReport(
             reference: "", target: "", memberCount: 0, byteCount: 0, refusedAttributeCount: 0, snapshots: [],
@@ -105,7 +113,7 @@ public enum RestoreOperation {
         try reader.forEachMember { member in
             try checker.begin(member.metadata)
             let path = member.metadata.displayPath
-            if selection.map({ path.hasPrefix($0.prefix) }) ?? true {
+            if isChosen(member.metadata.path) {
                 try placement.place(member) { inspect($0) }
                 report.memberCount += 1
                 report.byteCount += member.metadata.byteCount

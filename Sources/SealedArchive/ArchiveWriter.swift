@@ -28,7 +28,7 @@ public final class ArchiveWriter {
     private let fileKey: FileKey
     private let tar: PaxWriter
     private var open: OpenEntry?
-    private var entries: [ManifestEntry] = []
+    private let entries: EntryLog
 
     private struct OpenEntry {
         var metadata: EntryMetadata
@@ -57,6 +57,7 @@ public final class ArchiveWriter {
         let frames = try SealedFrameWriter(options: options, encryptor: encryptor, sink: payload)
         self.payload = payload
         self.frames = frames
+        entries = try EntryLog()
         tar = try PaxWriter { try frames.append($0) }
         let document = try DocumentCoding.encode(header)
         try add(
@@ -88,8 +89,10 @@ public final class ArchiveWriter {
     /// Ends the member.
     ///
     /// - Parameter sha256: its digest, when it was begun with `isHashed: false`.
+    /// - Returns: what the manifest will say of it.
     /// - Throws: ``Failure`` if it got fewer bytes than its header says.
-    public func end(sha256: [UInt8]? = nil) throws {
+    @discardableResult
+    public func end(sha256: [UInt8]? = nil) throws -> ManifestEntry {
         guard let entry = open else { preconditionFailure("no member is begun") }
         guard entry.byteCount == entry.metadata.byteCount else {
             throw Failure(
@@ -98,10 +101,11 @@ public final class ArchiveWriter {
         }
         open = nil
         try tar.end()
-        entries.append(
-            ManifestEntry(
-                entry.metadata, role: entry.role, source: entry.source,
-                sha256: entry.hash.map { Array($0.finalize()) } ?? sha256, offset: entry.offset))
+        let record = ManifestEntry(
+            entry.metadata, role: entry.role, source: entry.source,
+            sha256: entry.hash.map { Array($0.finalize()) } ?? sha256, offset: entry.offset)
+        try entries.append(record)
+        return record
     }
 
     /// Writes a whole member.
@@ -121,31 +125,31 @@ public final class ArchiveWriter {
     /// Gives the archive up and returns when nothing more is written to the sink.
     public func abandon() { frames.abandon() }
 
-    /// Writes the manifest, whose entries are filled in here, and seals the archive.
+    /// Writes the manifest and seals the archive.
     ///
-    /// - Returns: the manifest as written, and what is known of the sealed object.
-    public func finish(_ manifest: Manifest) throws -> (Manifest, SealedArchiveSummary) {
-        var manifest = manifest
-        manifest.entries = entries
-        let document = try DocumentCoding.encode(manifest)
+    /// - Parameter manifest: without entries; those of the members written are put in.
+    public func finish(_ manifest: Manifest) throws -> SealedArchiveSummary {
+        precondition(manifest.entries.isEmpty, "the writer knows the entries")
         // In frames of its own the manifest is read without decompressing anything else.
         try frames.cutFrame()
+        let document = ManifestDocument(try DocumentCoding.encode(manifest), entries: entries)
         let metadata = EntryMetadata(
-            path: ArchiveFormat.manifestPath, byteCount: document.count, time: header.createdAt)
+            path: ArchiveFormat.manifestPath, byteCount: document.byteCount, time: header.createdAt)
         try tar.begin(metadata)
-        let digest = Array(SHA256.hash(data: document))
-        let locator = ManifestLocator(offset: tar.byteCount, byteCount: document.count, sha256: digest)
-        try document.withUnsafeBytes { try tar.write($0) }
+        let offset = tar.byteCount
+        var hash = SHA256()
+        try document.forEachPiece { piece in
+            hash.update(bufferPointer: piece)
+            try tar.write(piece)
+        }
         try tar.end()
         try tar.finish()
-        try frames.finish(locator: locator)
+        let digest = Array(hash.finalize())
+        try frames.finish(locator: ManifestLocator(offset: offset, byteCount: document.byteCount, sha256: digest))
         let object = Sidecar.SealedObject(
             size: headerSize + payload.byteCount, headerSize: headerSize, payloadSHA256: payload.digest().hexadecimal,
             tarSize: tar.byteCount, frameSize: options.frameSize, compressionLevel: options.level)
-        return (
-            manifest,
-            SealedArchiveSummary(
-                object: object, manifestSHA256: digest.hexadecimal, entryCount: entries.count + 1)
-        )
+        return SealedArchiveSummary(
+            object: object, manifestSHA256: digest.hexadecimal, entryCount: entries.count + 1)
     }
 }

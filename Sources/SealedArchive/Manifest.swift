@@ -68,6 +68,9 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
         self.offset = offset
     }
 
+    /// The path in the archive as bytes.
+    public var pathInArchive: [UInt8] { pathBytes.map { Array($0) } ?? Array(path.utf8) }
+
     /// The times that RFC 3339 can write, for its years have four digits; a file may have any other.
     private static let writableSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 

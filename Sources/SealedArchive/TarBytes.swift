@@ -1,32 +1,30 @@
 import Age
 import HostIO
-import Synchronization
 
 /// The uncompressed tar of an archive, read at any offset: only the frames that are touched are decrypted and
 /// decompressed.
 ///
-/// The frame used last is kept. Safe for use by several threads, which wait for each other.
+/// Safe for use by several threads at once; see ``FrameCache`` for the memory that it takes.
 final class TarBytes: RandomAccessBytes {
     let name: String
     let byteCount: Int
     /// Where the manifest is.
     let locator: ManifestLocator
     let frames: FrameTable
-    private let cache: Mutex<Cache>
-
-    /// What reads share: one at a time.
-    private struct Cache {
-        var loader: FrameLoader
-        var latest: (index: Int, block: ByteBlock)?
-    }
+    private let cache: FrameCache
 
     /// Reads the seek table and the locator at the end of the payload.
-    init(payload: PayloadReader, name: String) throws {
+    ///
+    /// - Parameter workerCount: how many threads may decompress at once.
+    init(
+        payload: PayloadReader, name: String,
+        workerCount: Int = min(availableCoreCount(), CompressionOptions.maximumWorkerCount)
+    ) throws {
         self.name = name
         frames = try FrameTable(payload: payload, name: name)
         byteCount = frames.decompressedByteCount
         locator = try frames.readLocator()
-        cache = Mutex(Cache(loader: try FrameLoader(frames)))
+        cache = FrameCache(frames, workerCount: workerCount)
     }
 
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
@@ -35,7 +33,7 @@ final class TarBytes: RandomAccessBytes {
         while done < count {
             let index = frames.index(containing: offset + done)
             let start = offset + done - frames.decompressedOffset(of: index)
-            let block = try frame(index)
+            let block = try cache.frame(index)
             block.withUnsafeBytes { bytes in
                 let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + count - done)])
                 UnsafeMutableRawBufferPointer(rebasing: buffer[done...]).copyMemory(from: piece)
@@ -43,15 +41,6 @@ final class TarBytes: RandomAccessBytes {
             }
         }
         return count
-    }
-
-    private func frame(_ index: Int) throws -> ByteBlock {
-        try cache.withLock { cache in
-            if let latest = cache.latest, latest.index == index { return latest.block }
-            let block = try cache.loader.load(index)
-            cache.latest = (index, block)
-            return block
-        }
     }
 }
 
@@ -101,6 +90,10 @@ struct FrameTable: Sendable {
 
     func decompressedSize(of index: Int) -> Int { Int(table.frames[index].decompressedSize) }
 
+    var largestCompressedSize: Int { (0..<count).map(compressedSize).max() ?? 0 }
+
+    var largestDecompressedSize: Int { (0..<count).map(decompressedSize).max() ?? 0 }
+
     /// The frame that holds the byte at `offset`, which must be in the tar.
     func index(containing offset: Int) -> Int {
         var low = 0
@@ -132,19 +125,15 @@ final class FrameLoader {
     private let frames: FrameTable
     private let decompressor: FrameDecompressor
     private var compressed: ByteBlock
-    private var pool: ByteBlockPool
 
     init(_ frames: FrameTable) throws {
         self.frames = frames
         decompressor = try FrameDecompressor()
-        let indices = 0..<frames.count
-        compressed = ByteBlock(capacity: indices.map(frames.compressedSize).max() ?? 0)
-        pool = ByteBlockPool(capacity: indices.map(frames.decompressedSize).max() ?? 0)
+        compressed = ByteBlock(capacity: frames.largestCompressedSize)
     }
 
-    /// The decompressed bytes of a frame; nothing for a skippable one.
-    func load(_ index: Int) throws -> ByteBlock {
-        let block = pool.take()
+    /// Fills a block with the decompressed bytes of a frame; with nothing for a skippable one.
+    func load(_ index: Int, into block: ByteBlock) throws {
         let size = frames.decompressedSize(of: index)
         try block.fill { target in
             guard size > 0 else { return 0 }
@@ -161,7 +150,6 @@ final class FrameLoader {
             }
             return size
         }
-        return block
     }
 }
 
@@ -178,7 +166,12 @@ final class FrameSequence {
         depth = workerCount + 1
         map = try OrderedParallelMap(name: "etcd-snap.decompress", workerCount: workerCount, depth: depth) {
             let loader = try FrameLoader(frames)
-            return { try loader.load($0) }
+            var pool = ByteBlockPool(capacity: frames.largestDecompressedSize)
+            return { index in
+                let block = pool.take()
+                try loader.load(index, into: block)
+                return block
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 /// Who may import whom: the direction of `docs/architecture.md`, which SwiftPM does not hold.
@@ -7,7 +8,7 @@ enum Architecture {
         let host: Set<String> = ["HostIO"]
         let age = host.union(["Age"])
         let archive = age.union(["SealedArchive"])
-        let middle: Set<String> = ["EtcdSnap", "EtcdStorage", "PKIBackup", "ArchiveStore"]
+        let middle: Set<String> = ["EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore"]
         let operations = archive.union(middle)
         return [
             "HostIO": ["CLinux"],
@@ -17,6 +18,7 @@ enum Architecture {
             "PKIBackup": archive,
             "EtcdSnap": archive.union(["CGRPCShim"]),
             "EtcdStorage": archive.union(["CCRC32C"]),
+            "KubernetesObjects": host,
             "Operations": operations,
             "CommandLine": operations.union(["Operations"]),
         ]
@@ -25,10 +27,10 @@ enum Architecture {
     /// Libraries of others that are not for everybody.
     static let restricted: [String: Set<String>] = [
         "ArgumentParser": ["CommandLine"],
-        "X509": ["EtcdSnap"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
-        "SwiftASN1": ["EtcdSnap"], "FoundationNetworking": ["EtcdSnap"],
-        "CryptoExtras": ["Age"],
-        "Yams": ["Operations", "CommandLine"],
+        "X509": ["EtcdSnap", "PKIBackup"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
+        "SwiftASN1": ["EtcdSnap", "PKIBackup"], "FoundationNetworking": ["EtcdSnap"],
+        "CryptoExtras": ["Age", "PKIBackup"],
+        "Yams": ["PKIBackup", "Operations", "CommandLine"],
         "Logging": ["EtcdSnap", "Operations", "CommandLine"],
     ]
 
@@ -55,6 +57,24 @@ enum Architecture {
             #expect(Architecture.allowed[file.module] != nil, "\(file.module) has no place in the architecture")
             #expect(Architecture.violations(in: file.text, of: file.module).isEmpty, "\(file.name)")
         }
+    }
+
+    /// A code of a finding that a source names as a literal.
+    private static var findingCodes: [Regex<(Substring, Substring)>] {
+        [
+            #/code: "([a-z0-9-]+)"/#, #/\.(?:error|warning),\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"/#,
+            #/code = "([a-z0-9-]+)"/#,
+        ]
+    }
+
+    @Test func findingsAreDocumented() throws {
+        let document = try String(contentsOf: SourceFile.repository.appending(path: "docs/findings.md"), encoding: .utf8)
+        var codes: Set<String> = []
+        for file in try SourceFile.all() where ["PKIBackup", "Operations"].contains(file.module) {
+            for pattern in Self.findingCodes { codes.formUnion(file.text.matches(of: pattern).map { String($0.1) }) }
+        }
+        #expect(codes.count > 40)
+        for code in codes { #expect(document.contains("`\(code)`"), "\(code) is not in docs/findings.md") }
     }
 
     @Test func filesAreShort() throws {

@@ -94,11 +94,12 @@ struct SourceFile {
     var name: String
     var text: String
 
+    static let repository = URL(filePath: #filePath).resolvingSymlinksInPath()
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
     /// Every Swift file below `Sources`.
     static func all() throws -> [SourceFile] {
-        let sources = URL(filePath: #filePath).resolvingSymlinksInPath()
-            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-            .appending(path: "Sources")
+        let sources = repository.appending(path: "Sources")
         return try FileManager.default.contentsOfDirectory(atPath: sources.path).sorted().flatMap { module in
             let directory = sources.appending(path: module).path
             return try (FileManager.default.subpathsOfDirectory(atPath: directory)).sorted()

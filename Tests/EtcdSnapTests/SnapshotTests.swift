@@ -50,10 +50,7 @@ import Testing
     func aKilledMemberIsAnError(version: EtcdVersion) async throws {
         let server = try EtcdServer.start(version, pki: try TestPKI())
         try server.fill(mebibytes: 40)
-        // What is received ahead would otherwise be all of it.
-        var configuration = server.configuration
-        configuration.boundsReadAhead = true
-        let stream = try await Client(configuration).snapshot(from: server.endpoint)
+        let stream = try await Client(server.configuration).snapshot(from: server.endpoint)
         var iterator = stream.makeAsyncIterator()
         _ = try await iterator.next()
         server.kill()
@@ -150,9 +147,7 @@ import Testing
     @Test func aSlowReaderHoldsTheServerBack() async throws {
         let server = try EtcdServer.start(.v3_4)
         try server.fill(mebibytes: 120)
-        var configuration = server.configuration
-        configuration.boundsReadAhead = true
-        let stream = try await Client(configuration).snapshot(from: server.endpoint)
+        let stream = try await Client(server.configuration).snapshot(from: server.endpoint)
         let before = try residentByteCount()
         var highest = 0
         for try await _ in stream {

@@ -30,13 +30,14 @@ struct BootTests {
         let path = directory + "/source.db"
         guard let etcdctl = release.tool("etcdctl") else { throw TestServerError(what: "no etcdctl") }
         try runTool(etcdctl, ["--endpoints", server.clientURL, "snapshot", "save", path])
-        let survey = try SnapshotStatus.read(RandomAccessFile(path: path)).survey
-        let hash = try server.hashKV(revision: survey.hashKV.revision)
-        #expect(survey.hashKV.hash == hash)
+        let survey = try readStatus(RandomAccessFile(path: path)).survey
+        let own = try #require(survey.hashKV)
+        let hash = try server.hashKV(revision: own.revision)
+        #expect(own.hash == hash)
         let keyCount = try await server.keyCount()
         #expect(survey.liveKeyCount == keyCount)
         server.stop()
-        return Source(path: path, revision: survey.hashKV.revision, hash: hash, keyCount: keyCount)
+        return Source(path: path, revision: own.revision, hash: hash, keyCount: keyCount)
     }
 
     @Test(arguments: EtcdRelease.allCases, EtcdRelease.allCases)
@@ -69,7 +70,7 @@ struct BootTests {
         guard let etcdutl = EtcdRelease.v35.tool("etcdutl") else { throw TestServerError(what: "no etcdutl") }
         let output = try runTool(etcdutl, ["snapshot", "status", database, "-w", "json"])
         let status = try JSONDecoder().decode(Fixtures.Expected.Status.self, from: Data(output.utf8))
-        let report = try SnapshotStatus.read(RandomAccessFile(path: database)).report
+        let report = try readStatus(RandomAccessFile(path: database)).report
         #expect(report.contents?.hash == status.hash)
         #expect(report.contents?.totalRowCount == status.totalKey)
         #expect(report.contents?.revision == status.revision)

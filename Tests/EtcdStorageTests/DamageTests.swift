@@ -36,7 +36,7 @@ import Testing
                 try verify(cut).requireSound(trailer: .required)
             }
             #expect(throws: StorageError.self) {
-                try SnapshotStatus.read(MemoryBytes(cut)).report.requireSound(trailer: .required)
+                try readStatus(MemoryBytes(cut)).report.requireSound(trailer: .required)
             }
         }
     }

@@ -95,9 +95,24 @@ func withTemporaryDirectory<Result>(_ body: (String) async throws -> Result) asy
     return try await body(url.path)
 }
 
+/// The whole status of a file: structure, trailer, hashes, counts, prefixes.
+func readStatus(_ bytes: any RandomAccessBytes) throws -> (report: SnapshotReport, survey: RowSurvey) {
+    let snapshot = try SnapshotStatus.verify(bytes)
+    try snapshot.report.requireSound(trailer: .optional)
+    return (snapshot.report, try snapshot.survey(rereading: bytes))
+}
+
+/// The HashKV of a file at a revision, 0 for the current one.
+func hashKV(of bytes: any RandomAccessBytes, revision: Int64 = 0) throws -> KeyValueHash {
+    let snapshot = try SnapshotStatus.verify(bytes, checksTrailer: false)
+    return try #require(try snapshot.survey(rereading: bytes, revision: revision).hashKV)
+}
+
 /// Verifies bytes given in pieces of one size, without a source to read again.
 func verify(_ bytes: [UInt8], pieceByteCount: Int = 1 << 16, checksTrailer: Bool = true) throws -> SnapshotReport {
-    let verifier = SnapshotVerifier(name: "memory", checksTrailer: checksTrailer)
+    let verifier = SnapshotVerifier(
+        name: "memory", checksTrailer: checksTrailer,
+        selecting: RowSelection(resources: ["namespaces", "secrets", "things"]))
     try bytes.withUnsafeBytes { buffer in
         for start in stride(from: 0, to: buffer.count, by: pieceByteCount) {
             let end = min(buffer.count, start + pieceByteCount)

@@ -18,7 +18,7 @@ import Testing
 
     private func restore(
         _ source: any RandomAccessBytes, _ plan: RestorePlan, in directory: String
-    ) throws -> (report: RestoreReport, database: RandomAccessFile) {
+    ) throws -> (report: MemberRestoreReport, database: RandomAccessFile) {
         let target = RestoreTarget(memberName: "m2", dataDirectory: directory + "/data")
         let report = try Restore.run(from: source, plan: plan, to: [target])
         return (report, try RandomAccessFile(path: directory + "/data/member/snap/db"))
@@ -27,9 +27,9 @@ import Testing
     @Test(arguments: streams) func keepsTheRowsAndRewritesTheMembership(_ expected: Fixtures.Expected) async throws {
         try await withTemporaryDirectory { directory in
             let (report, database) = try restore(Fixtures.file(expected.file), plan(), in: directory)
-            let (status, survey) = try SnapshotStatus.read(database)
+            let (status, survey) = try readStatus(database)
             let contents = try status.requireSound(trailer: .ignored)
-            #expect(survey.hashKV.hash == expected.hashkv.hash)
+            #expect(survey.hashKV?.hash == expected.hashkv.hash)
             #expect(survey.liveKeyCount == expected.status37.totalKey)
             #expect(contents.store.members.map(\.id) == report.cluster.members.map(\.id))
             #expect(contents.store.members.map(\.name) == ["m3", "m2", "m1"])
@@ -113,9 +113,10 @@ import Testing
             }
             let (report, database) = try restore(Fixtures.file("snap-3.5.30.db"), plan, in: directory)
             #expect(report.revision == 1_000_000_069)
-            let survey = try SnapshotStatus.read(database).survey
+            let survey = try readStatus(database).survey
             #expect(
-                survey.hashKV == HashKV(hash: 1_515_227_926, revision: 1_000_000_069, compactRevision: 1_000_000_069))
+                survey.hashKV
+                    == KeyValueHash(hash: 1_515_227_926, revision: 1_000_000_069, compactRevision: 1_000_000_069))
             #expect(survey.liveKeyCount == 64)
             let theirs = try rows(Fixtures.file("restored-etcdutl-3.5.30-bump.db"))
             let ours = try rows(database)
@@ -146,7 +147,7 @@ import Testing
             plan.allowsDowngrade = true
             let (report, database) = try restore(Fixtures.file("snap-3.7.1.db"), plan, in: directory)
             #expect(report.droppedVersions)
-            #expect(try SnapshotStatus.read(database).report.contents?.store.sourceVersion == nil)
+            #expect(try readStatus(database).report.contents?.store.sourceVersion == nil)
         }
     }
 
@@ -155,7 +156,7 @@ import Testing
             let plan = try plan { $0.targetVersion = MinorVersion(major: 3, minor: 7) }
             let (report, database) = try restore(Fixtures.file("snap-3.7.1.db"), plan, in: directory)
             #expect(!report.droppedVersions)
-            #expect(try SnapshotStatus.read(database).report.contents?.store.storageVersion == "3.7.0")
+            #expect(try readStatus(database).report.contents?.store.storageVersion == "3.7.0")
         }
     }
 

@@ -45,6 +45,18 @@ struct SyntheticDatabase {
         return PageBuilder.Row(key: revisionKey(main: revision) + [0x74], value: message.bytes)
     }
 
+    /// Adds a free page, or run, that is still the leaf with old rows that it once was.
+    mutating func addStale(_ rows: [PageBuilder.Row]) {
+        freeIDs.append(append { PageBuilder.leaf(rows, id: $0, pageByteCount: $1) })
+    }
+
+    /// Adds the rows of bucket `key`, in order, as they are after compacting at a revision.
+    mutating func add(_ rows: [PageBuilder.Row], compactedAt revision: Int64, fanOut: Int) {
+        self.rows = rows
+        compactRevision = revision
+        addKeyTree(fanOut: fanOut)
+    }
+
     /// Writes random history of `keyCount` keys, as a server would have left it after compacting at a fifth of it.
     mutating func addHistory(
         rowCount: Int, keyCount: Int, maximumValue: Int, fanOut: Int, using generator: inout SeededGenerator

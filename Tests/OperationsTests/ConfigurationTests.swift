@@ -25,16 +25,17 @@ import Testing
         let example = try Configuration.load(path: path)
         #expect(example.store == "/var/lib/etcd-snap")
         #expect(example.recipients?.count == 1)
-        #expect(example.include == ["/etc/kubernetes"])
-        #expect(example.etcd?.endpoints == ["https://127.0.0.1:2379"])
+        #expect(example.include == [] && example.discover == true && example.etcd == nil)
         // What is commented out must be valid too.
         let text = try String(contentsOfFile: path, encoding: .utf8)
         let uncommented = text.split(separator: "\n").map { line -> Substring in
-            guard let match = line.firstMatch(of: /^( *)# ([a-zA-Z]+:.*|  - .*)$/) else { return line }
+            guard let match = line.firstMatch(of: /^( *)# ( *[a-zA-Z]+:.*| *- .*)$/) else { return line }
             return Substring(String(match.1) + String(match.2))
         }
         let full = try parse(uncommented.joined(separator: "\n"))
         #expect(full.etcd?.user == "backup" && full.recipientsFiles?.count == 1)
+        #expect(full.etcd?.endpoints == ["https://127.0.0.1:2379"] && full.otherEtcds?.first?.name == "etcd-events")
+        #expect(full.fileByteLimits?["cni-state"] == 1 << 30)
     }
 
     @Test func takesEveryKey() throws {
@@ -45,7 +46,8 @@ import Testing
             store: /s
             recipients: [age1a, age1b]
             recipientsFiles: [/r]
-            include: [/a]
+            discover: false
+            include: [/a, {path: /b, class: cloud-provider}]
             exclude: ['*.tmp']
             etcd:
               name: events
@@ -63,7 +65,9 @@ import Testing
         var expected = Configuration()
         (expected.cluster, expected.node, expected.store) = ("c", "n", "/s")
         (expected.recipients, expected.recipientsFiles) = (["age1a", "age1b"], ["/r"])
-        (expected.include, expected.exclude) = (["/a"], ["*.tmp"])
+        expected.discover = false
+        expected.include = ["/a", .init(path: "/b", captureClass: "cloud-provider")]
+        expected.exclude = ["*.tmp"]
         var etcd = Configuration.Etcd()
         (etcd.name, etcd.endpoints, etcd.serverName) = ("events", ["https://[::1]:2379"], "etcd")
         (etcd.cacert, etcd.cert, etcd.key, etcd.user, etcd.passwordFile) = ("/ca", "/c", "/k", "backup", "/p")

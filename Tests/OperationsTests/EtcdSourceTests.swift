@@ -1,25 +1,59 @@
 import EtcdSnap
 import Foundation
 import HostIO
+import PKIBackup
 import TestSupport
 import Testing
 
 @testable import Operations
 
 @Suite struct EtcdSourceTests {
-    let layout = KubeadmLayout(root: kubeadmRoot)
+    let root = NodeRoot(prefix: kubeadmRoot)
     let directory = "\(kubeadmRoot)/etc/kubernetes/pki/etcd"
+    let kubeadm = DiscoveredEtcd(
+        name: "etcd", endpoints: ["https://127.0.0.1:2379", "https://192.0.2.10:2379"],
+        caPath: "/etc/kubernetes/pki/etcd/ca.crt", certificatePath: "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
+        keyPath: "/etc/kubernetes/pki/etcd/healthcheck-client.key", source: "the test")
+    let events = DiscoveredEtcd(name: "etcd-events", endpoints: ["http://127.0.0.1:2381"], source: "the test")
 
     private func endpoints(_ source: EtcdSource) -> [String] { source.client.endpoints.map(\.description) }
 
+    private func resolve(_ section: Configuration.Etcd, found: DiscoveredEtcd? = nil) throws -> EtcdSource {
+        try EtcdSource.resolve(section, found: found ?? kubeadm, root: root)
+    }
+
     @Test func findsWhatKubeadmLeft() throws {
-        let source = try EtcdSource.resolve(Configuration.Etcd(), layout: layout)
+        let found = NodeDiscovery(root: root).discover().etcds
+        let sources = try EtcdSource.resolveAll(Configuration.Etcd(), found: found, root: root)
+        let source = try #require(sources.first)
+        #expect(sources.count == 1 && source.isRequired)
         #expect(endpoints(source) == ["https://127.0.0.1:2379", "https://192.0.2.10:2379"])
         #expect(source.client.tls.caPath == "\(directory)/ca.crt")
         #expect(source.client.tls.certificatePath == "\(directory)/healthcheck-client.crt")
         #expect(source.client.tls.keyPath == "\(directory)/healthcheck-client.key")
         #expect(source.name == "etcd" && source.client.credentials == nil)
         #expect(source.discovered.count == 3)
+    }
+
+    @Test func everyEtcdIsTakenOnce() throws {
+        let all = try EtcdSource.resolveAll(Configuration.Etcd(), found: [kubeadm, events], root: root)
+        #expect(all.map(\.name) == ["etcd", "etcd-events"])
+        #expect(all.map(\.isRequired) == [true, false])
+        var own = Configuration.Etcd()
+        own.endpoints = ["http://127.0.0.1:2381"]
+        let byEndpoint = try EtcdSource.resolveAll(own, found: [kubeadm, events], root: root)
+        #expect(byEndpoint.map(\.name) == ["etcd-events", "etcd"])
+        var other = Configuration.Etcd()
+        other.name = "etcd-events"
+        let configured = try EtcdSource.resolveAll(Configuration.Etcd(), others: [other], found: [kubeadm, events])
+        #expect(configured.map(\.isRequired) == [true, true])
+        #expect(endpoints(configured[1]) == ["http://127.0.0.1:2381"])
+        for others in [[Configuration.Etcd()], [other, other]] {
+            let error = #expect(throws: Failure.self) {
+                try EtcdSource.resolveAll(Configuration.Etcd(), others: others, found: [kubeadm])
+            }
+            #expect(error?.code == .usage)
+        }
     }
 
     @Test func whatIsGivenWins() throws {
@@ -31,7 +65,7 @@ import Testing
         section.serverName = "etcd.example"
         section.name = "events"
         (section.dialTimeoutSeconds, section.stallTimeoutSeconds, section.timeoutSeconds) = (1, 2, 3)
-        let source = try EtcdSource.resolve(section, layout: layout)
+        let source = try resolve(section)
         #expect(endpoints(source) == ["https://10.0.0.1:4001"])
         #expect(
             source.client.tls
@@ -45,7 +79,7 @@ import Testing
     @Test func aPairIsTakenWholeOrNotAtAll() throws {
         var section = Configuration.Etcd()
         section.cert = "/cert"
-        let source = try EtcdSource.resolve(section, layout: layout)
+        let source = try resolve(section)
         #expect(source.client.tls.certificatePath == "/cert" && source.client.tls.keyPath == nil)
         #expect(source.client.tls.caPath == "\(directory)/ca.crt")
     }
@@ -53,49 +87,37 @@ import Testing
     @Test func plaintextNeedsNoCertificates() throws {
         var section = Configuration.Etcd()
         section.endpoints = ["http://127.0.0.1:2379"]
-        let source = try EtcdSource.resolve(section, layout: layout)
+        let source = try resolve(section)
         #expect(source.client.tls == TLSFiles() && source.discovered.isEmpty)
     }
 
-    @Test func withoutKubeadmItAsksTheUsualPort() throws {
-        let scratch = try TemporaryDirectory()
-        let source = try EtcdSource.resolve(Configuration.Etcd(), layout: KubeadmLayout(root: scratch.path))
+    @Test func whereNothingIsFoundItAsksTheUsualPort() throws {
+        let source = try #require(try EtcdSource.resolveAll(Configuration.Etcd(), found: []).first)
         #expect(endpoints(source) == ["https://127.0.0.1:2379"])
-        #expect(source.client.tls.caPath == nil && source.discovered.isEmpty)
-    }
-
-    @Test(arguments: [
-        "", "text", "spec: {}", "spec:\n  containers: []", "spec: [", "spec:\n  containers:\n  - command: x",
-    ])
-    func aManifestWithoutURLsIsPassedOver(text: String) throws {
-        let scratch = try TemporaryDirectory()
-        try run("mkdir", ["-p", scratch.file("etc/kubernetes/manifests")])
-        try scratch.write(text, to: "etc/kubernetes/manifests/etcd.yaml")
-        let source = try EtcdSource.resolve(Configuration.Etcd(), layout: KubeadmLayout(root: scratch.path))
-        #expect(endpoints(source) == ["https://127.0.0.1:2379"])
+        #expect(source.client.tls.caPath == nil && source.discovered.isEmpty && source.name == "etcd")
     }
 
     @Test func mistakesAreUsageErrors() throws {
         var user = Configuration.Etcd()
         user.user = "backup"
-        let noPassword = #expect(throws: Failure.self) { try EtcdSource.resolve(user, layout: layout) }
+        let noPassword = #expect(throws: Failure.self) { try resolve(user) }
         #expect(noPassword?.code == .usage && noPassword?.hint?.contains("--password-file") == true)
         user.passwordFile = "/nonexistent/password"
-        #expect(throws: SystemCallError.self) { try EtcdSource.resolve(user, layout: layout) }
+        #expect(throws: SystemCallError.self) { try resolve(user) }
         let scratch = try TemporaryDirectory()
         try scratch.write("secret", to: "password")
         user.passwordFile = scratch.file("password")
-        #expect(try EtcdSource.resolve(user, layout: layout).client.credentials?.user == "backup")
+        #expect(try resolve(user).client.credentials?.user == "backup")
         for name in ["", ".", "..", ".a", "a/b", "a\0b"] {
             var section = Configuration.Etcd()
             section.name = name
-            let error = #expect(throws: Failure.self, "\(name)") { try EtcdSource.resolve(section, layout: layout) }
+            let error = #expect(throws: Failure.self, "\(name)") { try resolve(section) }
             #expect(error?.code == .usage)
         }
         for endpoint in ["", "ftp://x", "https://", "https://x:99999"] {
             var section = Configuration.Etcd()
             section.endpoints = [endpoint]
-            let error = #expect(throws: Failure.self, "\(endpoint)") { try EtcdSource.resolve(section, layout: layout) }
+            let error = #expect(throws: Failure.self, "\(endpoint)") { try resolve(section) }
             #expect(error?.code == .usage)
         }
     }

@@ -20,9 +20,10 @@ func add(_ id: BackupID, to scope: StoreScope, of store: LocalStore) throws {
     let archive = try ArchiveWriter(
         to: file, recipients: [X25519Identity.generate().recipient], header: header,
         options: CompressionOptions(frameSize: 4096, coreCount: 1))
-    let (manifest, summary) = try archive.finish(Manifest(archive: header))
+    let summary = try archive.finish(Manifest(archive: header))
     let sidecar = Sidecar(
-        manifest: manifest, sealed: summary, recipients: [], completedAt: header.createdAt, sequence: 1,
+        manifest: Manifest(archive: header), sealed: summary, recipients: [], completedAt: header.createdAt,
+        sequence: 1,
         previousSidecarSHA256: nil)
     try writer.publish(file, sidecar: sidecar)
 }

@@ -50,8 +50,9 @@ struct Laboratory {
         let sink = MemorySink()
         let writer = try makeWriter(sink)
         try fill(writer)
-        let (manifest, _) = try writer.finish(Manifest(archive: writer.header))
-        return (try ArchiveReader(MemoryBytes(bytes: sink.bytes), identities: [identity]), manifest)
+        _ = try writer.finish(Manifest(archive: writer.header))
+        let reader = try ArchiveReader(MemoryBytes(bytes: sink.bytes), identities: [identity])
+        return (reader, try reader.readManifest())
     }
 
     /// Captures paths; the reports come with the archive.

@@ -50,13 +50,15 @@ void expect(bool condition, const char *what) {
     exit(1);
 }
 
-cgrpc_channel *connected_channel(const Configuration &configuration) {
+cgrpc_channel *connected_channel(const Configuration &configuration, int32_t read_ahead_bytes = 0) {
     cgrpc_channel_options options = {};
     options.target = configuration.target.c_str();
     options.uses_tls = true;
     options.ca_pem = configuration.ca.c_str();
     options.certificate_pem = configuration.certificate.c_str();
     options.key_pem = configuration.key.c_str();
+    options.server_name = "localhost";
+    options.read_ahead_bytes = read_ahead_bytes;
     options.keepalive_interval_ms = 10'000;
     options.keepalive_timeout_ms = timeout_ms;
     options.max_message_bytes = 16 << 20;
@@ -189,12 +191,13 @@ void stall(cgrpc_channel *channel) {
     cgrpc_snapshot_stream_destroy(stream);
 }
 
-void fail_to_connect(const Configuration &configuration) {
+void fail_to_connect(const Configuration &configuration, int32_t read_ahead_bytes) {
     Configuration nowhere = configuration;
     nowhere.target = "ipv4:127.0.0.1:1";
     cgrpc_channel_options options = {};
     options.target = nowhere.target.c_str();
     options.max_message_bytes = 1 << 20;
+    options.read_ahead_bytes = read_ahead_bytes;
     cgrpc_error *error = nullptr;
     cgrpc_channel *channel = cgrpc_channel_create(&options, &error);
     if (channel == nullptr) die("create", error);
@@ -218,16 +221,30 @@ void fail_to_connect(const Configuration &configuration) {
     }
 }
 
+/// Snapshots whose server is held back early, each over a channel of its own.
+void read_held_back(const Configuration &configuration, int cycle) {
+    for (int index = 0; index < 2; ++index) {
+        cgrpc_channel *channel = connected_channel(configuration, 256 << 10);
+        if (index == 0) {
+            read_snapshots(channel, cycle);
+        } else {
+            cancel_from_another_thread(channel);
+        }
+        cgrpc_channel_destroy(channel);
+    }
+}
+
 void run_cycle(const Configuration &configuration, int cycle) {
     cgrpc_channel *channel = connected_channel(configuration);
     fetch_status_and_members(channel);
     cancel_before_use(channel);
     read_snapshots(channel, cycle);
     cancel_from_another_thread(channel);
+    read_held_back(configuration, cycle);
     if (cycle % 8 == 0) {
         fetch_with_password_and_token(channel);
         stall(channel);
-        fail_to_connect(configuration);
+        fail_to_connect(configuration, cycle % 16 == 0 ? 1 << 20 : 0);
     }
     cgrpc_channel_destroy(channel);
 }

@@ -148,10 +148,11 @@ import Testing
         let writer = try ArchiveWriter(to: sink, recipients: [laboratory.identity.recipient], header: makeHeader())
         try writer.add(
             EntryMetadata(path: "a", byteCount: 3, time: backupTime), role: EntryRole.include, bytes: [1, 2, 3])
-        let (manifest, _) = try writer.finish(Manifest(archive: writer.header))
+        _ = try writer.finish(Manifest(archive: writer.header))
         let reader = try writer.reopen(MemoryBytes(sink.bytes))
-        #expect(try reader.readManifest().entries == manifest.entries)
-        #expect(try reader.bytes(of: #require(manifest.entries.last)).bytes(at: 0, count: 10) == [1, 2, 3])
+        let entries = try reader.readManifest().entries
+        #expect(entries.map(\.path) == [ArchiveFormat.headerPath, "a"])
+        #expect(try reader.bytes(of: #require(entries.last)).bytes(at: 0, count: 10) == [1, 2, 3])
     }
 
     @Test func refusesANewerVersionByItsNumber() throws {

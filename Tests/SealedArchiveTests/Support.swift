@@ -103,8 +103,8 @@ struct Laboratory {
         let writer = try ArchiveWriter(
             to: sink, recipients: recipients ?? [identity.recipient], header: try makeHeader(), options: options)
         for member in members { try writer.add(member.metadata, role: member.role, bytes: member.bytes) }
-        let (manifest, summary) = try writer.finish(Manifest(archive: writer.header))
-        return (sink.bytes, manifest, summary)
+        let summary = try writer.finish(Manifest(archive: writer.header))
+        return (sink.bytes, try writer.reopen(MemoryBytes(sink.bytes)).readManifest(), summary)
     }
 
     /// An archive of any members with any manifest, as somebody could make it who knows a public key.

@@ -86,11 +86,13 @@ typedef struct cgrpc_channel_options {
     const char *_Nullable certificate_pem;
     /// The client's private key; the copies inside gRPC live as long as the channel and can't be wiped.
     const char *_Nullable key_pem;
-    /// The name that the server's certificate has to carry, and the `:authority` of calls; NULL for the target's host.
+    /// The name that the server's certificate has to carry, and the `:authority` of calls; NULL for the target's host,
+    /// which is not known with `read_ahead_bytes`.
     const char *_Nullable server_name;
-    /// Whether at most a few megabytes are ever received ahead of the reader. Otherwise gRPC decides: faster by a third,
-    /// but on a host without a free core it has been seen to buffer half a gigabyte.
-    int32_t bounds_read_ahead;
+    /// The most bytes to receive ahead of the reader of a snapshot, or 0 to leave that to gRPC, which on a host without a
+    /// free core has been seen to buffer half a gigabyte. With it a channel is for one snapshot and nothing else, and two
+    /// more threads belong to it.
+    int32_t read_ahead_bytes;
     /// The time between keepalive pings during calls, or 0 for none.
     int32_t keepalive_interval_ms;
     /// How long to wait for the answer to a ping before the connection is given up.

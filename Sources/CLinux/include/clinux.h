@@ -24,7 +24,12 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
 
 /// Fixes the size in bytes from which on malloc(3) takes a block from the system and gives it back when it is freed;
 /// glibc would raise it with each large block. Few arenas keep what threads free from lying around in many places.
+/// A heap shrinks once this many bytes are free at its end, not with every free.
 void clinux_return_freed_blocks(int threshold, int arena_count);
+
+/// Takes the pages of program code, of libraries too, out of this process' memory: they come back from the page cache
+/// as they are needed. What only the start needed then counts for nobody.
+void clinux_release_code(void);
 
 /// llistxattr(2): the names of the extended attributes of the file itself, each ended by a zero byte.
 /// Returns their size in bytes; with `size` 0 nothing is written.
@@ -34,8 +39,16 @@ long clinux_list_attributes(const char *path, char *_Nullable names, size_t size
 /// Returns its size in bytes; with `size` 0 nothing is written.
 long clinux_get_attribute(const char *path, const char *name, void *_Nullable value, size_t size);
 
+/// flistxattr(2) and fgetxattr(2): the same of an open file.
+long clinux_list_open_attributes(int descriptor, char *_Nullable names, size_t size);
+long clinux_get_open_attribute(int descriptor, const char *name, void *_Nullable value, size_t size);
+
 /// lsetxattr(2): creates or replaces an extended attribute of the file itself.
 int clinux_set_attribute(const char *path, const char *name, const void *_Nullable value, size_t size);
+
+/// Takes or drops a shared lock on a range of bytes that belongs to the open file, without waiting (`F_OFD_SETLK`,
+/// fcntl(2)); it conflicts with the locks of other processes.
+int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_locked);
 
 #pragma clang assume_nonnull end
 

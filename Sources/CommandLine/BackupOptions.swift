@@ -1,0 +1,54 @@
+import Age
+import ArgumentParser
+import Operations
+import PKIBackup
+import SealedArchive
+
+/// What of the node is captured; common to the commands that look at it.
+struct CaptureOptions: ParsableArguments {
+    @Option(
+        parsing: .singleValue, help: "Capture this file or directory too; may be repeated.", completion: .file())
+    var include: [String] = []
+
+    @Option(parsing: .singleValue, help: "Leave out paths that match this pattern; may be repeated.")
+    var exclude: [String] = []
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: ArgumentHelp(
+            "Find out from the node itself what to capture, and which etcds it has.",
+            discussion: "Without the flag as the configuration says, which by default does."))
+    var discover: Bool?
+
+    @Option(
+        help: "The root of the node's file system, where it is not this host's own.", completion: .directory)
+    var root = "/"
+
+    /// The plan of the configuration, with the flags before it.
+    func plan(_ configuration: Configuration) throws -> NodePlan {
+        var configuration = configuration
+        configuration.discover = discover ?? configuration.discover
+        return try NodePlan.make(
+            configuration, include: include, exclude: exclude, root: NodeRoot(prefix: root))
+    }
+}
+
+/// Whom an archive is sealed for; the names are age's.
+struct RecipientOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong, parsing: .singleValue, help: "Seal for this age recipient; may be repeated.")
+    var recipient: [String] = []
+
+    @Option(
+        name: [.customShort("R"), .long], parsing: .singleValue,
+        help: "Seal for the recipients in this file; may be repeated.", completion: .file())
+    var recipientsFile: [String] = []
+
+    /// The recipients of the flags, or without any those of the configuration.
+    func recipients(_ configuration: Configuration) throws -> [any Recipient] {
+        let hasFlags = !recipient.isEmpty || !recipientsFile.isEmpty
+        return try Keys.recipients(
+            hasFlags ? recipient : configuration.recipients ?? [],
+            files: hasFlags ? recipientsFile : configuration.recipientsFiles ?? [])
+    }
+}

@@ -1,0 +1,123 @@
+/// A row of bucket `key`, lent.
+struct SurveyRow {
+    var digest: UInt64
+    var isTombstone: Bool
+    var userKey: UnsafeRawBufferPointer
+    var value: UnsafeRawBufferPointer
+    var byteCount: Int
+
+    var revision: Int64 { KeyDigest.main(digest) }
+
+    @inline(__always)
+    init?(key: UnsafeRawBufferPointer, value bytes: UnsafeRawBufferPointer) {
+        guard let digest = KeyDigest.revision(key), let row = KeyValueRow(bytes) else { return nil }
+        self.digest = digest
+        isTombstone = key.count == 18
+        userKey = row.key
+        value = row.value
+        byteCount = key.count + bytes.count
+    }
+
+    static func lend(_ row: BoltRow, _ body: (SurveyRow) -> Void) throws(StorageError) {
+        row.key.withUnsafeBytes { key in
+            row.value.withUnsafeBytes { value in if let row = SurveyRow(key: key, value: value) { body(row) } }
+        }
+    }
+}
+
+/// Which rows count for a HashKV (etcd `kvHasher.WriteKeyValue`).
+struct RowRule {
+    let revision: Int64
+    let compactRevision: Int64
+    let newest: FingerprintMap
+    let keepIsEmpty: Bool
+
+    /// - Returns: whether the row counts, and whether it is the newest of its key and a put.
+    @inline(__always)
+    func apply(_ row: SurveyRow) -> (counts: Bool, isLive: Bool) {
+        guard row.revision <= revision else { return (false, false) }
+        let isLive = !row.isTombstone && isNewest(row)
+        if row.revision > compactRevision { return (true, isLive) }
+        if keepIsEmpty { return (!(row.revision == compactRevision && row.isTombstone), isLive) }
+        return (isLive, isLive)
+    }
+
+    @inline(__always)
+    private func isNewest(_ row: SurveyRow) -> Bool {
+        guard let newest = newest.digest(of: FingerprintMap.fingerprint(row.userKey)) else { return true }
+        return newest == row.digest
+    }
+}
+
+/// Sums over rows.
+struct RowTally {
+    private static let prefixLimit = 1024
+    private var liveKeyCount = 0
+    private var prefixes: [[UInt8]] = [[]]
+    private var sizes: [(rows: Int, bytes: Int)] = [(0, 0)]
+    private var indices: [UInt64: Int] = [:]
+    private var encryption: [String: Int] = [:]
+
+    /// Adds a row; says whether it counts for the HashKV.
+    @inline(__always)
+    mutating func add(_ row: SurveyRow, _ rule: RowRule) -> Bool {
+        let (counts, isLive) = rule.apply(row)
+        if isLive { liveKeyCount += 1 }
+        add(Self.prefix(of: row.userKey), rows: 1, bytes: row.byteCount)
+        if !row.isTombstone { addEncryption(row.value) }
+        return counts
+    }
+
+    private mutating func add(_ prefix: UnsafeRawBufferPointer, rows: Int, bytes: Int) {
+        let fingerprint = FingerprintMap.fingerprint(prefix)
+        var index = indices[fingerprint]
+        if index == nil, !prefix.isEmpty, prefixes.count < Self.prefixLimit {
+            index = prefixes.count
+            indices[fingerprint] = prefixes.count
+            prefixes.append([UInt8](prefix))
+            sizes.append((0, 0))
+        }
+        sizes[index ?? 0].rows += rows
+        sizes[index ?? 0].bytes += bytes
+    }
+
+    /// `/registry/pods` of `/registry/pods/ns/name`, `/registry/group.io/things` of what lies below that, and otherwise
+    /// what is before the last slash.
+    private static func prefix(of key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        var slashCount = 0
+        var lastSlash = 0
+        var isGroup = false
+        for (index, byte) in key.enumerated() {
+            if byte == 0x2E, slashCount == 2 { isGroup = true }
+            guard byte == 0x2F else { continue }
+            slashCount += 1
+            lastSlash = index
+            if slashCount == (isGroup ? 4 : 3) { break }
+        }
+        return UnsafeRawBufferPointer(rebasing: key[..<max(lastSlash, min(1, slashCount))])
+    }
+
+    private mutating func addEncryption(_ value: UnsafeRawBufferPointer) {
+        guard let name = EncryptedValue.keyName(of: value) else { return }
+        encryption[String(decoding: name, as: UTF8.self), default: 0] += 1
+    }
+
+    mutating func merge(_ other: RowTally) {
+        liveKeyCount += other.liveKeyCount
+        encryption.merge(other.encryption, uniquingKeysWith: +)
+        for (prefix, size) in zip(other.prefixes, other.sizes) {
+            prefix.withUnsafeBytes { add($0, rows: size.rows, bytes: size.bytes) }
+        }
+    }
+
+    func survey(_ hashKV: KeyValueHash?) -> RowSurvey {
+        let sized = zip(prefixes, sizes).filter { $0.1.rows > 0 }.map { prefix, size in
+            PrefixSize(prefix: String(decoding: prefix, as: UTF8.self), rowCount: size.rows, byteCount: size.bytes)
+        }
+        return RowSurvey(
+            hashKV: hashKV, liveKeyCount: liveKeyCount,
+            prefixes: sized.sorted { ($1.byteCount, $0.prefix) < ($0.byteCount, $1.prefix) },
+            encryptionKeys: encryption.map { EncryptionKeyUse(provider: $0.key, rowCount: $0.value) }
+                .sorted { $0.provider < $1.provider })
+    }
+}

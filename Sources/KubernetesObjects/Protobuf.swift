@@ -1,0 +1,194 @@
+/// A cursor over the fields of a protobuf message; every read is bounds-checked, and nil means malformed.
+struct ProtobufFields {
+    /// One field with its bytes as they stand in the message.
+    struct Field {
+        var number: UInt64
+        var payload: Payload
+        /// Tag, length and payload.
+        var encoded: UnsafeRawBufferPointer
+    }
+
+    /// What a field holds, by its wire type.
+    enum Payload {
+        case varint(UInt64)
+        case bytes(UnsafeRawBufferPointer)
+        case fixed
+    }
+
+    private let bytes: UnsafeRawBufferPointer
+    private var offset = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    /// Visits all fields in order; false if the message is malformed or `body` says so.
+    static func forEach(in bytes: UnsafeRawBufferPointer, _ body: (Field) -> Bool) -> Bool {
+        var fields = ProtobufFields(bytes)
+        while fields.offset < bytes.count {
+            guard let field = fields.next(), body(field) else { return false }
+        }
+        return true
+    }
+
+    private mutating func next() -> Field? {
+        let start = offset
+        guard let tag = varint(), tag >> 3 != 0, let payload = payload(wireType: tag & 7) else { return nil }
+        return Field(
+            number: tag >> 3, payload: payload, encoded: UnsafeRawBufferPointer(rebasing: bytes[start..<offset]))
+    }
+
+    private mutating func payload(wireType: UInt64) -> Payload? {
+        switch wireType {
+        case 0: varint().map(Payload.varint)
+        case 1: take(8).map { _ in .fixed }
+        case 2: varint().flatMap { Int(exactly: $0) }.flatMap { take($0) }.map(Payload.bytes)
+        case 5: take(4).map { _ in .fixed }
+        default: nil
+        }
+    }
+
+    private mutating func take(_ count: Int) -> UnsafeRawBufferPointer? {
+        guard count <= bytes.count - offset else { return nil }
+        defer { offset += count }
+        return UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + count)])
+    }
+
+    private mutating func varint() -> UInt64? {
+        var value: UInt64 = 0
+        for shift in stride(from: UInt64(0), to: 64, by: 7) {
+            guard offset < bytes.count else { return nil }
+            let byte = bytes[offset]
+            offset += 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return value }
+        }
+        return nil
+    }
+}
+
+/// Appends a field of bytes.
+func appendField(_ number: UInt64, _ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
+    appendVarint(number << 3 | 2, to: &bytes)
+    appendVarint(UInt64(payload.count), to: &bytes)
+    bytes.append(contentsOf: payload)
+}
+
+private func appendVarint(_ value: UInt64, to bytes: inout [UInt8]) {
+    var rest = value
+    while rest >= 0x80 {
+        bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+        rest >>= 7
+    }
+    bytes.append(UInt8(rest))
+}
+
+/// The fields of a message that are read, by number.
+struct MessageSchema: Sendable {
+    /// What a field is, with its name in JSON.
+    enum Field: Sendable {
+        case string(String)
+        case strings(String)
+        case integer(String)
+        case boolean(String)
+        case stringMap(String)
+        /// A map to `resource.Quantity`, whose field 1 is text.
+        case quantityMap(String)
+        case message(String, MessageSchema)
+        case messages(String, MessageSchema)
+        /// A message whose fields stand in the parent in JSON.
+        case inline(MessageSchema)
+    }
+
+    private let fields: [UInt64: Field]
+
+    init(_ fields: [UInt64: Field]) { self.fields = fields }
+
+    /// Decodes a message; nil if it is malformed.
+    ///
+    /// It goes no deeper than the schema.
+    func decode(_ bytes: UnsafeRawBufferPointer) -> ObjectValue? {
+        decodeFields(bytes).map(ObjectValue.object)
+    }
+
+    private func decodeFields(_ bytes: UnsafeRawBufferPointer) -> [String: ObjectValue]? {
+        var object: [String: ObjectValue] = [:]
+        let isWellFormed = ProtobufFields.forEach(in: bytes) { encoded in
+            guard let field = fields[encoded.number] else { return true }
+            return Self.add(field, encoded.payload, to: &object)
+        }
+        return isWellFormed ? object : nil
+    }
+
+    private static func add(
+        _ field: Field, _ payload: ProtobufFields.Payload, to object: inout [String: ObjectValue]
+    ) -> Bool {
+        switch (field, payload) {
+        case (.string(let name), .bytes(let bytes)): object[name] = text(bytes)
+        case (.strings(let name), .bytes(let bytes)): append(text(bytes), name, &object)
+        case (.integer(let name), .varint(let value)): object[name] = .integer(Int64(bitPattern: value))
+        case (.boolean(let name), .varint(let value)): object[name] = .boolean(value != 0)
+        case (.stringMap(let name), .bytes(let bytes)):
+            return addEntry(bytes, name, to: &object) { text($0) }
+        case (.quantityMap(let name), .bytes(let bytes)):
+            return addEntry(bytes, name, to: &object) { MessageSchema.quantity.decode($0)?["string"] ?? .null }
+        case (.message(let name, let schema), .bytes(let bytes)):
+            guard let value = schema.decode(bytes) else { return false }
+            object[name] = value
+        case (.messages(let name, let schema), .bytes(let bytes)):
+            guard let value = schema.decode(bytes) else { return false }
+            append(value, name, &object)
+        case (.inline(let schema), .bytes(let bytes)):
+            guard let fields = schema.decodeFields(bytes) else { return false }
+            object.merge(fields) { $1 }
+        default: return false
+        }
+        return true
+    }
+
+    private static let quantity = MessageSchema([1: .string("string")])
+
+    private static func text(_ bytes: UnsafeRawBufferPointer) -> ObjectValue {
+        .string(String(decoding: bytes, as: UTF8.self))
+    }
+
+    private static func append(_ value: ObjectValue, _ name: String, _ object: inout [String: ObjectValue]) {
+        object[name] = .list((object[name]?.list ?? []) + [value])
+    }
+
+    /// Adds an entry of a map: a message of key (1) and value (2).
+    private static func addEntry(
+        _ bytes: UnsafeRawBufferPointer, _ name: String, to object: inout [String: ObjectValue],
+        _ decode: (UnsafeRawBufferPointer) -> ObjectValue
+    ) -> Bool {
+        var key = ""
+        var value = ObjectValue.string("")
+        let isWellFormed = ProtobufFields.forEach(in: bytes) { field in
+            guard case .bytes(let payload) = field.payload else { return true }
+            if field.number == 1 { key = String(decoding: payload, as: UTF8.self) }
+            if field.number == 2 { value = decode(payload) }
+            return true
+        }
+        guard isWellFormed else { return false }
+        var entries: [String: ObjectValue] = [:]
+        if case .object(let known)? = object[name] { entries = known }
+        entries[key] = value
+        object[name] = .object(entries)
+        return true
+    }
+
+    /// The message with only the fields of the schema; nil if it is malformed.
+    func project(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
+        var result: [UInt8] = []
+        let isWellFormed = ProtobufFields.forEach(in: bytes) { encoded in
+            switch (fields[encoded.number], encoded.payload) {
+            case (nil, _): return true
+            case (.message(_, let schema), .bytes(let payload)), (.messages(_, let schema), .bytes(let payload)),
+                (.inline(let schema), .bytes(let payload)):
+                guard let projected = schema.project(payload) else { return false }
+                appendField(encoded.number, projected, to: &result)
+            default: result.append(contentsOf: encoded.encoded)
+            }
+            return true
+        }
+        return isWellFormed ? result : nil
+    }
+}

@@ -1,0 +1,27 @@
+import Age
+import HostIO
+import PKIBackup
+import SealedArchive
+
+/// Lists certificates, the first to expire first.
+public enum CertificatesOperation {
+    /// The certificates of a node.
+    public static func certificates(of plan: NodePlan) -> [CertificateRecord] {
+        CertificateInventory.build(layout: plan.wholeLayout, root: plan.root).certificates
+    }
+
+    /// The certificates that an archive was made with.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` for an archive without such a list.
+    public static func certificates(
+        of archive: OpenedArchive, identities: [any Identity]
+    ) throws -> [CertificateRecord] {
+        let reader = try archive.reader(identities)
+        guard let document = try reader.document(CertificateDocument.self, at: CertificateDocument.path) else {
+            throw Failure(
+                .notFound, "\(quoted(archive.reference)) has no list of certificates",
+                hint: "restore it and look with `etcd-snap certs --root DIRECTORY/files`")
+        }
+        return document.certificates
+    }
+}

@@ -1,0 +1,120 @@
+import EtcdStorage
+import FoundationEssentials
+import HostIO
+import KubernetesObjects
+import PKIBackup
+import SealedArchive
+
+/// Takes the state of this node into an archive and judges whether a cluster could be rebuilt from it.
+struct NodeCapture {
+    private let plan: NodePlan
+    private let observer: Observer
+
+    init(_ plan: NodePlan, observer: Observer) {
+        self.plan = plan
+        self.observer = observer
+    }
+
+    /// The keys of this moment, to be compared with those of a later one.
+    func epoch() throws -> CaptureEpoch {
+        try CaptureEpoch.digest(
+            of: plan.references, root: plan.root, exclude: plan.exclude, excludedPaths: plan.layout.excludedPaths)
+    }
+
+    /// Captures files and facts.
+    ///
+    /// - Throws: errors of the archive only; what can't be read of the node becomes a finding.
+    func capture(into archive: ArchiveWriter, _ manifest: inout Manifest) throws {
+        let capture = FileCapture(
+            into: archive, root: plan.root, exclude: plan.exclude, excludedPaths: plan.layout.excludedPaths,
+            limits: plan.limits
+        ) { [observer] fileCount, byteCount in
+            observer.progress(
+                Progress(phase: "\(fileCount) files", doneByteCount: byteCount, totalByteCount: nil))
+        }
+        try capture.capture(plan.references)
+        manifest.findings += capture.report.findings
+        manifest.skipped += plan.layout.skipped + capture.report.skipped
+        guard plan.collectsFacts else { return }
+        let facts = HostFacts.collect(root: plan.root, components: plan.layout.components)
+        for fact in facts.facts {
+            try archive.add(
+                EntryMetadata(path: fact.path, byteCount: fact.bytes.count, time: archive.header.createdAt),
+                role: CaptureClass.host.rawValue, source: fact.source, bytes: fact.bytes)
+        }
+        manifest.skipped += facts.skipped
+    }
+
+    /// Adds what is said of certificates and volumes, and finds what a rebuild would lack.
+    func complete(
+        _ archive: ArchiveWriter, _ snapshots: [StreamedSnapshot], _ manifest: inout Manifest
+    ) throws {
+        let inventory = CertificateInventory.build(layout: plan.wholeLayout, root: plan.root)
+        if !inventory.certificates.isEmpty {
+            try archive.add(
+                CertificateDocument(certificates: inventory.certificates), at: CertificateDocument.path)
+        }
+        let volumes = Dictionary(
+            uniqueKeysWithValues: snapshots.compactMap { snapshot in
+                snapshot.volumes.map { (snapshot.record.name, $0) }
+            })
+        if !volumes.isEmpty { try archive.add(VolumeDocument(clusters: volumes), at: VolumeDocument.path) }
+        for (name, inventory) in volumes.sorted(by: { $0.key < $1.key }) where !inventory.isComplete {
+            manifest.findings.append(
+                Finding(
+                    .warning, code: "volumes-incomplete", subject: name,
+                    message: "\(quoted(VolumeDocument.path)) lists only a part of the volumes: there are too many",
+                    advice: "read the rest out of a restored cluster"))
+        }
+        for snapshot in snapshots where snapshot.encryptionKeys?.isComplete == false {
+            manifest.findings.append(
+                Finding(
+                    .warning, code: "encryption-keys-incomplete", subject: snapshot.record.name,
+                    message: "values are encrypted with more keys than could be noted, so some were not looked for",
+                    advice: "see that the encryption configuration in the backup has all of them"))
+        }
+        manifest.findings = manifest.findings.joined(with: findings(inventory, snapshots.facts))
+    }
+
+    /// What a rebuild would lack, judged now, with what discovery found wrong.
+    func findings(_ inventory: CertificateInventory, _ snapshot: SnapshotFacts?) -> [Finding] {
+        Completeness.check(
+            layout: plan.wholeLayout, root: plan.root, inventory: inventory, snapshot: snapshot,
+            options: CompletenessOptions(now: Date(), expiryWarningDays: plan.expiryWarningDays))
+    }
+}
+
+extension [StreamedSnapshot] {
+    /// What the snapshots tell that files must agree with; nil if none was looked into.
+    fileprivate var facts: SnapshotFacts? {
+        guard contains(where: { $0.encryptionKeys != nil }) else { return nil }
+        return SnapshotFacts(
+            encryptionKeysInUse: Set(flatMap { $0.encryptionKeys?.names ?? [] }).sorted(),
+            members: Dictionary(uniqueKeysWithValues: map { ($0.record.name, $0.record.members) }))
+    }
+}
+
+extension NodePlan {
+    /// What a backup would capture, for people.
+    func dryRunLines() throws -> [String] {
+        var lines: [String] = []
+        let report = try survey { lines.append("would capture \(quoted($0.path)) (\($0.captureClass.rawValue))") }
+        lines.append("\(report.fileCount) files, \(report.byteCount) bytes")
+        return lines
+            + report.findings.joined(with: layout.findings).map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
+    }
+
+    /// Looks at everything that a backup would capture.
+    func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
+        try CaptureSurvey.survey(
+            references, root: root, exclude: exclude, excludedPaths: layout.excludedPaths, limits: limits, body)
+    }
+}
+
+extension [Finding] {
+    /// Findings of a capture with those of the analysis, which say better what a file that can't be had is needed for.
+    func joined(with analysis: [Finding]) -> [Finding] {
+        let referred = Set(analysis.filter { $0.code.hasPrefix("reference-") }.map(\.subject))
+        return filter { !($0.code.hasPrefix("file-") && referred.contains($0.subject)) } + analysis
+    }
+}

@@ -1,0 +1,64 @@
+import HostIO
+import PKIBackup
+import SealedArchive
+
+/// What of this node a backup takes, and how complete it has to be.
+public struct NodePlan: Sendable {
+    /// The node's file system.
+    public var root: NodeRoot
+    /// What the node's control plane is made of; empty when nothing was discovered.
+    public var layout: NodeLayout
+    /// What is captured: what the layout refers to, and what was asked for.
+    public var references: [FileReference]
+    /// Patterns of absolute paths that are left out, with what is below.
+    public var exclude: [String]
+    /// How large a file may be.
+    public var limits: CaptureLimits
+    /// Whether addresses, routes, rule sets and versions are asked of the host.
+    public var collectsFacts: Bool
+    /// How many days before its end a certificate is a finding.
+    public var expiryWarningDays: Int
+
+    /// The layout with everything that is captured as its references.
+    var wholeLayout: NodeLayout {
+        var layout = layout
+        layout.references = references
+        return layout
+    }
+
+    /// The plan that a configuration makes for this host.
+    ///
+    /// - Parameters:
+    ///   - include: absolute paths to capture besides those of the configuration.
+    ///   - exclude: patterns to leave out besides those of the configuration.
+    /// - Throws: ``Failure`` with the code `usage` for a class that does not exist.
+    public static func make(
+        _ configuration: Configuration, include: [String] = [], exclude: [String] = [], root: NodeRoot = NodeRoot()
+    ) throws -> NodePlan {
+        let layout = configuration.discover ?? true ? NodeDiscovery(root: root).discover() : NodeLayout()
+        let included = try (configuration.include ?? []).map(reference) + include.map(FileReference.init(including:))
+        var limits = CaptureLimits()
+        for (name, byteCount) in configuration.fileByteLimits ?? [:] {
+            limits.byteCounts[try captureClass(name)] = byteCount
+        }
+        return NodePlan(
+            root: root, layout: layout, references: included + layout.references,
+            exclude: (configuration.exclude ?? []) + exclude, limits: limits,
+            collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30)
+    }
+
+    private static func reference(_ path: Configuration.IncludedPath) throws -> FileReference {
+        var reference = FileReference(including: path.path)
+        reference.captureClass = try path.captureClass.map(captureClass) ?? .include
+        return reference
+    }
+
+    private static func captureClass(_ name: String) throws -> CaptureClass {
+        guard let captureClass = CaptureClass(rawValue: name) else {
+            throw Failure(
+                .usage, "the configuration names the unknown class \(quoted(name))",
+                hint: "known are: \(CaptureClass.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return captureClass
+    }
+}

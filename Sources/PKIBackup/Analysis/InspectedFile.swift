@@ -1,0 +1,185 @@
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// A file of the node after one look at it: whether it can be read, and what it holds.
+struct InspectedFile {
+    /// What is at the path.
+    enum State: Equatable {
+        case missing
+        /// Something that can't be read, and why.
+        case unreadable(String)
+        case directory
+        case file
+    }
+
+    /// How a file's content is read.
+    enum Form {
+        case pem
+        case kubeconfig
+        case encryptionConfiguration
+        case token
+        case opaque
+    }
+
+    var path: String
+    var state: State
+    /// The class of the reference that leads here.
+    var captureClass: CaptureClass
+    /// What names the file.
+    var referrers: [String] = []
+    /// Whether a flag names it.
+    var isRequired = false
+    /// Whether it was found in a directory that a reference leads to, so that the class tells little about it.
+    var isFoundByWalk = false
+    var pem: PEMContents?
+    var kubeconfig: InspectedKubeconfig?
+    var encryption: EncryptionConfiguration?
+    var problems: [ContentProblem] = []
+
+    /// Looks at a path; never throws, whatever is there.
+    init(_ path: String, _ captureClass: CaptureClass, in root: NodeRoot) {
+        self.path = path
+        self.captureClass = captureClass
+        state = .missing
+        guard let attributes = root.attributes(of: path) else {
+            state = Self.stateWithoutAttributes(path, in: root)
+            return
+        }
+        switch attributes.kind {
+        case .directory: state = .directory
+        case .file: read(root, byteCount: attributes.byteCount)
+        default: state = .unreadable("it is no regular file")
+        }
+    }
+
+    /// Whether the file can be read and nothing is wrong with what it holds.
+    var isSound: Bool { state == .file && problems.isEmpty && pem?.problems.isEmpty ?? true }
+
+    private static func stateWithoutAttributes(_ path: String, in root: NodeRoot) -> State {
+        do {
+            _ = try root.realLocation(of: path)
+            return .missing
+        } catch let error as SystemCallError {
+            return error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory
+                ? .missing : .unreadable("\(error.errno)")
+        } catch {
+            return .unreadable(Failure(wrapping: error).message)
+        }
+    }
+
+    private mutating func read(_ root: NodeRoot, byteCount: Int) {
+        do {
+            let form = Self.form(of: captureClass, path: path)
+            if form == .opaque {
+                let place = try root.resolve(Array(path.utf8))
+                if let name = place.name { try place.directory.openFile(name).close() }
+                state = .file
+                if byteCount > 0 { return }
+                return interpret([], as: form)
+            }
+            let bytes = try root.bytes(of: path)
+            state = .file
+            interpret(bytes, as: form)
+        } catch let error as SystemCallError {
+            state = .unreadable("\(error.errno)")
+        } catch {
+            state = .unreadable(Failure(wrapping: error).message)
+        }
+    }
+
+    private mutating func interpret(_ bytes: consuming [UInt8], as form: Form) {
+        guard !bytes.isEmpty else {
+            problems = [
+                ContentProblem(
+                    code: "file-empty", message: "\(quoted(path)) has 0 bytes",
+                    advice: "restore the file from another control-plane node or a backup")
+            ]
+            return
+        }
+        do {
+            switch form {
+            case .pem:
+                let contents = PEMContents(bytes, path: path)
+                problems = contents.problems
+                pem = contents
+            case .kubeconfig:
+                let inspected = try InspectedKubeconfig(bytes, path: path)
+                problems = inspected.problems
+                kubeconfig = inspected
+            case .encryptionConfiguration: encryption = try EncryptionConfiguration(parsing: bytes, path: path)
+            case .token, .opaque: break
+            }
+        } catch {
+            problems = [
+                ContentProblem(
+                    code: form == .kubeconfig ? "kubeconfig-unreadable" : "encryption-configuration-unreadable",
+                    message: Failure(wrapping: error).message,
+                    advice: "correct the file: its component can't start with it")
+            ]
+        }
+    }
+
+    /// How a file is read, by its class and, in directories of mixed content, by its name.
+    static func form(of captureClass: CaptureClass, path: String) -> Form {
+        switch captureClass {
+        case .caCertificate, .caKey, .certificate, .privateKey, .serviceAccountKey: .pem
+        case .kubeconfig: .kubeconfig
+        case .encryptionConfiguration: .encryptionConfiguration
+        case .joinToken: .token
+        case .kubeletPKI, .etcdConfiguration, .distribution, .component, .include:
+            hasPEMName(path) ? .pem : .opaque
+        default: .opaque
+        }
+    }
+
+    /// Whether a name ends as those of certificates and keys do.
+    static func hasPEMName(_ path: String) -> Bool {
+        [".crt", ".pem", ".key", ".pub", ".cer", ".cert"].contains { path.hasSuffix($0) }
+    }
+}
+
+extension NodeRoot {
+    /// The first bytes of a file, none if it can't be read.
+    func beginning(of path: String, byteCount: Int) -> [UInt8] {
+        guard let place = try? resolve(Array(path.utf8)), let name = place.name, place.attributes.kind == .file,
+            let descriptor = try? place.directory.openFile(name)
+        else { return [] }
+        defer { try? descriptor.close() }
+        return [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
+            count = (try? readFully(descriptor, name: path, at: 0, into: UnsafeMutableRawBufferPointer(buffer))) ?? 0
+        }
+    }
+}
+
+/// A kubeconfig with its embedded credentials read.
+struct InspectedKubeconfig {
+    var kubeconfig: Kubeconfig
+    /// The embedded CA bundles by the names of clusters.
+    var authorities: [String: PEMContents] = [:]
+    /// The embedded client certificates by the names of users.
+    var certificates: [String: PEMContents] = [:]
+    /// The embedded keys by the names of users.
+    var keys: [String: PEMContents] = [:]
+
+    init(_ bytes: [UInt8], path: String) throws {
+        kubeconfig = try Kubeconfig(parsing: bytes, path: path)
+        for cluster in kubeconfig.clusters {
+            authorities[cluster.name] = cluster.certificateAuthorityData.map {
+                PEMContents($0, path: path, embeddedIn: "cluster \(quoted(cluster.name))")
+            }
+        }
+        for user in kubeconfig.users {
+            let owner = "user \(quoted(user.name))"
+            certificates[user.name] = user.certificateData.map { PEMContents($0, path: path, embeddedIn: owner) }
+            keys[user.name] = user.keyData.map { key in
+                key.withBytes { PEMContents(copy $0, path: path, embeddedIn: owner) }
+            }
+        }
+    }
+
+    /// Everything that is embedded.
+    var contents: [PEMContents] { Array(authorities.values) + Array(certificates.values) + Array(keys.values) }
+
+    var problems: [ContentProblem] { contents.flatMap(\.problems).sorted { $0.message < $1.message } }
+}

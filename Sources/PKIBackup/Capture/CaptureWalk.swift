@@ -1,0 +1,226 @@
+import HostIO
+import SealedArchive
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What capturing files came to.
+public struct CaptureReport: Sendable {
+    /// The number of regular files captured.
+    public var fileCount = 0
+    /// Their size in bytes.
+    public var byteCount = 0
+    /// The number of regular files of each class.
+    public var fileCounts: [CaptureClass: Int] = [:]
+    /// What was met and not taken.
+    public var skipped: [SkippedPath] = []
+    /// What needs attention.
+    public var findings: [Finding] = []
+}
+
+/// An entry that a walk comes to.
+struct WalkedEntry {
+    var directory: OpenDirectory
+    var name: EntryName
+    var attributes: EntryAttributes
+    /// The real absolute path on the node.
+    var path: [UInt8]
+    /// What selects it, or a directory above it; nil for a directory or a link on the way to what is selected.
+    var reference: FileReference?
+    /// The class of what selects it or is reached through it.
+    var captureClass: CaptureClass
+    /// Whether the reference names the entry itself.
+    var isNamed: Bool
+}
+
+/// Walks the files that references select, each path once, in the order of the paths.
+///
+/// It goes by directory descriptors and follows no symbolic link below a selected path; a selected path that leads through
+/// links is walked at its real place, and the links are walked too. What can't be read becomes a finding.
+final class CaptureWalk {
+    /// Takes an entry.
+    ///
+    /// - Returns: the names of entries of the same directory that were taken along with it.
+    typealias Visit = (WalkedEntry) throws -> [EntryName]
+
+    let root: NodeRoot
+    private let exclude: [String]
+    private let excludedPaths: [[UInt8]: String]
+    private let limits: CaptureLimits
+    private let tree = SelectionTree()
+    var report = CaptureReport()
+
+    init(root: NodeRoot, exclude: [String], excludedPaths: [SkippedPath], limits: CaptureLimits) {
+        self.root = root
+        self.exclude = exclude
+        self.excludedPaths = Dictionary(excludedPaths.map { (Array($0.path.utf8), $0.reason) }) { first, _ in first }
+        self.limits = limits
+    }
+
+    /// Walks what the references select, but for what was walked before.
+    ///
+    /// - Throws: what `visit` throws, but for ``SystemCallError``.
+    func run(_ references: [FileReference], visit: Visit) throws {
+        for reference in references { select(reference) }
+        do {
+            let directory = try OpenDirectory(path: root.prefix + "/")
+            try walkChildren(of: directory, [], tree, tree.reference, visit)
+        } catch let error as SystemCallError {
+            find(error, "/")
+        }
+    }
+
+    // MARK: Selection
+
+    private func select(_ reference: FileReference) {
+        let path = reference.path
+        guard EntryName.components(of: path.utf8.drop { $0 == 0x2F }) != nil, path.hasPrefix("/") else {
+            return find(.error, "path-unusable", path, "is not an absolute path without '..'", "correct the path")
+        }
+        guard !isExcluded(Array(path.utf8)) else { return }
+        do {
+            let captureClass = reference.captureClass
+            let resolved = try root.resolve(Array(path.utf8)) { _ = tree.insert($0.path, for: captureClass) }
+            let node = tree.insert(resolved.path, for: captureClass)
+            // A later and vaguer reference to the same place tells nothing new.
+            if node.reference == nil || node.reference?.captureClass == .component { node.reference = reference }
+        } catch let error as SystemCallError {
+            let isAbsent = [.noSuchFileOrDirectory, .notDirectory].contains(error.errno)
+            if reference.isRequired || !isAbsent { find(error, path) }
+        } catch {
+            find(.error, "file-unreadable", path, Failure(wrapping: error).message, nil)
+        }
+    }
+
+    // MARK: Walk
+
+    private func walkChildren(
+        of directory: OpenDirectory, _ path: [UInt8], _ node: SelectionTree?, _ reference: FileReference?,
+        _ visit: Visit
+    ) throws {
+        var taken: Set<EntryName> = []
+        func take(_ name: EntryName) throws {
+            guard !taken.contains(name) else { return }
+            taken.formUnion(try walk(name, in: directory, path, node?.children[name], reference, visit))
+        }
+        if reference != nil {
+            for bytes in try directory.names() {
+                if let name = EntryName(bytes) { try take(name) }
+            }
+        } else {
+            for name in (node?.children.keys).map(Array.init)?.sorted() ?? [] { try take(name) }
+        }
+    }
+
+    private func walk(
+        _ name: EntryName, in directory: OpenDirectory, _ parent: [UInt8], _ node: SelectionTree?,
+        _ covering: FileReference?, _ visit: Visit
+    ) throws -> [EntryName] {
+        let path = parent + [0x2F] + name.bytes
+        let reference = node?.reference ?? covering
+        if node?.isWholeTaken == true || reference != nil && isLeftOut(path) { return [] }
+        do {
+            let attributes = try directory.attributes(of: name)
+            let entry = WalkedEntry(
+                directory: directory, name: name, attributes: attributes, path: path, reference: reference,
+                captureClass: reference?.captureClass ?? node?.passingClass ?? .host, isNamed: node?.reference != nil)
+            return try walk(entry, node, visit)
+        } catch let error as SystemCallError {
+            find(error, display(path))
+            return []
+        }
+    }
+
+    private func walk(_ entry: WalkedEntry, _ node: SelectionTree?, _ visit: Visit) throws -> [EntryName] {
+        defer {
+            node?.isTaken = true
+            if entry.reference != nil { node?.isWholeTaken = true }
+        }
+        switch entry.attributes.kind {
+        case .directory:
+            // Opened first: a directory that can't be read is not worth an entry.
+            let child = try entry.directory.openDirectory(entry.name)
+            if node?.isTaken != true { _ = try visit(entry) }
+            try walkChildren(of: child, entry.path, node, entry.reference, visit)
+        case .file:
+            guard node?.isTaken != true, entry.reference != nil, isWithinLimit(entry) else { return [] }
+            return try visit(entry)
+        case .symbolicLink:
+            guard node?.isTaken != true else { return [] }
+            _ = try visit(entry)
+            // A link on the way to a selected path is followed there.
+            if node == nil { try checkTarget(entry) }
+        case .fifo: skip(entry.path, "a named pipe")
+        case .socket: skip(entry.path, "a socket")
+        case .device: skip(entry.path, "a device")
+        }
+        return []
+    }
+
+    private func isWithinLimit(_ entry: WalkedEntry) -> Bool {
+        let limit = limits.byteCount(for: entry.captureClass)
+        guard entry.attributes.byteCount > limit else { return true }
+        find(
+            .error, "file-too-large", display(entry.path),
+            "has \(entry.attributes.byteCount) bytes, the limit for \(entry.captureClass.rawValue) is \(limit)",
+            "exclude it if it is not needed, or raise the limit")
+        return false
+    }
+
+    /// Says of a link in a captured directory that what it points to is not captured.
+    private func checkTarget(_ entry: WalkedEntry) throws {
+        do {
+            let target = try root.resolve(entry.path)
+            let isAbove = entry.path.starts(with: target.path + [0x2F])
+            guard !isAbove, !tree.covers(target.path) else { return }
+            note(
+                entry, "link-leaves-tree", "points to \(quoted(display(target.path))), which is not captured",
+                "add that path to what is captured if it is needed")
+        } catch let error as SystemCallError {
+            guard error.errno == .tooManySymbolicLinkLevels else { return }
+            note(entry, "link-loop", "goes in a circle", "remove the link")
+        }
+    }
+
+    /// What a path that was asked for holds is its owner's business; elsewhere a link is more likely a mistake.
+    private func note(_ entry: WalkedEntry, _ code: String, _ message: String, _ advice: String) {
+        if entry.captureClass == .include { return skip(entry.path, "the target of a link: it \(message)") }
+        find(.warning, code, display(entry.path), message, advice)
+    }
+
+    // MARK: What is left out
+
+    private func isLeftOut(_ path: [UInt8]) -> Bool {
+        if let reason = excludedPaths[path] {
+            skip(path, reason)
+            return true
+        }
+        return isExcluded(path)
+    }
+
+    private func isExcluded(_ path: [UInt8]) -> Bool {
+        !exclude.isEmpty && withCString(path) { path in exclude.contains { fnmatch($0, path, 0) == 0 } }
+    }
+
+    func skip(_ path: [UInt8], _ reason: String) {
+        report.skipped.append(SkippedPath(path: display(path), reason: reason))
+    }
+
+    // MARK: Findings
+
+    func find(_ error: SystemCallError, _ path: String) {
+        let code: String
+        switch error.errno {
+        case .noSuchFileOrDirectory: code = "file-missing"
+        case .tooManySymbolicLinkLevels: code = "link-loop"
+        default: code = "file-unreadable"
+        }
+        find(.error, code, path, error.description, error.failure.hint)
+    }
+
+    func find(_ severity: Finding.Severity, _ code: String, _ subject: String, _ message: String, _ advice: String?) {
+        report.findings.append(Finding(severity, code: code, subject: subject, message: message, advice: advice))
+    }
+}

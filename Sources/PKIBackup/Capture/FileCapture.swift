@@ -1,0 +1,172 @@
+import FoundationEssentials
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// Captures files and directories of a node into an archive, under `files/<absolute path>`.
+///
+/// The class of each file is the `role` of its entry. Walks follow no symbolic link below a selected path; a selected path
+/// that is itself a link is captured as a link together with what it points to. Files that change are read again;
+/// databases of SQLite, bbolt and OVSDB are copied as they are at one moment. What can't be read becomes a finding, and the
+/// rest is captured. Only errors of the archive end a capture.
+public final class FileCapture {
+    /// Told after each file how many files and bytes were captured so far.
+    public typealias Progress = (_ fileCount: Int, _ byteCount: Int) -> Void
+
+    private let walk: CaptureWalk
+    private let writer: ArchiveWriter
+    private let progress: Progress
+    private var owners = OwnerNames()
+    /// The archive path of the first name of a file, and how many of its names are still to come.
+    private var firstNames: [FileIdentity: (path: [UInt8], restCount: Int)] = [:]
+    private let content: FileContent
+
+    /// A capture into `writer` of the files of the node at `root`.
+    ///
+    /// - Parameters:
+    ///   - exclude: patterns as in ``CaptureSelection``.
+    ///   - excludedPaths: paths that are left out with what is below, each with the reason that is reported.
+    public init(
+        into writer: ArchiveWriter, root: NodeRoot = NodeRoot(), exclude: [String] = [],
+        excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
+        progress: @escaping Progress = { _, _ in }
+    ) {
+        self.writer = writer
+        self.progress = progress
+        walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
+        content = FileContent(writer: writer)
+    }
+
+    /// What was done so far.
+    public var report: CaptureReport { walk.report }
+
+    /// Captures what the references name with everything below it, and the directories above without their other entries.
+    ///
+    /// A path that was captured before is not captured again.
+    ///
+    /// - Throws: errors of the archive only.
+    public func capture(_ references: [FileReference]) throws { try walk.run(references) { try take($0) } }
+
+    private func take(_ entry: WalkedEntry) throws -> [EntryName] {
+        var metadata = try metadata(entry)
+        guard metadata.kind == .file else {
+            try archiving { try writer.add(metadata, role: entry.captureClass.rawValue, source: display(entry.path)) }
+            return []
+        }
+        if entry.attributes.linkCount > 1, let first = firstName(of: entry.attributes, metadata.path) {
+            metadata.kind = .hardLink
+            metadata.linkTarget = first
+            metadata.byteCount = 0
+            let captureClass = CaptureClassifier.classify(
+                display(entry.path), reference: entry.captureClass, isNamed: entry.isNamed)
+            try archiving { try writer.add(metadata, role: captureClass.rawValue, source: display(entry.path)) }
+            return []
+        }
+        return try takeFile(entry, metadata)
+    }
+
+    private func takeFile(_ entry: WalkedEntry, _ metadata: EntryMetadata) throws -> [EntryName] {
+        let outcome: FileContent.Outcome
+        do {
+            outcome = try content.add(entry, metadata)
+        } catch let error as SystemCallError {
+            // Without its bytes there is nothing that a second name could be a link to.
+            firstNames[entry.attributes.identity] = nil
+            throw error
+        }
+        record(outcome, entry)
+        guard let lock = outcome.lock else { return [] }
+        // The lock is held until what belongs to the database is copied too.
+        return try withExtendedLifetime(lock) { try takeJournals(of: entry) }
+    }
+
+    private func record(_ outcome: FileContent.Outcome, _ entry: WalkedEntry) {
+        walk.report.fileCount += 1
+        walk.report.byteCount += outcome.byteCount
+        walk.report.fileCounts[outcome.captureClass, default: 0] += 1
+        if let error = outcome.readError {
+            walk.find(error, display(entry.path))
+        } else if outcome.isTorn {
+            walk.find(
+                .warning, "file-changed", display(entry.path),
+                outcome.databaseName.map {
+                    "is a database of \($0) that was written meanwhile: the copy is possibly torn"
+                }
+                    ?? "changed each time it was read",
+                "the copy may be torn; stop its writer or exclude it")
+        }
+        progress(walk.report.fileCount, walk.report.byteCount)
+    }
+
+    /// SQLite's log and journal belong to the database; its shared memory is made anew when the database is opened.
+    private func takeJournals(of entry: WalkedEntry) throws -> [EntryName] {
+        for ending in ["-wal", "-journal"] {
+            guard let name = EntryName(entry.name.bytes + Array(ending.utf8)),
+                let attributes = try? entry.directory.attributes(of: name), attributes.kind == .file
+            else { continue }
+            var journal = entry
+            journal.name = name
+            journal.attributes = attributes
+            journal.path = entry.path + Array(ending.utf8)
+            record(try content.add(journal, try metadata(journal), isGrowing: true), journal)
+        }
+        let memory = entry.path + Array("-shm".utf8)
+        if let name = EntryName(entry.name.bytes + Array("-shm".utf8)),
+            (try? entry.directory.attributes(of: name)) != nil
+        {
+            walk.skip(memory, "shared memory of SQLite, which makes it anew")
+        }
+        return ["-wal", "-journal", "-shm"].compactMap { EntryName(entry.name.bytes + Array($0.utf8)) }
+    }
+
+    private func firstName(of attributes: EntryAttributes, _ path: [UInt8]) -> [UInt8]? {
+        guard let (first, restCount) = firstNames[attributes.identity] else {
+            firstNames[attributes.identity] = (path, attributes.linkCount - 1)
+            return nil
+        }
+        firstNames[attributes.identity] = restCount > 1 ? (first, restCount - 1) : nil
+        return first
+    }
+
+    private func metadata(_ entry: WalkedEntry) throws -> EntryMetadata {
+        let attributes = entry.attributes
+        let kind: EntryKind
+        switch attributes.kind {
+        case .directory: kind = .directory
+        case .symbolicLink: kind = .symbolicLink
+        default: kind = .file
+        }
+        var metadata = EntryMetadata(
+            path: Array(ArchiveFormat.filesPrefix.utf8) + entry.path, kind: kind,
+            byteCount: kind == .file ? attributes.byteCount : 0, mode: attributes.mode, modifiedAt: Self.anyDate)
+        metadata.userID = attributes.userID
+        metadata.groupID = attributes.groupID
+        metadata.userName = owners.userName(attributes.userID)
+        metadata.groupName = owners.groupName(attributes.groupID)
+        metadata.modificationSeconds = attributes.modificationSeconds
+        metadata.modificationNanoseconds = attributes.modificationNanoseconds
+        if kind == .symbolicLink { metadata.linkTarget = try entry.directory.readLink(entry.name) }
+        // Those of a file are read when it is open.
+        if kind != .file {
+            metadata.extendedAttributes = try entry.directory.extendedAttributes(of: entry.name).map {
+                ExtendedAttribute(name: $0.name, value: Data($0.value))
+            }
+        }
+        return metadata
+    }
+
+    /// Replaced by the file's own time, which has nanoseconds.
+    private static let anyDate = Date(timeIntervalSince1970: 0)
+}
+
+extension FileCapture {
+    /// A capture of this host's files that are asked for by path.
+    public convenience init(into writer: ArchiveWriter, exclude: [String], role: String) {
+        self.init(into: writer, exclude: exclude)
+    }
+
+    /// Captures a path that the configuration asks for.
+    ///
+    /// - Throws: errors of the archive only.
+    public func capture(_ path: String) throws { try capture([FileReference(including: path)]) }
+}

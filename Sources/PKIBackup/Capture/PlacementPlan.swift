@@ -1,0 +1,114 @@
+import Crypto
+import FoundationEssentials
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// What placing an entry would do.
+public struct PlannedPlacement: Codable, Sendable, Equatable {
+    /// What is done.
+    public enum Action: String, Codable, Sendable {
+        /// Nothing is there yet.
+        case create
+        /// Something else is there; it is kept aside.
+        case replace
+        /// The same is there.
+        case unchanged
+        /// A directory is made.
+        case makeDirectory = "make-directory"
+        /// It can't be placed.
+        case blocked
+    }
+
+    /// The absolute path on the node.
+    public var path: String
+    /// What the entry is in a control plane.
+    public var role: String
+    /// What is done.
+    public var action: Action
+    /// What differs, or why it is blocked.
+    public var reason: String?
+}
+
+extension FilePlacement {
+    /// What placing entries of a manifest would do; changes nothing.
+    ///
+    /// Extended attributes are not in the manifest: an entry that differs in them alone counts as unchanged here, and is
+    /// replaced all the same.
+    ///
+    /// - Throws: ``SystemCallError`` if what is there can't be read.
+    public func plan(for entries: [ManifestEntry]) throws -> [PlannedPlacement] {
+        try entries.map { entry in
+            let bytes = entry.pathBytes.map(Array.init) ?? Array(entry.path.utf8)
+            guard let all = EntryName.components(of: bytes), all.count > strippedNames.count,
+                all.starts(with: strippedNames)
+            else {
+                return PlannedPlacement(
+                    path: entry.path, role: entry.role, action: .blocked, reason: "its path leads elsewhere")
+            }
+            let names = Array(all.dropFirst(strippedNames.count))
+            let path = "/" + names.map(\.description).joined(separator: "/")
+            let (action, reason) = try action(for: entry, names)
+            return PlannedPlacement(path: path, role: entry.role, action: action, reason: reason)
+        }
+    }
+
+    private func action(
+        for entry: ManifestEntry, _ names: [EntryName]
+    ) throws -> (PlannedPlacement.Action, String?) {
+        let parent: OpenDirectory
+        do {
+            parent = try names.dropLast().reduce(root) { try $0.openDirectory($1) }
+        } catch let error as SystemCallError {
+            if error.errno == .noSuchFileOrDirectory {
+                return (entry.kind == .directory ? .makeDirectory : .create, nil)
+            }
+            return (.blocked, "a directory on the way is a link or no directory")
+        }
+        guard let name = names.last, let existing = try parent.existingAttributes(of: name) else {
+            return (entry.kind == .directory ? .makeDirectory : .create, nil)
+        }
+        switch (entry.kind, existing.kind) {
+        case (.directory, .directory): return (.unchanged, nil)
+        case (_, .directory), (_, .fifo), (_, .socket), (_, .device): return (.blocked, "a \(existing.kind) is there")
+        default: break
+        }
+        let differences = try differences(entry, name, existing, in: parent)
+        return differences.isEmpty ? (.unchanged, nil) : (.replace, differences.joined(separator: ", "))
+    }
+
+    private func differences(
+        _ entry: ManifestEntry, _ name: EntryName, _ existing: EntryAttributes, in parent: OpenDirectory
+    ) throws -> [String] {
+        switch (entry.kind, existing.kind) {
+        case (.symbolicLink, .symbolicLink):
+            return display(try parent.readLink(name)) == entry.linkTarget ? [] : ["target"]
+        case (.hardLink, .file): return ["hard link"]
+        case (.file, .file): break
+        default: return ["kind"]
+        }
+        var differences: [String] = []
+        if existing.byteCount != entry.size { differences.append("size") }
+        if existing.byteCount == entry.size, try digest(of: name, in: parent) != entry.sha256 {
+            differences.append("contents")
+        }
+        if "0" + String(existing.mode, radix: 8) != entry.mode { differences.append("mode") }
+        if "\(existing.userID):\(existing.groupID)" != entry.owner { differences.append("owner") }
+        if differences.isEmpty, existing.modificationSeconds != Int64(entry.modifiedAt.timeIntervalSince1970) {
+            differences.append("time")
+        }
+        return differences
+    }
+
+    private func digest(of name: EntryName, in directory: OpenDirectory) throws -> String {
+        let descriptor = try directory.openFile(name)
+        defer { try? descriptor.close() }
+        let buffer = ByteBlock(capacity: 1 << 20)
+        var hash = SHA256()
+        repeat {
+            try buffer.fill { try readSome(descriptor, name: directory.path(of: name), into: $0) }
+            buffer.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        } while buffer.count > 0
+        return hash.finalize().hexadecimal
+    }
+}

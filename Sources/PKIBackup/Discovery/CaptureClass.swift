@@ -1,0 +1,59 @@
+/// What a captured file is in a control plane; its name is the `role` of the manifest's entries.
+public enum CaptureClass: String, Codable, CaseIterable, Sendable {
+    /// A CA's certificate, or a bundle of them.
+    case caCertificate = "ca-certificate"
+    /// A CA's private key.
+    case caKey = "ca-key"
+    /// A serving or client certificate.
+    case certificate
+    /// The private key of a serving or client certificate.
+    case privateKey = "private-key"
+    /// A key that signs service account tokens, or a public key that checks them.
+    case serviceAccountKey = "service-account-key"
+    /// A kubeconfig with the credentials it names.
+    case kubeconfig
+    /// The manifest of a static pod, or what a distribution starts its control plane from.
+    case staticPod = "static-pod"
+    /// kubeadm's own configuration.
+    case kubeadmConfiguration = "kubeadm-configuration"
+    /// The kubelet's configuration, flags and bootstrap files.
+    case kubeletConfiguration = "kubelet-configuration"
+    /// The kubelet's certificates and keys.
+    case kubeletPKI = "kubelet-pki"
+    /// An `EncryptionConfiguration` with its keys.
+    case encryptionConfiguration = "encryption-configuration"
+    /// An audit policy or the kubeconfig of an audit webhook.
+    case auditPolicy = "audit-policy"
+    /// An `AdmissionConfiguration` with the files it names.
+    case admissionConfiguration = "admission-configuration"
+    /// How users are authenticated: OIDC, webhooks, tokens, dex.
+    case authenticationConfiguration = "authentication-configuration"
+    /// How requests are authorized.
+    case authorizationConfiguration = "authorization-configuration"
+    /// A cloud provider's configuration and credentials.
+    case cloudProvider = "cloud-provider"
+    /// An `EgressSelectorConfiguration`.
+    case egressSelector = "egress-selector"
+    /// A token by which nodes join, such as that of k3s.
+    case joinToken = "join-token"
+    /// A distribution's own configuration and state, such as k3s' `config.yaml`.
+    case distribution
+    /// The configuration of an etcd, and its certificates where they are not elsewhere.
+    case etcdConfiguration = "etcd-configuration"
+    /// The configuration of pod networks.
+    case cniConfiguration = "cni-configuration"
+    /// The state of pod networks, such as allocated addresses.
+    case cniState = "cni-state"
+    /// The node's own network: interfaces, load balancers, resolver.
+    case network
+    /// systemd units and drop-ins of the control plane.
+    case systemd
+    /// The configuration of the container runtime.
+    case containerRuntime = "container-runtime"
+    /// Facts about the host that were asked of it: OS, addresses, rule sets.
+    case host
+    /// A path that a static pod mounts or a flag names, of no better known class.
+    case component
+    /// A path that the configuration or a flag asked for.
+    case include
+}

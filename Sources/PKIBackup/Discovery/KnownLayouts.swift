@@ -1,0 +1,160 @@
+import Yams
+
+/// Where distributions keep what their control planes are made of.
+struct KnownLayout {
+    /// The distribution's name.
+    var distribution: String
+    /// Any of these paths tells that it is this distribution.
+    var markers: [String]
+    /// What is captured, as far as it is there; a last component with `*` in front is an ending of names.
+    var paths: [(path: String, captureClass: CaptureClass)]
+    /// What is left out of that, and why.
+    var excluded: [(path: String, reason: String)] = []
+
+    /// Every layout, with the data directories of k3s, RKE2 and k0s as they are configured on this node.
+    static func all(dataDirectory: (_ distribution: String, _ standard: String) -> String) -> [KnownLayout] {
+        [
+            kubeadm, kubespray, openShift,
+            rancher("k3s", dataDirectory("k3s", "/var/lib/rancher/k3s")),
+            rancher("rke2", dataDirectory("rke2", "/var/lib/rancher/rke2")),
+            k0s(dataDirectory("k0s", "/var/lib/k0s")), microShift,
+        ]
+    }
+
+    /// Source: kubeadm 1.36, `app/constants`: `KubernetesDir`, `TempDir`, `KubeletEnvFileName`.
+    private static let kubeadm = KnownLayout(
+        distribution: "kubeadm",
+        markers: [
+            "/etc/kubernetes/admin.conf", "/etc/kubernetes/super-admin.conf", "/var/lib/kubelet/kubeadm-flags.env",
+        ],
+        paths: [
+            ("/etc/kubernetes", .component), ("/etc/kubernetes/admin.conf", .kubeconfig),
+            ("/etc/kubernetes/super-admin.conf", .kubeconfig), ("/etc/kubernetes/kubelet.conf", .kubeconfig),
+            ("/etc/kubernetes/bootstrap-kubelet.conf", .kubeconfig),
+            ("/etc/kubernetes/controller-manager.conf", .kubeconfig), ("/etc/kubernetes/scheduler.conf", .kubeconfig),
+            ("/etc/kubernetes/manifests", .staticPod), ("/etc/kubeadm.yaml", .kubeadmConfiguration),
+            ("/etc/kubeadm", .kubeadmConfiguration),
+        ],
+        excluded: [("/etc/kubernetes/tmp", "kubeadm's own old backups, of etcd's data too")])
+
+    /// Source: kubespray 2.28, `roles/etcd`: `etcd.env.j2`, `etcd-events.env.j2`, `etcd_cert_dir`, `kube_cert_dir`.
+    private static let kubespray = KnownLayout(
+        distribution: "kubespray", markers: ["/etc/etcd.env", "/etc/kubernetes/ssl"],
+        paths: [
+            ("/etc/etcd.env", .etcdConfiguration), ("/etc/etcd-events.env", .etcdConfiguration),
+            ("/etc/ssl/etcd", .etcdConfiguration), ("/etc/kubernetes/ssl", .component), ("/etc/kubernetes", .component),
+        ])
+
+    /// Source: OpenShift, `library-go/pkg/operator/staticpod`, `installerpod/cmd.go`: `--resource-dir` and `--cert-dir`.
+    private static let openShift = KnownLayout(
+        distribution: "openshift", markers: ["/etc/kubernetes/static-pod-resources"],
+        paths: [
+            ("/etc/kubernetes", .component), ("/etc/kubernetes/manifests", .staticPod),
+            ("/etc/kubernetes/static-pod-resources", .component), ("/etc/kubernetes/static-pod-certs", .component),
+            ("/var/lib/kubelet/kubeconfig", .kubeconfig),
+        ])
+
+    /// Source: k3s, `pkg/daemons/control/deps/deps.go` (`CreateRuntimeCertFiles`), `pkg/server/server.go` (`printTokens`),
+    /// `pkg/daemons/agent`, `pkg/agent/config`; RKE2, `pkg/podexecutor/staticpod.go`, `pkg/rke2`.
+    private static func rancher(_ name: String, _ data: String) -> KnownLayout {
+        KnownLayout(
+            distribution: name,
+            markers: ["\(data)/server/tls", "\(data)/server/token", "/etc/rancher/\(name)/config.yaml"],
+            paths: [
+                ("\(data)/server/tls", .distribution), ("\(data)/server/cred", .distribution),
+                ("\(data)/server/etc", .distribution), ("\(data)/server/manifests", .staticPod),
+                ("\(data)/server/token", .joinToken), ("\(data)/server/node-token", .joinToken),
+                ("\(data)/server/agent-token", .joinToken), ("\(data)/server/db/state.db", .distribution),
+                ("\(data)/agent/pod-manifests", .staticPod), ("\(data)/agent/etc", .distribution),
+                ("\(data)/agent/*.kubeconfig", .kubeconfig), ("\(data)/agent/*.crt", .kubeletPKI),
+                ("\(data)/agent/*.key", .kubeletPKI), ("\(data)/agent/*.yaml", .distribution),
+                ("/etc/rancher/\(name)", .distribution), ("/etc/rancher/\(name)/\(name).yaml", .kubeconfig),
+                ("/etc/rancher/\(name)/registries.yaml", .containerRuntime), ("/etc/rancher/node", .joinToken),
+            ],
+            excluded: [
+                ("\(data)/server/db/etcd", PathPolicy.etcdData), ("\(data)/server/db/snapshots", "snapshots of etcd"),
+                ("\(data)/server/db/reset-flag", "of the running system"),
+            ])
+    }
+
+    /// Source: k0s, `pkg/config/cfgvars.go` (`NewCfgVars`), `pkg/constant/constant_posix.go`,
+    /// `pkg/apis/k0s/v1beta1/storage.go` (`DefaultKineConfig`).
+    private static func k0s(_ data: String) -> KnownLayout {
+        KnownLayout(
+            distribution: "k0s", markers: ["\(data)/pki", "/etc/k0s/k0s.yaml"],
+            paths: [
+                ("\(data)/pki", .distribution), ("\(data)/manifests", .staticPod),
+                ("\(data)/kubelet.conf", .kubeconfig),
+                ("\(data)/kubelet-bootstrap.conf", .kubeconfig), ("\(data)/kubelet-config.yaml", .kubeletConfiguration),
+                ("\(data)/kubelet/pki", .kubeletPKI), ("\(data)/konnectivity.conf", .kubeconfig),
+                ("\(data)/db/state.db", .distribution), ("\(data)/helmhome/repositories.yaml", .distribution),
+                ("/etc/k0s", .distribution),
+            ],
+            excluded: [("\(data)/etcd", PathPolicy.etcdData)])
+    }
+
+    /// Source: MicroShift, `pkg/util/cryptomaterial/certpaths.go` (`CertsDirectory`), `pkg/config` (`DataDir`, `ConfigFile`).
+    private static let microShift = KnownLayout(
+        distribution: "microshift", markers: ["/var/lib/microshift/certs", "/etc/microshift/config.yaml"],
+        paths: [
+            ("/var/lib/microshift/certs", .distribution), ("/var/lib/microshift/resources", .distribution),
+            ("/var/lib/microshift/version", .distribution), ("/etc/microshift", .distribution),
+        ],
+        excluded: [("/var/lib/microshift/etcd", PathPolicy.etcdData)])
+}
+
+extension LayoutBuilder {
+    /// Adds what the layouts of the distributions found on the node hold.
+    mutating func addDistributions() {
+        let components = layout.components
+        let configured = dataDirectories()
+        let layouts = KnownLayout.all { distribution, standard in
+            components.first { $0.name == distribution }?.flags["data-dir"]?.last ?? configured[distribution]
+                ?? standard
+        }
+        for known in layouts where known.markers.contains(where: { root.hasEntry($0) }) {
+            layout.distributions.append(known.distribution)
+            for excluded in known.excluded where root.hasEntry(excluded.path) {
+                collector.exclude(excluded.path, excluded.reason)
+            }
+            for (path, captureClass) in known.paths {
+                addMatching(path, captureClass, by: "\(known.distribution) layout")
+            }
+        }
+    }
+
+    /// `data-dir` of `/etc/rancher/{k3s,rke2}/config.yaml` (k3s documentation, "Configuration File").
+    private mutating func dataDirectories() -> [String: String] {
+        var directories: [String: String] = [:]
+        for distribution in ["k3s", "rke2"] {
+            let path = "/etc/rancher/\(distribution)/config.yaml"
+            guard root.hasEntry(path), let document = document(at: path) else { continue }
+            directories[distribution] = document.text("data-dir")
+            addArguments(of: document, distribution, path)
+        }
+        return directories
+    }
+
+    /// The keys of the configuration file are the flags of the server.
+    private mutating func addArguments(of document: Node, _ distribution: String, _ path: String) {
+        guard case .mapping(let mapping) = document else { return }
+        var flags: [String: [String]] = [:]
+        for (key, value) in mapping {
+            guard let name = key.scalar?.string, name != "token", name != "agent-token" else { continue }
+            // `name+` appends to what other files set.
+            let flag = name.hasSuffix("+") ? String(name.dropLast()) : name
+            flags[flag] = value.text.map { [$0] } ?? value.sequence?.compactMap(\.text) ?? []
+        }
+        addFlags(of: Component(name: distribution, source: path, flags: flags))
+    }
+
+    /// Adds a known path, or those of a directory with an ending.
+    mutating func addMatching(_ path: String, _ captureClass: CaptureClass, by referrer: String) {
+        let name = lastName(path)
+        guard name.hasPrefix("*") else { return addKnown(path, captureClass, by: referrer) }
+        let directory = parentPath(path)
+        for found in (try? root.names(in: directory)) ?? [] where found.hasSuffix(name.dropFirst()) {
+            addKnown(joinPath(directory, found), captureClass, by: referrer)
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import HostIO
+import SealedArchive
+import SystemPackage
+import Yams
+
+/// Finds out what a node's control plane consists of, from the node itself and without configuration.
+///
+/// Static pod manifests, arguments of running components and the kubelet's configuration are read; configuration files
+/// that they name are followed; layouts of known distributions and the places of networks, runtimes and units are looked
+/// up. What can't be read becomes a finding and the rest goes on.
+public struct NodeDiscovery: Sendable {
+    private let root: NodeRoot
+    private let processDirectory: String?
+
+    /// A discovery of the node at `root`; processes are looked at if that is this host.
+    public init(root: NodeRoot = NodeRoot()) {
+        self.init(root: root, processDirectory: root.isHost ? "/proc" : nil)
+    }
+
+    /// A discovery that reads processes in `processDirectory`, a path of this host laid out as proc(5) says.
+    public init(root: NodeRoot, processDirectory: String?) {
+        self.root = root
+        self.processDirectory = processDirectory
+    }
+
+    /// Looks at the node; changes nothing on it.
+    public func discover() -> NodeLayout {
+        var builder = LayoutBuilder(root: root)
+        let processes = processDirectory.map { ProcessTable(directory: $0).components() } ?? []
+        builder.addKubelets(processes)
+        builder.addStaticPods()
+        for process in processes { builder.addProcess(process) }
+        builder.addDistributions()
+        builder.addHostPaths()
+        builder.addHostGroups()
+        builder.layout.etcds = builder.etcds()
+        return builder.finished()
+    }
+}
+
+/// A layout while it is put together.
+struct LayoutBuilder {
+    let root: NodeRoot
+    var layout = NodeLayout()
+    var collector = ReferenceCollector()
+    /// Directories that the kubelet reads static pods from.
+    var staticPodDirectories: [String] = []
+    /// Volumes of control-plane pods, looked at when the data directories are known that they may show.
+    var hostPaths: [(volume: PodManifest.HostPath, pod: String)] = []
+    private var followed: Set<String> = []
+
+    init(root: NodeRoot) { self.root = root }
+
+    func finished() -> NodeLayout {
+        var layout = layout
+        layout.references = collector.references.filter { !collector.excludes($0.path) }
+        layout.skipped = collector.skipped
+        layout.excludedPaths = collector.excluded
+        return layout
+    }
+
+    mutating func find(
+        _ severity: Finding.Severity, _ code: String, _ subject: String, _ message: String, _ advice: String
+    ) {
+        layout.findings.append(Finding(severity, code: code, subject: subject, message: message, advice: advice))
+    }
+
+    /// The bytes of a file; nil if there is none or it can't be read, which is a finding.
+    mutating func bytes(of path: String) -> [UInt8]? {
+        do {
+            return try root.bytes(of: path)
+        } catch let error as SystemCallError where [.noSuchFileOrDirectory, .notDirectory].contains(error.errno) {
+            return nil
+        } catch {
+            find(
+                .error, "file-unreadable", path, Failure(wrapping: error).message,
+                "what it names is not known: make it readable for this program")
+            return nil
+        }
+    }
+
+    /// The document of a configuration file; nil also if it is not YAML, which is a finding unless it is `quiet`.
+    mutating func document(at path: String, quiet: Bool = false) -> Node? {
+        guard let bytes = quiet ? try? root.bytes(of: path) : bytes(of: path) else { return nil }
+        do {
+            return try YAMLDocument.first(in: bytes, path: path)
+        } catch {
+            guard !quiet else { return nil }
+            find(
+                .error, "configuration-unparsable", path, Failure(wrapping: error).message,
+                "the file is captured, but what it names is not known: correct it")
+            return nil
+        }
+    }
+
+    /// Classes whose files are YAML and may name others, and whether broken ones are findings.
+    ///
+    /// Kubeconfigs are analysed later, and said there to be broken.
+    private static let followedClasses: [CaptureClass: Bool] = [
+        .kubeconfig: false, .component: false, .kubeletConfiguration: true, .admissionConfiguration: true,
+        .authorizationConfiguration: true, .authenticationConfiguration: true, .egressSelector: true,
+        .auditPolicy: true,
+    ]
+
+    /// Adds the files that a configuration file names, and those that they name.
+    ///
+    /// - Parameter component: whose view of the node the paths are in.
+    mutating func follow(_ path: String, _ captureClass: CaptureClass, of component: Component?) {
+        guard let isStrict = Self.followedClasses[captureClass], followed.insert(path).inserted,
+            root.attributes(of: path)?.kind == .file, let document = document(at: path, quiet: !isStrict)
+        else { return }
+        for named in FollowedFiles.named(in: document, path: path) {
+            guard let target = component.map({ $0.nodePath(of: named.path) }) ?? named.path else {
+                collector.skip(named.path, "in the image of \(component?.name ?? "a component"), not on the node")
+                continue
+            }
+            if named.field == "staticPodPath" { addStaticPodDirectory(target) }
+            if let reason = PathPolicy.reasonToSkipAlways(target) {
+                collector.skip(target, reason)
+                continue
+            }
+            collector.add(
+                target, named.captureClass, by: "\(path) \(named.field)", isRequired: named.isRequired)
+            follow(target, named.captureClass, of: component)
+        }
+    }
+
+    mutating func addStaticPodDirectory(_ path: String) {
+        if !staticPodDirectories.contains(path) { staticPodDirectories.append(path) }
+    }
+
+    /// Adds a path that a layout knows, if it is there.
+    mutating func addKnown(_ path: String, _ captureClass: CaptureClass, by referrer: String) {
+        guard root.hasEntry(path) else { return }
+        collector.add(path, captureClass, by: referrer, isRequired: false)
+    }
+}

@@ -1,0 +1,132 @@
+import SealedArchive
+
+/// What a node's control plane is made of, as the node itself tells.
+public struct NodeLayout: Sendable {
+    /// The distributions whose layout was recognised, such as `kubeadm`; usually one.
+    public var distributions: [String] = []
+    /// The components found, each once.
+    public var components: [Component] = []
+    /// Every file or directory to capture, with its class and with what named it.
+    public var references: [FileReference] = []
+    /// Every etcd of the node.
+    public var etcds: [DiscoveredEtcd] = []
+    /// What components name and what is not captured on purpose, with the reason: data of etcd, logs, system directories.
+    public var skipped: [SkippedPath] = []
+    /// Paths that are left out with everything below them, though a reference above them may cover them.
+    public var excludedPaths: [SkippedPath] = []
+    /// What discovery itself found wrong: a manifest that can't be parsed, a directory that can't be read.
+    public var findings: [Finding] = []
+
+    /// An empty layout.
+    public init() {}
+}
+
+/// A component of the control plane, such as `kube-apiserver`, with the arguments it runs with.
+public struct Component: Sendable, Equatable {
+    /// The name of the program, such as `kube-apiserver` or `etcd`.
+    public var name: String
+    /// Where its arguments were read: the manifest's path, `process 1234`, or a distribution's configuration.
+    public var source: String
+    /// The image that it runs from, nil for a process.
+    public var image: String?
+    /// The flags by their names without dashes; a flag given several times has several values.
+    public var flags: [String: [String]]
+    /// The environment that the manifest sets.
+    public var environment: [String: String]
+    /// What the component sees of the node's files; nil if it sees all of them under their own paths.
+    public var mounts: [ContainerMount]?
+
+    /// A component from its parts.
+    public init(
+        name: String, source: String, image: String? = nil, flags: [String: [String]] = [:],
+        environment: [String: String] = [:], mounts: [ContainerMount]? = nil
+    ) {
+        self.name = name
+        self.source = source
+        self.image = image
+        self.flags = flags
+        self.environment = environment
+        self.mounts = mounts
+    }
+
+    /// Where a path that the component names is on the node; nil if it is within the component's image.
+    public func nodePath(of path: String) -> String? {
+        guard let mounts else { return path }
+        return mounts.filter { isPath(path, atOrBelow: $0.mountPath) }
+            .max { $0.mountPath.utf8.count < $1.mountPath.utf8.count }
+            .map { mount in
+                let rest = mount.mountPath == "/" ? path : String(path.dropFirst(mount.mountPath.count))
+                return joinPath(mount.nodePath, rest)
+            }
+    }
+}
+
+/// A part of the node's files as a container sees it: a `volumeMount` of a `hostPath` volume.
+public struct ContainerMount: Sendable, Equatable {
+    /// The path in the container.
+    public var mountPath: String
+    /// The path on the node: the volume's, with the mount's `subPath`.
+    public var nodePath: String
+
+    /// A mount from its parts.
+    public init(mountPath: String, nodePath: String) {
+        self.mountPath = mountPath
+        self.nodePath = nodePath
+    }
+}
+
+/// A file or directory of the node and what names it.
+public struct FileReference: Sendable, Equatable {
+    /// The absolute path on the node.
+    public var path: String
+    /// What it is.
+    public var captureClass: CaptureClass
+    /// What names it: `kube-apiserver --tls-cert-file`, `hostPath of kube-apiserver`, `kubeadm layout`.
+    public var referrer: String
+    /// Whether the cluster can't run without it, for a flag names it; paths known by layout alone may be absent.
+    public var isRequired: Bool
+    /// What else names it.
+    public var otherReferrers: [String] = []
+
+    /// A reference from its parts.
+    public init(path: String, captureClass: CaptureClass, referrer: String, isRequired: Bool) {
+        self.path = path
+        self.captureClass = captureClass
+        self.referrer = referrer
+        self.isRequired = isRequired
+    }
+}
+
+/// An etcd whose clients this node can be: its own member, or one that an API server uses.
+///
+/// Paths are those of the node, without the prefix of its root.
+public struct DiscoveredEtcd: Sendable, Equatable {
+    /// A name unique on the node, such as `etcd` or `etcd-events`; the snapshot becomes `etcd/<name>.db`.
+    public var name: String
+    /// Client URLs, the best first.
+    public var endpoints: [String]
+    /// The file of the CA's certificate.
+    public var caPath: String?
+    /// The file of a client certificate.
+    public var certificatePath: String?
+    /// The file of its private key.
+    public var keyPath: String?
+    /// The data directory of the member on this node.
+    public var dataDirectory: String?
+    /// What it was found by.
+    public var source: String
+
+    /// An etcd from its parts.
+    public init(
+        name: String, endpoints: [String], caPath: String? = nil, certificatePath: String? = nil,
+        keyPath: String? = nil, dataDirectory: String? = nil, source: String
+    ) {
+        self.name = name
+        self.endpoints = endpoints
+        self.caPath = caPath
+        self.certificatePath = certificatePath
+        self.keyPath = keyPath
+        self.dataDirectory = dataDirectory
+        self.source = source
+    }
+}

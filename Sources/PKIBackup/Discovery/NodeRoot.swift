@@ -1,0 +1,71 @@
+import HostIO
+import SystemPackage
+
+/// The file system of the node that is looked at: the host's own, or a tree that stands for one.
+///
+/// Absolute paths, symbolic links and `..` stay within it, as under `chroot(2)`.
+public struct NodeRoot: Sendable {
+    /// What stands before every absolute path; empty for this host.
+    public let prefix: String
+
+    /// This host, or the tree at `prefix`.
+    public init(prefix: String = "") {
+        var prefix = prefix[...]
+        while prefix.hasSuffix("/") { prefix.removeLast() }
+        self.prefix = String(prefix)
+    }
+
+    /// Whether this is the host's own file system.
+    public var isHost: Bool { prefix.isEmpty }
+
+    /// Where an absolute path of the node is on this host, symbolic links aside.
+    public func location(of path: String) -> String { prefix + path }
+
+    /// Where an absolute path of the node is on this host once every symbolic link is resolved within the root.
+    ///
+    /// - Throws: ``SystemCallError`` if there is nothing, or links go in a circle.
+    public func realLocation(of path: String) throws -> String {
+        prefix + String(decoding: try resolve(Array(path.utf8)).path, as: UTF8.self)
+    }
+
+    /// The bytes of a file of at most `limitByteCount`.
+    ///
+    /// - Throws: ``SystemCallError``; ``Failure`` if it is larger or not a regular file.
+    public func bytes(of path: String, limitByteCount: Int = 4 << 20) throws -> [UInt8] {
+        let resolved = try resolve(Array(path.utf8))
+        guard let name = resolved.name, resolved.attributes.kind == .file else {
+            throw Failure(.failed, "\(quoted(path)) is not a regular file")
+        }
+        let descriptor = try resolved.directory.openFile(name)
+        defer { try? descriptor.close() }
+        let attributes = try attributesOf(descriptor, name: path)
+        guard attributes.kind == .file else { throw Failure(.failed, "\(quoted(path)) is not a regular file") }
+        guard attributes.byteCount <= limitByteCount else {
+            throw Failure(.failed, "\(quoted(path)) has \(attributes.byteCount) bytes, too many for what it should be")
+        }
+        // Files of /proc say that they are empty.
+        let capacity = attributes.byteCount > 0 ? attributes.byteCount : min(limitByteCount, 64 << 10)
+        return try [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+            count = try readFully(descriptor, name: path, at: 0, into: UnsafeMutableRawBufferPointer(buffer))
+        }
+    }
+
+    /// What a path leads to, nil if there is nothing or nothing that this user may see.
+    public func attributes(of path: String) -> EntryAttributes? {
+        try? resolve(Array(path.utf8)).attributes
+    }
+
+    /// Whether there is an entry at `path`, be it a symbolic link to nothing.
+    func hasEntry(_ path: String) -> Bool {
+        (try? resolve(Array(path.utf8), followsLast: false)) != nil
+    }
+
+    /// The names in a directory that are valid UTF-8, sorted.
+    ///
+    /// - Throws: ``SystemCallError``
+    func names(in path: String) throws -> [String] {
+        let resolved = try resolve(Array(path.utf8))
+        guard let name = resolved.name else { return try resolved.directory.utf8Names() }
+        return try resolved.directory.openDirectory(name).utf8Names()
+    }
+}

@@ -1,0 +1,74 @@
+import HostIO
+import Yams
+
+/// A static pod as far as it tells what a component runs with: containers, their arguments and what they see of the node.
+///
+/// Source: Kubernetes' API reference, `Pod` v1 core: `spec.containers`, `spec.initContainers`, `spec.volumes[].hostPath`,
+/// `volumeMounts[].subPath`. The kubelet reads one pod of a file (`pkg/kubelet/config/common.go`, `tryDecodeSinglePod`).
+struct PodManifest {
+    /// A volume of the node's files.
+    struct HostPath {
+        var volume: String
+        var path: String
+        /// The type that the kubelet checks, such as `Directory` or `Socket`; empty for any.
+        var type: String
+    }
+
+    /// The pod's name.
+    var name: String
+    /// The components, one for each container.
+    var components: [Component]
+    /// The volumes of the node's files.
+    var hostPaths: [HostPath]
+
+    /// Reads a manifest; nil if the document is no pod.
+    ///
+    /// - Throws: ``Failure`` if it is not YAML.
+    init?(parsing bytes: [UInt8], path: String) throws {
+        guard let root = try YAMLDocument.first(in: bytes, path: path) else {
+            throw Failure(.failed, "\(quoted(path)) is empty")
+        }
+        guard root.text("kind") == "Pod", let spec = root.value("spec") else { return nil }
+        name = root.value("metadata")?.text("name") ?? lastName(path)
+        hostPaths = spec.items("volumes").compactMap { volume in
+            guard let name = volume.text("name"), let hostPath = volume.value("hostPath"),
+                let path = hostPath.text("path"), path.hasPrefix("/")
+            else { return nil }
+            return HostPath(volume: name, path: joinPath("/", path), type: hostPath.text("type") ?? "")
+        }
+        let hostPaths = hostPaths
+        components = (spec.items("containers") + spec.items("initContainers")).map {
+            Self.component($0, hostPaths, source: path)
+        }
+    }
+
+    private static func component(_ container: Node, _ hostPaths: [HostPath], source: String) -> Component {
+        let variables = container.items("env").compactMap { variable in
+            variable.text("name").map { ($0, variable.text("value") ?? "") }
+        }
+        let environment = Dictionary(variables) { _, last in last }
+        let words = (strings(container, "command") + strings(container, "args")).map { expand($0, environment) }
+        let line = CommandLineFlags(words, name: container.text("name"))
+        return Component(
+            name: line.program, source: source, image: container.text("image"), flags: line.flags,
+            environment: environment, mounts: container.items("volumeMounts").compactMap { mount($0, hostPaths) })
+    }
+
+    private static func strings(_ container: Node, _ key: String) -> [String] {
+        container.items(key).compactMap(\.scalar?.string)
+    }
+
+    private static func mount(_ node: Node, _ hostPaths: [HostPath]) -> ContainerMount? {
+        guard let volume = node.text("name"), let path = node.text("mountPath"),
+            let hostPath = hostPaths.first(where: { $0.volume == volume })
+        else { return nil }
+        let nodePath = node.text("subPath").map { joinPath(hostPath.path, $0) } ?? hostPath.path
+        return ContainerMount(mountPath: joinPath("/", path), nodePath: nodePath)
+    }
+
+    /// `$(NAME)` in arguments stands for a variable, `$$` for a dollar (API reference, `Container` v1 core, `command`).
+    private static func expand(_ word: String, _ environment: [String: String]) -> String {
+        guard word.contains("$(") else { return word }
+        return environment.reduce(word) { $0.replacing("$(\($1.key))", with: $1.value) }
+    }
+}

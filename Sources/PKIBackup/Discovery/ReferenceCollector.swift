@@ -1,0 +1,38 @@
+import SealedArchive
+
+/// The references of a layout while they are gathered: each path once, with the class that says most of it.
+struct ReferenceCollector {
+    private(set) var references: [FileReference] = []
+    private(set) var skipped: [SkippedPath] = []
+    private(set) var excluded: [SkippedPath] = []
+    private var indices: [String: Int] = [:]
+
+    /// Classes that say where a path was found rather than what it is.
+    private static let vague: Set<CaptureClass> = [.component, .distribution, .host, .include]
+
+    mutating func add(_ path: String, _ captureClass: CaptureClass, by referrer: String, isRequired: Bool) {
+        guard let index = indices[path] else {
+            indices[path] = references.count
+            references.append(
+                FileReference(path: path, captureClass: captureClass, referrer: referrer, isRequired: isRequired))
+            return
+        }
+        if Self.vague.contains(references[index].captureClass) { references[index].captureClass = captureClass }
+        references[index].isRequired = references[index].isRequired || isRequired
+        let isNew = references[index].referrer != referrer && !references[index].otherReferrers.contains(referrer)
+        if isNew { references[index].otherReferrers.append(referrer) }
+    }
+
+    mutating func skip(_ path: String, _ reason: String) {
+        guard !skipped.contains(where: { $0.path == path }) else { return }
+        skipped.append(SkippedPath(path: path, reason: reason))
+    }
+
+    /// Leaves a path out with everything below it, whatever covers it.
+    mutating func exclude(_ path: String, _ reason: String) {
+        guard !excluded.contains(where: { $0.path == path }) else { return }
+        excluded.append(SkippedPath(path: path, reason: reason))
+    }
+
+    func excludes(_ path: String) -> Bool { excluded.contains { isPath(path, atOrBelow: $0.path) } }
+}
