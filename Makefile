@@ -55,6 +55,7 @@ fuzz: ## the seeded fuzz tests for longer (FUZZ_SECONDS=N)
 bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for a short run)
 	swift build -c release --static-swift-stdlib --product stream-benchmark
 	Benchmarks/run $(BENCH_FLAGS)
+	Benchmarks/at-rest
 
 clean: ## remove what build, demo and benchmarks left; keeps .tools
 	rm -rf .build .demo Benchmarks/.cache

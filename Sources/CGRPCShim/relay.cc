@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,6 +17,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace cgrpc {
@@ -23,8 +26,10 @@ namespace {
 
 /// How long both sides wait before it is clear that the count is wrong and nothing is left to be read.
 constexpr std::chrono::milliseconds patience{20};
-/// How long to let bytes gather, so that each turn passes many: at 200 MB/s some 40 KB.
-constexpr useconds_t gathering_microseconds = 200;
+/// How long to let bytes gather when there are few, so that a turn passes many: each turn wakes gRPC, and every wake
+/// costs as much as copying 20 KB.
+constexpr useconds_t gathering_microseconds = 3000;
+constexpr int few_bytes = 512 << 10;
 /// The most bytes of a turn; a pipe of that size needs no privilege.
 constexpr int pipe_bytes = 1 << 20;
 constexpr int connect_timeout_seconds = 10;
@@ -84,7 +89,7 @@ int listen_locally(std::string &name) {
     socklen_t size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener < 0) return -1;
-    if (bind(listener, reinterpret_cast<sockaddr *>(&address), size) == 0 && listen(listener, 4) == 0) return listener;
+    if (bind(listener, reinterpret_cast<sockaddr *>(&address), size) == 0 && listen(listener, 64) == 0) return listener;
     close(listener);
     return -1;
 }
@@ -99,7 +104,8 @@ void ReadAheadGate::reader_waits() {
 void ReadAheadGate::reader_got(size_t message_bytes) {
     std::lock_guard<std::mutex> lock(mutex_);
     is_reader_waiting_ = false;
-    read_bytes_ += wire_bytes(message_bytes);
+    // Without TLS less was on the wire.
+    read_bytes_ = std::min(read_bytes_ + wire_bytes(message_bytes), static_cast<double>(passed_bytes_));
     // A turn for every message would be many.
     if (static_cast<double>(passed_bytes_) - read_bytes_ <= static_cast<double>(window_bytes_) / 2)
         changed_.notify_one();
@@ -114,6 +120,13 @@ void ReadAheadGate::restart() {
     std::lock_guard<std::mutex> lock(mutex_);
     passed_bytes_ = 0;
     read_bytes_ = 0;
+    has_ended_ = false;
+}
+
+void ReadAheadGate::end_connection() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    has_ended_ = true;
+    changed_.notify_one();
 }
 
 void ReadAheadGate::close() {
@@ -126,7 +139,7 @@ size_t ReadAheadGate::wait_for_credit(int socket) {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
         int64_t credit = window_bytes_ - (passed_bytes_ - static_cast<int64_t>(read_bytes_));
-        if (is_closed_) return pipe_bytes;
+        if (is_closed_ || has_ended_) return pipe_bytes;
         if (credit > 0) return static_cast<size_t>(std::min<int64_t>(credit, pipe_bytes));
         if (changed_.wait_for(lock, patience) == std::cv_status::no_timeout || !is_reader_waiting_) continue;
         int unread_bytes = 0;
@@ -140,8 +153,13 @@ std::unique_ptr<Relay> Relay::create(const std::string &target, int64_t window_b
     if (!split(target, host, port)) return nullptr;
     int listener = listen_locally(name);
     if (listener < 0) return nullptr;
-    return std::unique_ptr<Relay>(
-        new Relay(listener, "unix-abstract:" + name, std::move(host), std::move(port), window_bytes));
+    try {
+        return std::unique_ptr<Relay>(
+            new Relay(listener, "unix-abstract:" + name, std::move(host), std::move(port), window_bytes));
+    } catch (const std::system_error &) {  // there are no more threads to be had
+        close(listener);
+        return nullptr;
+    }
 }
 
 Relay::Relay(int listener, std::string target, std::string host, std::string port, int64_t window_bytes)
@@ -188,6 +206,11 @@ void Relay::accept_connections() {
         int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
         if (client < 0) {
             if (errno == EINTR || errno == ECONNABORTED) continue;
+            // Too many open files: another turn may find room. The listener's own end is told by EINVAL.
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                usleep(100'000);
+                continue;
+            }
             return;
         }
         if (!is_from_this_process(client)) {
@@ -206,12 +229,16 @@ void Relay::accept_connections() {
 void Relay::serve(int client) {
     int server = connect_to_server();
     if (server < 0) return;
-    std::thread upstream([=] { pass_to_server(client, server); });
-    pass_to_client(server, client);
+    std::thread upstream;
+    try {
+        upstream = std::thread([=] { pass_to_server(client, server); });
+        pass_to_client(server, client);
+    } catch (const std::system_error &) {  // there are no more threads to be had: gRPC sees the connection end
+    }
     // Whichever side has ended, the other must not wait for more.
     shutdown(server, SHUT_RDWR);
     shutdown(client, SHUT_RDWR);
-    upstream.join();
+    if (upstream.joinable()) upstream.join();
     release(server_);
 }
 
@@ -229,6 +256,9 @@ int Relay::connect_to_server() {
             close(server);
             return -1;
         }
+        // gRPC's handshakes and window updates are small and waited for.
+        int is_on = 1;
+        setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &is_on, sizeof is_on);
         // On Linux the send time-out also bounds connect, see socket(7).
         timeval timeout = {connect_timeout_seconds, 0};
         setsockopt(server, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
@@ -250,6 +280,7 @@ void Relay::pass_to_server(int client, int server) {
         if (count <= 0 || !send_all(server, buffer, static_cast<size_t>(count))) break;
     }
     shutdown(server, SHUT_RDWR);
+    gate_.end_connection();
 }
 
 void Relay::pass_to_client(int server, int client) {
@@ -261,15 +292,17 @@ void Relay::pass_to_client(int server, int client) {
     while (is_open) {
         size_t credit = gate_.wait_for_credit(client);
         if (poll(&readable, 1, -1) < 0 && errno != EINTR) break;
-        usleep(gathering_microseconds);
+        int waiting_bytes = 0;
+        if (ioctl(server, FIONREAD, &waiting_bytes) == 0 && waiting_bytes < few_bytes) usleep(gathering_microseconds);
         ssize_t count = splice_some(server, pipe_ends[1], credit);
         is_open = count > 0;
+        // Before gRPC can have read them.
+        if (count > 0) gate_.passed(static_cast<size_t>(count));
         for (ssize_t rest = count; is_open && rest > 0;) {
             ssize_t moved = splice_some(pipe_ends[0], client, static_cast<size_t>(rest));
             is_open = moved > 0;
             rest -= std::max<ssize_t>(moved, 0);
         }
-        if (count > 0) gate_.passed(static_cast<size_t>(count));
     }
     close(pipe_ends[0]);
     close(pipe_ends[1]);

@@ -23,6 +23,8 @@ class ReadAheadGate {
     void passed(size_t bytes);
     /// Forgets an earlier connection's bytes.
     void restart();
+    /// Says that gRPC has ended the connection, so that nobody waits for it to read.
+    void end_connection();
     /// Lets everything through from now on.
     void close();
     /// How many bytes may be passed on; waits until that is more than none. `socket` leads to gRPC.
@@ -35,6 +37,7 @@ class ReadAheadGate {
     int64_t passed_bytes_ = 0;
     double read_bytes_ = 0;
     bool is_reader_waiting_ = false;
+    bool has_ended_ = false;
     bool is_closed_ = false;
 };
 

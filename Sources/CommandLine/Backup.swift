@@ -58,7 +58,8 @@ struct Backup: AsyncParsableCommand {
         var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
             etcds: try EtcdSource.resolveAll(
-                section, others: configuration.otherEtcds ?? [], found: node.layout.etcds, root: node.root),
+                section, others: configuration.otherEtcds ?? [], found: node.layout.etcds,
+                mayHaveNone: node.usesOtherDatastore, root: node.root),
             recipients: try recipients.recipients(configuration), node: node)
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan

@@ -1,5 +1,6 @@
 import Age
 import ArgumentParser
+import HostIO
 import Operations
 import PKIBackup
 import SealedArchive
@@ -24,8 +25,16 @@ struct CaptureOptions: ParsableArguments {
         help: "The root of the node's file system, where it is not this host's own.", completion: .directory)
     var root = "/"
 
+    func validate() throws {
+        if root.isEmpty { throw ValidationError("--root names no directory") }
+    }
+
     /// The plan of the configuration, with the flags before it.
     func plan(_ configuration: Configuration) throws -> NodePlan {
+        guard (try? OpenDirectory(path: root)) != nil else {
+            throw Failure(
+                .notFound, "the root \(quoted(root)) is no directory that can be read", hint: "correct --root")
+        }
         var configuration = configuration
         configuration.discover = discover ?? configuration.discover
         return try NodePlan.make(

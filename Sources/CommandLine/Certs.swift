@@ -32,10 +32,6 @@ struct Certs: ParsableCommand {
         var certificates = try find(configuration)
         let now = Date()
         if let expiringWithin { certificates.removeAll { $0.daysLeft(at: now) > expiringWithin } }
-        guard !certificates.isEmpty else {
-            throw Failure(
-                .notFound, "there is no such certificate", hint: "see `etcd-snap doctor` for what is looked at")
-        }
         try render(certificates, as: output.format) {
             table(
                 ["EXPIRES", "LEFT", "SUBJECT", "ISSUER", "KEY", "NAMES", "FILE"],

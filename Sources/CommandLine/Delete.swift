@@ -46,8 +46,8 @@ struct Delete: ParsableCommand {
         guard isatty(STDIN_FILENO) == 1 else {
             throw Failure(.usage, "delete asks before it removes, and there is no terminal", hint: "add --yes")
         }
-        Console.shared.write("delete \(references.joined(separator: ", "))? This can't be undone. [y/N]")
-        guard let answer = readLine(), ["y", "yes"].contains(answer.lowercased()) else {
+        let question = "delete \(references.joined(separator: ", "))? This can't be undone. [y/N]"
+        guard let answer = try ask(question), ["y", "yes"].contains(answer.lowercased()) else {
             throw Failure(.failed, "nothing was removed")
         }
     }

@@ -31,6 +31,7 @@ struct Doctor: AsyncParsableCommand {
             etcds: Result {
                 try EtcdSource.resolveAll(
                     etcd.section(configuration), others: configuration.otherEtcds ?? [], found: node.layout.etcds,
+                    mayHaveNone: node.usesOtherDatastore,
                     root: node.root)
             },
             recipients: Result { try recipients.recipients(configuration) },

@@ -52,13 +52,18 @@ struct RestoreAll: AsyncParsableCommand {
         if dryRun {
             let entries = try RestoreOperation.plan(archive, identities: identities, selection: only)
             return try render(entries, as: output.format) {
-                entries.map { "would restore \($0.path) (\(size($0.size)))" }.joined(separator: "\n")
+                wouldRestore(entries)
             }
         }
         let report = try await RestoreOperation.run(
             archive, identities: identities, to: target, selection: only, observer: Console.shared.observer)
         try show(report, as: output.format)
     }
+}
+
+/// What a restore would place, a line each.
+func wouldRestore(_ entries: [ManifestEntry]) -> String {
+    entries.map { "would restore \($0.path) (\(size($0.size)))" }.joined(separator: "\n")
 }
 
 /// Says what was restored into a new directory.

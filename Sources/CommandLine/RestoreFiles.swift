@@ -18,7 +18,8 @@ struct RestoreFiles: AsyncParsableCommand {
             Without --in-place the files go into a new directory, by default restored-ID. With it they go to their own paths below
             --root: the plan is printed first, and nothing is done without --yes or an answer on the terminal. Each file
             appears complete with owner, mode, times and attributes; what it replaces is kept below
-            var/lib/etcd-snap/replaced-TIME of the root.
+            var/lib/etcd-snap/replaced-TIME of the root. What belongs to the old host itself (its network, its machine ID) is
+            left alone unless --only names that class.
 
             Example: etcd-snap restore files latest -i key.txt --only ca-key --only ca-certificate --in-place
             """)
@@ -35,7 +36,7 @@ struct RestoreFiles: AsyncParsableCommand {
     var inPlace = false
 
     @Option(help: "With --in-place: the root of the file system to restore to.", completion: .directory)
-    var root = "/"
+    var root: String?
 
     @Option(
         parsing: .singleValue, help: "Restore only files of this class, such as ca-key; may be repeated.",
@@ -52,6 +53,8 @@ struct RestoreFiles: AsyncParsableCommand {
     var backup = BackupReference.latest
 
     func validate() throws {
+        if !inPlace, yes || root != nil { throw ValidationError("--yes and --root are for --in-place") }
+        if root?.isEmpty == true { throw ValidationError("--root names no directory") }
         if inPlace, target != nil { throw ValidationError("--in-place and --target exclude each other") }
         let known = CaptureClass.allCases.map(\.rawValue)
         if let unknown = only.first(where: { !known.contains($0) }) {
@@ -63,13 +66,14 @@ struct RestoreFiles: AsyncParsableCommand {
         let configuration = try common.start(output.format)
         let archive = try place.open(backup, configuration)
         let identities = try keys.required()
-        let selection = FileSelection(classes: Set(only))
-        if !inPlace, !dryRun {
+        let selection = FileSelection(
+            classes: Set(only), leftOut: inPlace && only.isEmpty ? FileSelection.classesOfTheHost : [])
+        guard inPlace else {
             let name = archive.reference.split(separator: "/").last.map(String.init) ?? "backup"
             return try await stage(archive, identities, selection, target ?? "restored-\(name)")
         }
-        let plan = try RestoreFilesOperation.plan(
-            archive, identities: identities, root: inPlace ? root : "/", selection: selection)
+        let root = root ?? "/"
+        let plan = try RestoreFilesOperation.plan(archive, identities: identities, root: root, selection: selection)
         let isDone = dryRun || plan.contains { $0.action == .blocked }
         if isDone || output.format == .table {
             try render(plan, as: output.format) { text(plan) }
@@ -80,7 +84,7 @@ struct RestoreFiles: AsyncParsableCommand {
                 hint: "move away what is there; nothing was changed")
         }
         if dryRun { return }
-        try confirm(plan)
+        try confirm(plan, root)
         let report = try await RestoreFilesOperation.run(
             archive, identities: identities, root: root, selection: selection, observer: Console.shared.observer)
         try finish(report)
@@ -104,22 +108,30 @@ struct RestoreFiles: AsyncParsableCommand {
     private func stage(
         _ archive: OpenedArchive, _ identities: [any Identity], _ selection: FileSelection, _ target: String
     ) async throws {
+        if dryRun {
+            let entries = try RestoreFilesOperation.entries(archive, identities: identities, selection: selection)
+            return try render(entries, as: output.format) { wouldRestore(entries) }
+        }
         let report = try await RestoreOperation.run(
             archive, identities: identities, to: target, files: selection, observer: Console.shared.observer)
         try show(report, as: output.format)
     }
 
     /// Asks on a terminal; elsewhere only --yes will do.
-    private func confirm(_ plan: [PlannedPlacement]) throws {
+    private func confirm(_ plan: [PlannedPlacement], _ root: String) throws {
         guard !yes else { return }
+        guard output.format == .table else {
+            throw Failure(
+                .usage, "with -o \(output.format.rawValue) nobody is asked",
+                hint: "read the plan with --dry-run, then add --yes")
+        }
         let changed = plan.filter { $0.action == .create || $0.action == .replace }.count
         guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
             throw Failure(
                 .usage, "\(changed) files would be placed below \(quoted(root)), and nobody can be asked",
                 hint: "read the plan with --dry-run, then add --yes")
         }
-        Console.shared.write("Place \(changed) files below \(root)? Type yes: ")
-        guard readLine() == "yes" else {
+        guard try ask("Place \(changed) files below \(root)? Type yes: ") == "yes" else {
             throw Failure(.failed, "nothing was restored", hint: "type yes, or add --yes")
         }
     }
@@ -127,6 +139,7 @@ struct RestoreFiles: AsyncParsableCommand {
     private func text(_ plan: [PlannedPlacement]) -> String {
         table(
             ["ACTION", "CLASS", "PATH", "DIFFERS IN"],
-            plan.map { [$0.action.rawValue, $0.role, $0.path, $0.reason ?? ""] })
+            plan.filter { $0.action != .unchanged }.map { [$0.action.rawValue, $0.role, $0.path, $0.reason ?? ""] })
+            + "\n\(plan.count { $0.action == .unchanged }) entries are there already"
     }
 }

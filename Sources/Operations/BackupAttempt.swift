@@ -16,12 +16,12 @@ struct BackupAttempt: @unchecked Sendable {
         case again(BackupAttempt)
     }
 
-    let plan: BackupPlan
+    var plan: BackupPlan
     let observer: Observer
     let writer: LocalStoreWriter
     let previous: StoredBackup?
     /// Etcds that no snapshot is taken of.
-    let unreachable: [Finding]
+    var unreachable: [Finding]
     var targets: [EtcdTarget]
     /// Whether keys that change during this attempt are taken as they are, and that is said.
     var acceptsChangedKeys = false
@@ -35,18 +35,30 @@ struct BackupAttempt: @unchecked Sendable {
         do {
             return .done(try await make())
         } catch let failure as TargetFailure {
-            guard let next = targets[failure.index].retrying(after: failure.error, observer: observer) else {
-                throw failure.error
-            }
-            var again = self
-            again.targets[failure.index] = next
-            return .again(again)
+            return .again(try after(failure))
         } catch let change as KeysChanged {
             observer.warn("\(change.description); beginning again")
             var again = self
             again.acceptsChangedKeys = true
+            // A rotation may bring files of other names.
+            again.plan.node = plan.node.rediscovered()
             return .again(again)
         }
+    }
+
+    /// The attempt with another member of the etcd that failed, or without that etcd if nobody asked for it.
+    private func after(_ failure: TargetFailure) throws -> BackupAttempt {
+        let target = targets[failure.index]
+        var again = self
+        if let next = target.retrying(after: failure.error, observer: observer) {
+            again.targets[failure.index] = next
+            return again
+        }
+        guard !target.source.isRequired, !(failure.error is CancellationError) else { throw failure.error }
+        again.targets.remove(at: failure.index)
+        again.unreachable.append(target.source.unreachable(for: failure.error))
+        observer.warn("\(target.name): \(Failure(wrapping: failure.error).message); beginning again without it")
+        return again
     }
 
     /// Fails early where the archive can't fit: by the last archive's ratio, or at a fifth of the databases.
@@ -91,6 +103,7 @@ struct BackupAttempt: @unchecked Sendable {
     private func fill(_ archive: ArchiveWriter, _ file: PendingFile) async throws -> BackupReport {
         var manifest = Manifest(archive: archive.header)
         manifest.findings = unreachable + targets.flatMap(\.alarmFindings)
+        if plan.etcds.isEmpty { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let node = NodeCapture(plan.node, observer: observer)
         let epoch = try node.epoch()
         try node.capture(into: archive, &manifest)

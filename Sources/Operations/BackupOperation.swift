@@ -50,7 +50,7 @@ public struct BackupOperation: Sendable {
         let previous = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node).latest(in: plan.scope)
         var attempt = BackupAttempt(
             plan: plan, observer: observer, writer: writer, previous: previous, unreachable: unreachable,
-            targets: try await targets.asyncMap { try await $0.asked(observer: observer) })
+            targets: targets)
         while true {
             switch try await attempt.run() {
             case .done(var report):
@@ -67,25 +67,12 @@ public struct BackupOperation: Sendable {
         var unreachable: [Finding] = []
         for source in plan.etcds {
             do {
-                targets.append(try await EtcdTarget(connectingTo: source, observer: observer))
-            } catch  where !source.isRequired {
-                let failure = Failure(wrapping: error)
-                unreachable.append(
-                    Finding(
-                        .error, code: "etcd-unreachable", subject: source.name,
-                        message: "no snapshot was taken of this etcd: \(failure.message)",
-                        advice: failure.hint
-                            ?? "check that it runs; exclude it in the configuration if it is not needed"))
+                targets.append(
+                    try await EtcdTarget(connectingTo: source, observer: observer).asked(observer: observer))
+            } catch  where !source.isRequired && !(error is CancellationError) {
+                unreachable.append(source.unreachable(for: error))
             }
         }
         return (targets, unreachable)
-    }
-}
-
-extension Sequence {
-    fileprivate func asyncMap<Result>(_ transform: (Element) async throws -> Result) async rethrows -> [Result] {
-        var results: [Result] = []
-        for element in self { results.append(try await transform(element)) }
-        return results
     }
 }

@@ -114,6 +114,14 @@ public struct DoctorOperation: Sendable {
         }
         var checks: [DoctorReport.Check] = []
         var databaseByteCount = 0
+        if sources.isEmpty {
+            let finding = node.datastoreFinding
+            checks.append(
+                .init(
+                    name: "etcd", status: finding == nil ? .ok : .error,
+                    message: finding?.message ?? "there is none: the cluster's data is in a file, which is captured",
+                    advice: finding?.advice))
+        }
         for source in sources {
             do {
                 let target = try await EtcdTarget(connectingTo: source, observer: Observer())
@@ -162,7 +170,11 @@ public struct DoctorOperation: Sendable {
                 name: "store", status: .ok,
                 message: "\(space.directory) can be written to, \(space.availableByteCount) bytes are free, "
                     + "an archive needs about \(expected)")
-            if !space.isWritable {
+            if space.availableByteCount == 0 {
+                store.status = .error
+                store.message = "\(space.directory) has no room"
+                store.advice = "name another store with --store"
+            } else if !space.isWritable {
                 store.status = .error
                 store.message = "\(space.directory) can't be written to by this user"
                 store.advice = "run as root, or name another store with --store"
@@ -182,10 +194,12 @@ public struct DoctorOperation: Sendable {
                 name: "last backup", status: .warning, message: "there is none of \(scope)",
                 advice: "make one with `etcd-snap backup`")
         }
-        let hours = Int(Date().timeIntervalSince(last.sidecar.completedAt) / 3600)
+        let minutes = Int(Date().timeIntervalSince(last.sidecar.completedAt) / 60)
+        let hours = minutes / 60
         return .init(
             name: "last backup", status: hours < 48 ? .ok : .warning,
-            message: "\(last.reference), \(hours) hours ago, verified: \(last.sidecar.verification.rawValue), "
+            message:
+                "\(last.reference), \(hours < 2 ? "\(minutes) minutes" : "\(hours) hours") ago, verified: \(last.sidecar.verification.rawValue), "
                 + "\(last.sidecar.findingCount) findings",
             advice: hours < 48 ? nil : "see `systemctl status etcd-snap-backup` for why there is no newer one")
     }

@@ -2,6 +2,7 @@ import ArchiveStore
 import EtcdSnap
 import HostIO
 import PKIBackup
+import SealedArchive
 import SystemPackage
 
 /// Where a snapshot is taken from: flags and configuration, and for the rest what was found on the node.
@@ -15,6 +16,15 @@ public struct EtcdSource: Sendable {
     /// Whether a backup without it is none: the cluster's own etcd, and every configured one.
     public var isRequired: Bool
 
+    /// That no snapshot was taken of it, and why.
+    func unreachable(for error: any Error) -> Finding {
+        let failure = Failure(wrapping: error)
+        return Finding(
+            .error, code: "etcd-unreachable", subject: name,
+            message: "no snapshot was taken of this etcd: \(failure.message)",
+            advice: failure.hint ?? "check that it runs, and how it is reached")
+    }
+
     /// The port where etcd is asked when nothing is known of it.
     static let defaultEndpoint = "https://127.0.0.1:2379"
 
@@ -24,13 +34,16 @@ public struct EtcdSource: Sendable {
     ///   - section: the configuration's section for the cluster's own, already merged with the flags.
     ///   - others: further sections, each with a name.
     ///   - found: what discovery found.
+    ///   - mayHaveNone: whether the cluster's data is known to be elsewhere, as with k3s on SQLite: then without any etcd
+    ///     given or found there is none to snapshot.
     ///   - root: the node's file system.
     /// - Throws: ``Failure`` with the code `usage` if an endpoint can't be read or a name is used twice.
     public static func resolveAll(
         _ section: Configuration.Etcd, others: [Configuration.Etcd] = [], found: [DiscoveredEtcd],
-        root: NodeRoot = NodeRoot()
+        mayHaveNone: Bool = false, root: NodeRoot = NodeRoot()
     ) throws -> [EtcdSource] {
-        let own = Self.own(of: section, among: found)
+        if mayHaveNone, found.isEmpty, others.isEmpty, section.endpoints?.isEmpty ?? true { return [] }
+        let own = try Self.own(of: section, among: found)
         var sources = [try resolve(section, found: own, root: root)]
         for other in others {
             guard other.name != nil else {
@@ -52,11 +65,15 @@ public struct EtcdSource: Sendable {
         return sources
     }
 
-    /// The found etcd that a section means: the one with its name or endpoints, else the node's first.
-    private static func own(of section: Configuration.Etcd, among found: [DiscoveredEtcd]) -> DiscoveredEtcd? {
+    /// The found etcd that a section means: the one with its name or one of its endpoints, else the node's first, for other
+    /// members of that cluster have other endpoints.
+    private static func own(of section: Configuration.Etcd, among found: [DiscoveredEtcd]) throws -> DiscoveredEtcd? {
         if let name = section.name, let named = found.first(where: { $0.name == name }) { return named }
-        guard let endpoints = section.endpoints, !endpoints.isEmpty else { return found.first }
-        return found.first { !Set($0.endpoints).isDisjoint(with: endpoints) }
+        let given = Set(try (section.endpoints ?? []).map { try Endpoint(parsing: $0) })
+        let reached = found.first { etcd in
+            etcd.endpoints.contains { (try? Endpoint(parsing: $0)).map(given.contains) == true }
+        }
+        return reached ?? found.first
     }
 
     /// One etcd from its section, with what is not given taken from what was found.
@@ -66,10 +83,11 @@ public struct EtcdSource: Sendable {
         var discovered: [String] = []
         var endpoints = section.endpoints ?? []
         if endpoints.isEmpty, let found, !found.endpoints.isEmpty {
-            endpoints = found.endpoints
+            // What a component can reach and this client can't, such as one with a path, fails when it is all there is.
+            endpoints = found.endpoints.filter { (try? Endpoint(parsing: $0)) != nil }
             discovered.append("\(found.name) at \(endpoints.joined(separator: ", ")) by \(found.source)")
         }
-        if endpoints.isEmpty { endpoints = [defaultEndpoint] }
+        if endpoints.isEmpty, found == nil { endpoints = [defaultEndpoint] }
         var client = ClientConfiguration(endpoints: try endpoints.map { try Endpoint(parsing: $0) })
         client.tls = TLSFiles(
             caPath: section.cacert, certificatePath: section.cert, keyPath: section.key, serverName: section.serverName)

@@ -131,7 +131,7 @@ public struct SnapshotSource: Sendable {
         guard found.count == 1 else {
             throw Failure(
                 .usage, "\(quoted(archive.reference)) has \(found.count) etcd snapshots",
-                hint: "name one of: \(found.map(\.name).joined(separator: ", "))")
+                hint: "name one with --etcd: \(found.map(\.name).joined(separator: ", "))")
         }
         bytes = try reader.bytes(of: entry)
         self.record = record

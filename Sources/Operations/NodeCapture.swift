@@ -36,13 +36,12 @@ struct NodeCapture {
         manifest.findings += capture.report.findings
         manifest.skipped += plan.layout.skipped + capture.report.skipped
         guard plan.collectsFacts else { return }
-        let facts = HostFacts.collect(root: plan.root, components: plan.layout.components)
-        for fact in facts.facts {
+        let skipped = try HostFacts.collect(root: plan.root, components: plan.layout.components) { fact in
             try archive.add(
                 EntryMetadata(path: fact.path, byteCount: fact.bytes.count, time: archive.header.createdAt),
                 role: CaptureClass.host.rawValue, source: fact.source, bytes: fact.bytes)
         }
-        manifest.skipped += facts.skipped
+        manifest.skipped += skipped
     }
 
     /// Adds what is said of certificates and volumes, and finds what a rebuild would lack.
@@ -85,9 +84,9 @@ struct NodeCapture {
 }
 
 extension [StreamedSnapshot] {
-    /// What the snapshots tell that files must agree with; nil if none was looked into.
+    /// What the snapshots tell that files must agree with; nil if there are none.
     fileprivate var facts: SnapshotFacts? {
-        guard contains(where: { $0.encryptionKeys != nil }) else { return nil }
+        guard !isEmpty else { return nil }
         return SnapshotFacts(
             encryptionKeysInUse: Set(flatMap { $0.encryptionKeys?.names ?? [] }).sorted(),
             members: Dictionary(uniqueKeysWithValues: map { ($0.record.name, $0.record.members) }))
@@ -112,9 +111,18 @@ extension NodePlan {
 }
 
 extension [Finding] {
+    private static func saysThatItCantBeHad(_ finding: Finding) -> Bool {
+        ["reference-missing", "reference-unreadable", "file-unreadable"].contains(finding.code)
+    }
+
     /// Findings of a capture with those of the analysis, which say better what a file that can't be had is needed for.
     func joined(with analysis: [Finding]) -> [Finding] {
-        let referred = Set(analysis.filter { $0.code.hasPrefix("reference-") }.map(\.subject))
-        return filter { !($0.code.hasPrefix("file-") && referred.contains($0.subject)) } + analysis
+        let judged = Set(analysis.map(\.subject))
+        let unusable = Set(filter { $0.code == "path-unusable" || $0.code == "file-too-large" }.map(\.subject))
+        var known: Set<[String]> = []
+        return
+            (filter { !(["file-missing", "file-unreadable"].contains($0.code) && judged.contains($0.subject)) }
+            + analysis.filter { !(unusable.contains($0.subject) && Self.saysThatItCantBeHad($0)) })
+            .filter { known.insert([$0.code, $0.subject]).inserted }
     }
 }

@@ -8,8 +8,8 @@ public struct NodePlan: Sendable {
     public var root: NodeRoot
     /// What the node's control plane is made of; empty when nothing was discovered.
     public var layout: NodeLayout
-    /// What is captured: what the layout refers to, and what was asked for.
-    public var references: [FileReference]
+    /// What was asked for besides.
+    public var included: [FileReference]
     /// Patterns of absolute paths that are left out, with what is below.
     public var exclude: [String]
     /// How large a file may be.
@@ -18,6 +18,34 @@ public struct NodePlan: Sendable {
     public var collectsFacts: Bool
     /// How many days before its end a certificate is a finding.
     public var expiryWarningDays: Int
+
+    /// What is captured: what was asked for, and what the layout refers to.
+    var references: [FileReference] { included + layout.references }
+
+    /// Whether the cluster's data is in a database that is no etcd: SQLite, or one that kine serves.
+    public var usesOtherDatastore: Bool { capturesDatastore || namesDatastore }
+
+    /// Whether that database is a file of k3s or k0s, which is captured like others.
+    private var capturesDatastore: Bool { layout.references.contains { $0.path.hasSuffix("/db/state.db") } }
+
+    private var namesDatastore: Bool { layout.components.contains { $0.flags["datastore-endpoint"] != nil } }
+
+    /// That the cluster's data is not in the backup, if it is in a database elsewhere.
+    var datastoreFinding: Finding? {
+        guard namesDatastore, !capturesDatastore else { return nil }
+        return Finding(
+            .error, code: "datastore-elsewhere", subject: "--datastore-endpoint",
+            message: "the cluster's data is in a database that is no etcd, and is not in this backup",
+            advice: "back that database up with its own tools, at the same time")
+    }
+
+    /// The plan with the node looked at anew.
+    func rediscovered() -> NodePlan {
+        guard !layout.distributions.isEmpty || !layout.references.isEmpty else { return self }
+        var plan = self
+        plan.layout = NodeDiscovery(root: root).discover()
+        return plan
+    }
 
     /// The layout with everything that is captured as its references.
     var wholeLayout: NodeLayout {
@@ -42,7 +70,7 @@ public struct NodePlan: Sendable {
             limits.byteCounts[try captureClass(name)] = byteCount
         }
         return NodePlan(
-            root: root, layout: layout, references: included + layout.references,
+            root: root, layout: layout, included: included,
             exclude: (configuration.exclude ?? []) + exclude, limits: limits,
             collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30)
     }

@@ -8,9 +8,17 @@ import SealedArchive
 public struct FileSelection: Sendable {
     /// Classes as the manifest names them; empty for all.
     public var classes: Set<String>
+    /// Classes that are not restored.
+    public var leftOut: Set<String>
+
+    /// What belongs to the host that the backup was made on, and would harm another.
+    public static let classesOfTheHost: Set<String> = [CaptureClass.network.rawValue, CaptureClass.host.rawValue]
 
     /// A selection of classes, or of all.
-    public init(classes: Set<String> = []) { self.classes = classes }
+    public init(classes: Set<String> = [], leftOut: Set<String> = []) {
+        self.classes = classes
+        self.leftOut = leftOut
+    }
 
     /// The selected entries of an archive.
     ///
@@ -29,8 +37,11 @@ public struct FileSelection: Sendable {
     /// The directories above a selected file are needed for it, whatever they are.
     private func entries(of manifest: Manifest) -> [ManifestEntry] {
         let files = manifest.entries.filter { $0.path.hasPrefix(ArchiveFormat.filesPrefix + "/") }
-        guard !classes.isEmpty else { return files }
-        let selected = files.filter { $0.kind != .directory && classes.contains($0.role) }
+        guard !classes.isEmpty || !leftOut.isEmpty else { return files }
+        let selected = files.filter { entry in
+            entry.kind != .directory && !leftOut.contains(entry.role)
+                && (classes.isEmpty || classes.contains(entry.role))
+        }
         // A further name of a file needs the first.
         let firstNames = Set(selected.filter { $0.kind == .hardLink }.compactMap(\.linkTarget))
         var needed = Set(selected.map(\.path)).union(firstNames)
@@ -67,7 +78,14 @@ public struct RestoreFilesReport: Codable, Sendable {
 
 /// Places captured files of an archive at their paths below a root, such as `/`.
 public enum RestoreFilesOperation {
-    /// What a restore would do; changes nothing.
+    /// The entries that a restore into a new directory would place.
+    public static func entries(
+        _ archive: OpenedArchive, identities: [any Identity], selection: FileSelection
+    ) throws -> [ManifestEntry] {
+        try selection.entries(of: archive.reader(identities), reference: archive.reference)
+    }
+
+    /// What a restore in place would do; changes nothing.
     public static func plan(
         _ archive: OpenedArchive, identities: [any Identity], root: String, selection: FileSelection
     ) throws -> [PlannedPlacement] {
@@ -96,19 +114,37 @@ public enum RestoreFilesOperation {
             let placement = FilePlacement(
                 root: try OpenDirectory(path: root), strippedPrefix: ArchiveFormat.filesPrefix,
                 replacement: replacement)
-            try reader.forEachMember { member in
-                try Task.checkCancellation()
-                if paths.contains(member.metadata.path) { try placement.place(member) }
+            let keptPath = (root.hasSuffix("/") ? root : root + "/") + replacement.keptPath
+            do {
+                try reader.forEachMember { member in
+                    try Task.checkCancellation()
+                    if paths.contains(member.metadata.path) { try placement.place(member) }
+                }
+                try placement.finish()
+            } catch {
+                throw stopped(error, placement, keptPath)
             }
-            try placement.finish()
             let counts = placement.counts
             return RestoreFilesReport(
                 reference: archive.reference, root: root, createdCount: counts.createdCount,
                 replacedCount: counts.replacedCount, unchangedCount: counts.unchangedCount,
-                keptPath: counts.replacedCount > 0
-                    ? (root.hasSuffix("/") ? root : root + "/") + replacement.keptPath : nil,
+                keptPath: counts.replacedCount > 0 ? keptPath : nil,
                 refusedAttributeCount: placement.refusedAttributeCount,
                 durationSeconds: (ContinuousClock.now - start).seconds)
         }
+    }
+
+    /// An error in the middle, with what was done by then; directories get their attributes all the same.
+    private static func stopped(_ error: any Error, _ placement: FilePlacement, _ keptPath: String) -> any Error {
+        try? placement.finish()
+        let counts = placement.counts
+        guard counts.createdCount + counts.replacedCount > 0 else { return error }
+        let failure = Failure(wrapping: error)
+        return Failure(
+            failure.code,
+            "\(failure.message); \(counts.createdCount) files were created and \(counts.replacedCount) replaced before",
+            hint: counts.replacedCount > 0
+                ? "what was replaced is kept in \(quoted(keptPath)); the same command again goes on" : failure.hint,
+            cause: error)
     }
 }

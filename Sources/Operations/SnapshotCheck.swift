@@ -192,7 +192,11 @@ extension BackupAttempt {
         if plan.verification >= .consistent {
             let hashes: [MemberHash]
             if let comparison {
-                hashes = try await comparison.value
+                hashes = try await withTaskCancellationHandler {
+                    try await comparison.value
+                } onCancel: {
+                    comparison.cancel()
+                }
             } else {
                 hashes = try await MemberHash.ask(
                     target, revision: contents.currentRevision, compactRevision: contents.compactRevision)

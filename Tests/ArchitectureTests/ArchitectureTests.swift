@@ -62,13 +62,14 @@ enum Architecture {
     /// A code of a finding that a source names as a literal.
     private static var findingCodes: [Regex<(Substring, Substring)>] {
         [
-            #/code: "([a-z0-9-]+)"/#, #/\.(?:error|warning),\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"/#,
-            #/code = "([a-z0-9-]+)"/#,
+            #/code: "([a-z0-9-]+)"/#, #/code = "([a-z0-9-]+)"/#,
+            #/\.(?:error|warning),\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"/#,
         ]
     }
 
     @Test func findingsAreDocumented() throws {
-        let document = try String(contentsOf: SourceFile.repository.appending(path: "docs/findings.md"), encoding: .utf8)
+        let document = try String(
+            contentsOf: SourceFile.repository.appending(path: "docs/findings.md"), encoding: .utf8)
         var codes: Set<String> = []
         for file in try SourceFile.all() where ["PKIBackup", "Operations"].contains(file.module) {
             for pattern in Self.findingCodes { codes.formUnion(file.text.matches(of: pattern).map { String($0.1) }) }

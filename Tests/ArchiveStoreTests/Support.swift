@@ -30,7 +30,8 @@ struct StoreLaboratory {
             options: CompressionOptions(frameSize: 4096, coreCount: 1))
         let summary = try archive.finish(Manifest(archive: header))
         let sidecar = Sidecar(
-            manifest: Manifest(archive: header), sealed: summary, recipients: [], completedAt: header.createdAt, sequence: 1,
+            manifest: Manifest(archive: header), sealed: summary, recipients: [], completedAt: header.createdAt,
+            sequence: 1,
             previousSidecarSHA256: nil)
         return (file, sidecar)
     }

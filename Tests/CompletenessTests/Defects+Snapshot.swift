@@ -58,8 +58,9 @@ extension Defect {
 
     static let members: [Defect] = [
         Defect("members agree", [], snapshot: facts([member(), member("cp1", "192.0.2.11")])) { _ in },
-        Defect("member of another name", ["warning member-list-mismatch \(etcdManifest)"], snapshot: facts([member("cp1")]))
-        {
+        Defect(
+            "member of another name", ["warning member-list-mismatch \(etcdManifest)"], snapshot: facts([member("cp1")])
+        ) {
             _ in
         },
         Defect(

@@ -91,6 +91,29 @@ import Testing
         #expect(source.client.tls == TLSFiles() && source.discovered.isEmpty)
     }
 
+    @Test func anotherMembersEndpointTakesTheNodesCertificates() throws {
+        for endpoint in [
+            "https://192.0.2.11:2379", "https://localhost:2379", "127.0.0.1:2379", "https://127.0.0.1:2379/",
+        ] {
+            var section = Configuration.Etcd()
+            section.endpoints = [endpoint]
+            let sources = try EtcdSource.resolveAll(section, found: [kubeadm], root: root)
+            #expect(sources.count == 1 && sources[0].client.tls.keyPath == "\(directory)/healthcheck-client.key")
+            #expect(sources[0].client.endpoints.count == 1)
+        }
+        var named = Configuration.Etcd()
+        named.name = "main"
+        #expect(try EtcdSource.resolveAll(named, found: [kubeadm], root: root).map(\.name) == ["main"])
+    }
+
+    @Test func anEndpointThatCantBeReachedIsPassedOver() throws {
+        var odd = events
+        odd.endpoints = ["https://127.0.0.1:2381/prefix", "unix:///run/etcd.sock"]
+        let sources = try EtcdSource.resolveAll(Configuration.Etcd(), found: [kubeadm, odd], root: root)
+        #expect(sources.map(\.name) == ["etcd", "etcd-events"] && sources[1].client.endpoints.isEmpty)
+        #expect(!sources[1].isRequired)
+    }
+
     @Test func whereNothingIsFoundItAsksTheUsualPort() throws {
         let source = try #require(try EtcdSource.resolveAll(Configuration.Etcd(), found: []).first)
         #expect(endpoints(source) == ["https://127.0.0.1:2379"])

@@ -1,0 +1,95 @@
+import Foundation
+import HostIO
+import PKIBackup
+import SealedArchive
+import TestSupport
+import Testing
+
+@testable import Operations
+
+@Suite struct NodePlanTests {
+    private func configuration(_ text: String) throws -> Configuration {
+        try Configuration.parse(text, name: "config.yaml")
+    }
+
+    @Test func joinsWhatIsFoundWithWhatIsAskedFor() throws {
+        let configuration = try configuration(
+            """
+            include: [/opt/a, {path: /opt/b, class: cloud-provider}]
+            exclude: ['*.bak']
+            fileByteLimits: {cni-state: 7}
+            expiryWarningDays: 5
+            hostFacts: false
+            """)
+        let plan = try NodePlan.make(
+            configuration, include: ["/opt/c"], exclude: ["*.tmp"], root: NodeRoot(prefix: kubeadmRoot))
+        #expect(plan.included.map(\.path) == ["/opt/a", "/opt/b", "/opt/c"])
+        #expect(plan.included.map(\.captureClass) == [.include, .cloudProvider, .include])
+        #expect(plan.exclude == ["*.bak", "*.tmp"])
+        #expect(plan.limits.byteCount(for: .cniState) == 7 && plan.limits.byteCount(for: .caKey) > 7)
+        #expect(plan.expiryWarningDays == 5 && !plan.collectsFacts)
+        #expect(plan.layout.distributions == ["kubeadm"] && !plan.usesOtherDatastore)
+        #expect(plan.references.contains { $0.path == "/etc/kubernetes/pki/ca.key" && $0.captureClass == .caKey })
+    }
+
+    @Test func looksAtNothingWhenToldSo() throws {
+        let plan = try NodePlan.make(try configuration("discover: false"), root: NodeRoot(prefix: kubeadmRoot))
+        #expect(plan.references.isEmpty && plan.layout.components.isEmpty)
+        #expect(plan.rediscovered().references.isEmpty)
+    }
+
+    @Test func refusesAClassThatIsNone() throws {
+        for text in ["include: [{path: /a, class: keys}]", "fileByteLimits: {keys: 1}"] {
+            let configuration = try configuration(text)
+            let error = #expect(throws: Failure.self) {
+                try NodePlan.make(configuration, root: NodeRoot(prefix: kubeadmRoot))
+            }
+            #expect(error?.code == .usage && error?.hint?.contains("ca-key") == true)
+        }
+    }
+
+    @Test func aClusterWithoutEtcdNeedsNone() throws {
+        #expect(try EtcdSource.resolveAll(Configuration.Etcd(), found: [], mayHaveNone: true).isEmpty)
+        var given = Configuration.Etcd()
+        given.endpoints = ["http://127.0.0.1:1"]
+        #expect(try EtcdSource.resolveAll(given, found: [], mayHaveNone: true).count == 1)
+        var plan = try NodePlan.make(try configuration("discover: false"))
+        #expect(!plan.usesOtherDatastore && plan.datastoreFinding == nil)
+        plan.layout.components = [
+            Component(name: "k3s", source: "test", flags: ["datastore-endpoint": ["postgres://10.0.0.1"]])
+        ]
+        #expect(plan.usesOtherDatastore && plan.datastoreFinding?.code == "datastore-elsewhere")
+        plan.layout.references = [
+            FileReference(
+                path: "/var/lib/rancher/k3s/server/db/state.db", captureClass: .distribution, referrer: "k3s layout",
+                isRequired: false)
+        ]
+        #expect(plan.usesOtherDatastore && plan.datastoreFinding == nil)
+    }
+
+    @Test func theTimerIsJudgedByWhatSystemdSays() {
+        func judge(_ text: String) -> (DoctorReport.Status, String) {
+            let check = TimerCheck.judge(text)
+            return (check.status, check.message)
+        }
+        let active = judge(
+            "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNextElapseUSecRealtime=Tue 2026-11-24 06:00\n"
+        )
+        #expect(active.0 == .ok && active.1.contains("2026-11-24 06:00"))
+        #expect(judge("LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\n").0 == .warning)
+        let absent = judge("LoadState=not-found\nActiveState=inactive\n")
+        #expect(absent.0 == .warning && absent.1.contains("not installed"))
+        #expect(judge("").0 == .warning && judge("=\n==\nx").0 == .warning)
+    }
+
+    @Test func aFindingIsToldOnce() {
+        func finding(_ code: String, _ subject: String) -> Finding {
+            Finding(.error, code: code, subject: subject, message: "m")
+        }
+        let captured = [finding("file-missing", "/a"), finding("file-missing", "/b"), finding("link-loop", "/a")]
+        let analysed = [finding("ca-key-missing", "/a"), finding("link-loop", "/a"), finding("chain-broken", "/c")]
+        #expect(
+            captured.joined(with: analysed).map { "\($0.code) \($0.subject)" }
+                == ["file-missing /b", "link-loop /a", "ca-key-missing /a", "chain-broken /c"])
+    }
+}
