@@ -70,6 +70,12 @@ int clinux_set_attribute(const char *path, const char *name, const void *value, 
     return lsetxattr(path, name, value, size, 0);
 }
 
+int clinux_remove_open_attribute(int descriptor, const char *name) { return fremovexattr(descriptor, name); }
+
+int clinux_set_open_attribute(int descriptor, const char *name, const void *value, size_t size) {
+    return fsetxattr(descriptor, name, value, size, 0);
+}
+
 int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_locked) {
     struct flock lock = {0};
     lock.l_type = is_locked ? F_RDLCK : F_UNLCK;

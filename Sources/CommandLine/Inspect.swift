@@ -67,7 +67,9 @@ struct InspectStatus: AsyncParsableCommand {
         }
         if !status.encryptionKeys.isEmpty {
             sections.append(
-                table(["ENCRYPTION KEY", "REVISIONS"], status.encryptionKeys.map { [$0.provider, "\($0.rowCount)"] }))
+                table(
+                    ["ENCRYPTION KEY", "REVISIONS"],
+                    status.encryptionKeys.map { [$0.provider.isEmpty ? "others" : $0.provider, "\($0.rowCount)"] }))
         }
         return sections.joined(separator: "\n\n")
     }

@@ -5,14 +5,33 @@
 struct PageExaminer {
     /// Leaves of every kind are kept up to this many bytes, so that a small database needs no second reading.
     private static let earlyKeepByteCount = 256 << 10
+    /// Within a run at most this many times its size is examined.
+    ///
+    /// Pages of their own lie side by side in a free run, so once is enough; pages that were made up to lie within each
+    /// other would take the square of it.
+    private static let coveredEffort = 4
+    /// The same for runs that do not hold, of which the pages behind the first are examined again.
+    ///
+    /// It is in terms of all bytes so far and the longest run.
+    private static let vainEffort = 4
 
     let meta: Meta
     let ledger: PageLedger
     /// Gets the rows that a selection wants.
     var collector: RowCollector?
 
+    /// How many bytes are needed to examine a page: the run that it announces, unless too many have been in vain.
+    func wantedByteCount(of page: UInt64, startingWith bytes: Bytes) -> Int {
+        isExhausted(page) ? meta.pageByteCount : runByteCount(of: page, startingWith: bytes)
+    }
+
+    private func isExhausted(_ page: UInt64) -> Bool {
+        let limit = Self.vainEffort * (Int(ledger.count) * meta.pageByteCount + Bolt.maximumRunByteCount)
+        return ledger.vainByteCount > limit && page != meta.freelistPage
+    }
+
     /// The bytes of the run that a page header announces: one page when it announces none that is possible.
-    func runByteCount(of page: UInt64, startingWith bytes: Bytes) -> Int {
+    private func runByteCount(of page: UInt64, startingWith bytes: Bytes) -> Int {
         guard let header = try? PageHeader(bytes), isPlausible(header, page), header.overflow > 0 else {
             return meta.pageByteCount
         }
@@ -28,28 +47,40 @@ struct PageExaminer {
 
     /// Examines the run that begins at `page` and appends the records of its pages.
     ///
+    /// - Parameter run: as many bytes as ``wantedByteCount(of:startingWith:)`` says; a page of a run that is not there as
+    ///   a whole is left for the walk of the tree to read again.
     /// - Returns: how many pages were recorded: one if the run does not hold, so that the rest are looked at again.
     func examine(_ run: Bytes, at page: UInt64) -> Int {
         if page < 2 {
             ledger.append(PageRecord(.meta))
             return 1
         }
+        guard runByteCount(of: page, startingWith: run) <= run.count else {
+            ledger.append(PageRecord(.droppedLeaf))
+            return 1
+        }
         let record = record(of: run, at: page, keepsAlways: false)
         let isRun = record.state != .foreign && record.state != .malformed
         let overflow = isRun ? run.count / meta.pageByteCount - 1 : 0
+        if !isRun { ledger.vainByteCount += run.count - meta.pageByteCount }
         appendRun(record, overflow: overflow)
         if overflow > 0 { examineCovered(run, page) }
         return overflow + 1
     }
 
     /// Looks for pages of their own in a run: it may be a free one, of which some pages are in use again.
+    ///
+    /// Those that are not looked at are read again if the tree reaches them.
     private func examineCovered(_ run: Bytes, _ page: UInt64) {
+        var allowance = Self.coveredEffort * run.count
         for offset in stride(from: meta.pageByteCount, to: run.count, by: meta.pageByteCount) {
             let covered = page + UInt64(offset / meta.pageByteCount)
             let rest = Bytes(UnsafeRawBufferPointer(rebasing: run.unsafeBytes[offset...]))
             guard let header = try? PageHeader(rest), header.id == covered else { continue }
             let byteCount = runByteCount(of: covered, startingWith: rest)
             guard byteCount <= rest.count else { continue }
+            allowance -= byteCount
+            guard allowance >= 0 else { return }
             let bytes = Bytes(UnsafeRawBufferPointer(rebasing: rest.unsafeBytes[..<byteCount]))
             let record = record(of: bytes, at: covered, keepsAlways: false)
             guard record.state != .foreign, record.state != .malformed else { continue }

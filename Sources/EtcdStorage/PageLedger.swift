@@ -108,6 +108,8 @@ final class PageLedger: @unchecked Sendable {
     private(set) var wideCounts: [UInt64: RowCounts] = [:]
     private var keptLeaves: [UInt64: [UInt8]] = [:]
     private(set) var keptLeafByteCount = 0
+    /// Bytes of runs that were examined and did not hold, beyond the first page of each.
+    var vainByteCount = 0
     private var branches = BranchArena()
     private var defects: [UInt64: PageDefect] = [:]
     /// Records of pages that a run in front covers and that look like pages of their own, with their overflow.

@@ -36,7 +36,8 @@ public struct SelectedRows: Sendable, Hashable {
     public var rows: [SelectedRow]
     /// Keys that exist but whose values found no room.
     public var omittedCount: Int
-    /// False if the memory limit was met so hard that rows may be missing or out of date without being counted.
+    /// False if the memory limit, or that of 1024 revisions of a key, was met so hard that rows may be missing or out of
+    /// date without being counted.
     public var isComplete: Bool
 }
 
@@ -46,21 +47,11 @@ public struct SelectedRows: Sendable, Hashable {
 /// that it was seen on, and only at the end those on pages of the tree compete for the newest revision. Where memory is
 /// short the values of older revisions go first: what is newest of all that was seen is nearly always what exists.
 final class RowCollector {
-    /// What a row costs beside its bytes, roughly: dictionary slot, array headers, this struct.
-    private static let rowOverheadByteCount = 160
     private static let keptEncryptedByteCount = 264
-
-    private struct Version {
-        var digest: UInt64
-        var isTombstone: Bool
-        /// Nil for a tombstone, and for a value that found no room.
-        var value: [UInt8]?
-        var pages: [UInt64]
-    }
 
     private let resources: [[UInt8]]
     private let selection: RowSelection
-    private var versions: [[UInt8]: [Version]] = [:]
+    private var histories: [[UInt8]: KeyHistory] = [:]
     private var byteCount = 0
     private var keepsValues = true
     private var isComplete = true
@@ -88,27 +79,11 @@ final class RowCollector {
         key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, digest: UInt64, isTombstone: Bool, page: UInt64
     ) {
         guard isComplete else { return }
-        let key = [UInt8](key)
-        let kept = isTombstone ? nil : reduce(value)
-        var known = versions[key] ?? []
-        if let index = known.firstIndex(where: { Self.isSame($0, digest, isTombstone, kept) }) {
-            if !known[index].pages.contains(page) {
-                known[index].pages.append(page)
-                byteCount += 8
-            }
-        } else {
-            known.append(
-                Version(digest: digest, isTombstone: isTombstone, value: keepsValues ? kept : nil, pages: [page]))
-            byteCount += Self.rowOverheadByteCount + key.count + (keepsValues ? kept?.count ?? 0 : 0)
-        }
-        versions[key] = known
+        let reduced = isTombstone ? nil : reduce(value)
+        byteCount += histories[[UInt8](key), default: KeyHistory()].note(
+            digest: digest, fingerprint: reduced?.lend { FingerprintMap.fingerprint($0) } ?? 0,
+            value: keepsValues ? reduced : nil, page: page, keyByteCount: key.count)
         if byteCount > selection.byteLimit { makeRoom() }
-    }
-
-    /// A revision is one row, except that etcd may reuse one after a crash (etcd-io/etcd#17780).
-    private static func isSame(_ version: Version, _ digest: UInt64, _ isTombstone: Bool, _ value: [UInt8]?) -> Bool {
-        version.digest == digest && version.isTombstone == isTombstone
-            && (version.value == nil || version.value == value)
     }
 
     private func reduce(_ value: UnsafeRawBufferPointer) -> [UInt8] {
@@ -117,12 +92,11 @@ final class RowCollector {
     }
 
     private func makeRoom() {
-        for key in versions.keys {
-            guard let newest = versions[key]?.map(\.digest).max() else { continue }
-            for index in versions[key]?.indices ?? 0..<0 where versions[key]?[index].digest != newest {
-                byteCount -= versions[key]?[index].value?.count ?? 0
-                versions[key]?[index].value = nil
-            }
+        // By index, as a loop over the values would hold, and so copy, all of them.
+        var index = histories.values.startIndex
+        while index != histories.values.endIndex {
+            byteCount -= histories.values[index].dropOldValues()
+            histories.values.formIndex(after: &index)
         }
         // Room for so little would be made again and again.
         if byteCount > selection.byteLimit / 8 * 7 { keepsValues = false }
@@ -132,9 +106,12 @@ final class RowCollector {
     /// The newest of the rows on pages for which `isReachable` holds.
     func rows(where isReachable: (UInt64) -> Bool) -> SelectedRows {
         var result = SelectedRows(rows: [], omittedCount: 0, isComplete: isComplete)
-        for (key, known) in versions {
-            let live = known.filter { $0.pages.contains(where: isReachable) }
-            guard let newest = live.max(by: { $0.digest < $1.digest }), !newest.isTombstone else { continue }
+        for (key, history) in histories {
+            guard let newest = history.newest(where: isReachable) else {
+                if history.hasForgotten(where: isReachable) { result.isComplete = false }
+                continue
+            }
+            if newest.isTombstone { continue }
             if let value = newest.value {
                 result.rows.append(SelectedRow(key: key, value: value, revision: KeyDigest.main(newest.digest)))
             } else {

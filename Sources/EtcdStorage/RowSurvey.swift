@@ -14,7 +14,7 @@ public struct PrefixSize: Sendable, Hashable, Codable {
 
 /// A key of the apiserver's encryption at rest that values refer to.
 public struct EncryptionKeyUse: Sendable, Hashable, Codable {
-    /// The provider and the key's name, such as `aescbc:v1:key1` or `kms:v2:plugin`.
+    /// The provider and the key's name, such as `aescbc:v1:key1` or `kms:v2:plugin`; empty for all that are too many.
     public var provider: String
     /// The number of revisions whose value was encrypted with it.
     public var rowCount: Int
@@ -29,7 +29,8 @@ public struct RowSurvey: Sendable, Hashable {
     public var liveKeyCount: Int?
     /// Prefixes by descending size; keys beyond the first 1023 prefixes are counted under the empty one.
     public var prefixes: [PrefixSize]
-    /// Keys of the encryption at rest that are in use, by name.
+    /// Keys of the encryption at rest that are in use, by name; those beyond the first 1023 are counted under the empty
+    /// one.
     public var encryptionKeys: [EncryptionKeyUse]
 }
 

@@ -52,11 +52,14 @@ struct RowRule {
 /// Sums over rows.
 struct RowTally {
     private static let prefixLimit = 1024
+    private static let encryptionKeyLimit = 1023
     private var liveKeyCount = 0
     private var prefixes: [[UInt8]] = [[]]
     private var sizes: [(rows: Int, bytes: Int)] = [(0, 0)]
     private var indices: [UInt64: Int] = [:]
     private var encryption: [String: Int] = [:]
+    /// Rows whose key is not among the first ones.
+    private var otherKeyRowCount = 0
 
     /// Adds a row; says whether it counts for the HashKV.
     @inline(__always)
@@ -99,12 +102,21 @@ struct RowTally {
 
     private mutating func addEncryption(_ value: UnsafeRawBufferPointer) {
         guard let name = EncryptedValue.keyName(of: value) else { return }
-        encryption[String(decoding: name, as: UTF8.self), default: 0] += 1
+        addEncryption(String(decoding: name, as: UTF8.self), rows: 1)
+    }
+
+    private mutating func addEncryption(_ name: String, rows: Int) {
+        if encryption[name] != nil || encryption.count < Self.encryptionKeyLimit {
+            encryption[name, default: 0] += rows
+        } else {
+            otherKeyRowCount += rows
+        }
     }
 
     mutating func merge(_ other: RowTally) {
         liveKeyCount += other.liveKeyCount
-        encryption.merge(other.encryption, uniquingKeysWith: +)
+        otherKeyRowCount += other.otherKeyRowCount
+        for (name, rows) in other.encryption { addEncryption(name, rows: rows) }
         for (prefix, size) in zip(other.prefixes, other.sizes) {
             prefix.withUnsafeBytes { add($0, rows: size.rows, bytes: size.bytes) }
         }
@@ -114,10 +126,13 @@ struct RowTally {
         let sized = zip(prefixes, sizes).filter { $0.1.rows > 0 }.map { prefix, size in
             PrefixSize(prefix: String(decoding: prefix, as: UTF8.self), rowCount: size.rows, byteCount: size.bytes)
         }
+        var keys = encryption
+        // No key has an empty name.
+        if otherKeyRowCount > 0 { keys[""] = otherKeyRowCount }
         return RowSurvey(
             hashKV: hashKV, liveKeyCount: liveKeyCount,
             prefixes: sized.sorted { ($1.byteCount, $0.prefix) < ($0.byteCount, $1.prefix) },
-            encryptionKeys: encryption.map { EncryptionKeyUse(provider: $0.key, rowCount: $0.value) }
+            encryptionKeys: keys.map { EncryptionKeyUse(provider: $0.key, rowCount: $0.value) }
                 .sorted { $0.provider < $1.provider })
     }
 }

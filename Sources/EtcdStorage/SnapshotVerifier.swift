@@ -86,7 +86,7 @@ public final class SnapshotVerifier {
 
     private func wantedByteCount(_ examiner: PageExaminer) -> Int {
         guard pending.count >= examiner.meta.pageByteCount else { return examiner.meta.pageByteCount }
-        return pending.withBytes { examiner.runByteCount(of: examiner.ledger.count, startingWith: Bytes($0)) }
+        return pending.withBytes { examiner.wantedByteCount(of: examiner.ledger.count, startingWith: Bytes($0)) }
     }
 
     private func drainPending(_ examiner: PageExaminer) {
@@ -102,7 +102,7 @@ public final class SnapshotVerifier {
         while bytes.count - offset >= pageByteCount, examiner.ledger.count < examiner.meta.highWater {
             let page = examiner.ledger.count
             let rest = Bytes(UnsafeRawBufferPointer(rebasing: bytes[offset...]))
-            let runByteCount = examiner.runByteCount(of: page, startingWith: rest)
+            let runByteCount = examiner.wantedByteCount(of: page, startingWith: rest)
             guard runByteCount <= rest.count else { break }
             let run = Bytes(UnsafeRawBufferPointer(rebasing: rest.unsafeBytes[..<runByteCount]))
             offset += examiner.examine(run, at: page) * pageByteCount

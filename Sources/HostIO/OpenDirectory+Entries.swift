@@ -106,10 +106,17 @@ extension OpenDirectory {
 
     /// Opens or makes the directory `name` in this one, with mode 0700 when it is made.
     public func makeDirectory(_ name: EntryName) throws(SystemCallError) -> OpenDirectory {
-        if name.withCString({ mkdirat(descriptor.rawValue, $0, 0o700) }) != 0, Glibc.errno != EEXIST {
-            throw SystemCallError("make directory", path(of: name))
-        }
+        _ = try makeDirectoryIfAbsent(name)
         return try openDirectory(name)
+    }
+
+    /// Makes the directory `name` in this one with mode 0700 unless something of that name is there.
+    ///
+    /// - Returns: whether it was made.
+    public func makeDirectoryIfAbsent(_ name: EntryName) throws(SystemCallError) -> Bool {
+        if name.withCString({ mkdirat(descriptor.rawValue, $0, 0o700) }) == 0 { return true }
+        if Glibc.errno != EEXIST { throw SystemCallError("make directory", path(of: name)) }
+        return false
     }
 
     /// Removes the entry `name`, which is no directory; without it nothing happens.
@@ -162,13 +169,6 @@ extension OpenDirectory {
     public func setOwner(of name: EntryName, userID: UInt32, groupID: UInt32) throws(SystemCallError) {
         try retryingInterrupts("change the owner of", path(of: name)) {
             name.withCString { fchownat(descriptor.rawValue, $0, userID, groupID, AT_SYMLINK_NOFOLLOW) }
-        }
-    }
-
-    /// Sets the permission bits of an entry that is not a symbolic link.
-    public func setMode(of name: EntryName, _ mode: UInt16) throws(SystemCallError) {
-        try retryingInterrupts("change the mode of", path(of: name)) {
-            name.withCString { fchmodat(descriptor.rawValue, $0, mode_t(mode), 0) }
         }
     }
 

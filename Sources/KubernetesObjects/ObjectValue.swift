@@ -35,6 +35,33 @@ enum ObjectValue: Sendable, Hashable {
 
     var texts: [String] { list.compactMap(\.text) }
 
+    /// Appends to a list in place; anything else becomes a list first.
+    mutating func append(_ element: ObjectValue) {
+        var elements = list
+        // Now the elements are held once, so that appending does not copy them.
+        self = .null
+        elements.append(element)
+        self = .list(elements)
+    }
+
+    /// Sets a field of an object in place; anything else becomes an object first.
+    mutating func set(_ value: ObjectValue, for name: String) {
+        var fields: [String: ObjectValue] = [:]
+        if case .object(let known) = self { fields = known }
+        self = .null
+        fields[name] = value
+        self = .object(fields)
+    }
+
+    /// The elements of a list or the fields of an object.
+    var count: Int {
+        switch self {
+        case .list(let elements): elements.count
+        case .object(let fields): fields.count
+        default: 0
+        }
+    }
+
     /// The fields of an object that are text.
     var textFields: [String: String] {
         guard case .object(let fields) = self else { return [:] }

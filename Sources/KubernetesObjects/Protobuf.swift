@@ -98,11 +98,16 @@ struct MessageSchema: Sendable {
         case inline(MessageSchema)
     }
 
+    /// The most elements of a list, and entries of a map, that an object may have to be readable.
+    ///
+    /// Real ones have dozens. An empty element takes two bytes of a message and a hundred once it is decoded.
+    static let elementLimit = 4096
+
     private let fields: [UInt64: Field]
 
     init(_ fields: [UInt64: Field]) { self.fields = fields }
 
-    /// Decodes a message; nil if it is malformed.
+    /// Decodes a message; nil if it is malformed, or if a list or map has more than ``elementLimit`` elements.
     ///
     /// It goes no deeper than the schema.
     func decode(_ bytes: UnsafeRawBufferPointer) -> ObjectValue? {
@@ -123,7 +128,7 @@ struct MessageSchema: Sendable {
     ) -> Bool {
         switch (field, payload) {
         case (.string(let name), .bytes(let bytes)): object[name] = text(bytes)
-        case (.strings(let name), .bytes(let bytes)): append(text(bytes), name, &object)
+        case (.strings(let name), .bytes(let bytes)): return append(text(bytes), name, &object)
         case (.integer(let name), .varint(let value)): object[name] = .integer(Int64(bitPattern: value))
         case (.boolean(let name), .varint(let value)): object[name] = .boolean(value != 0)
         case (.stringMap(let name), .bytes(let bytes)):
@@ -135,7 +140,7 @@ struct MessageSchema: Sendable {
             object[name] = value
         case (.messages(let name, let schema), .bytes(let bytes)):
             guard let value = schema.decode(bytes) else { return false }
-            append(value, name, &object)
+            return append(value, name, &object)
         case (.inline(let schema), .bytes(let bytes)):
             guard let fields = schema.decodeFields(bytes) else { return false }
             object.merge(fields) { $1 }
@@ -150,11 +155,13 @@ struct MessageSchema: Sendable {
         .string(String(decoding: bytes, as: UTF8.self))
     }
 
-    private static func append(_ value: ObjectValue, _ name: String, _ object: inout [String: ObjectValue]) {
-        object[name] = .list((object[name]?.list ?? []) + [value])
+    /// Appends to a list; false if it is full.
+    private static func append(_ value: ObjectValue, _ name: String, _ object: inout [String: ObjectValue]) -> Bool {
+        object[name, default: .list([])].append(value)
+        return (object[name]?.count ?? 0) <= elementLimit
     }
 
-    /// Adds an entry of a map: a message of key (1) and value (2).
+    /// Adds an entry of a map: a message of key (1) and value (2); false if it is malformed or the map is full.
     private static func addEntry(
         _ bytes: UnsafeRawBufferPointer, _ name: String, to object: inout [String: ObjectValue],
         _ decode: (UnsafeRawBufferPointer) -> ObjectValue
@@ -168,11 +175,8 @@ struct MessageSchema: Sendable {
             return true
         }
         guard isWellFormed else { return false }
-        var entries: [String: ObjectValue] = [:]
-        if case .object(let known)? = object[name] { entries = known }
-        entries[key] = value
-        object[name] = .object(entries)
-        return true
+        object[name, default: .object([:])].set(value, for: key)
+        return (object[name]?.count ?? 0) <= elementLimit
     }
 
     /// The message with only the fields of the schema; nil if it is malformed.

@@ -47,7 +47,7 @@ enum StoredValue {
     case object(ObjectValue)
     /// Encrypted at rest.
     case encrypted
-    /// Neither JSON nor protobuf of the kind that is expected.
+    /// Neither JSON nor protobuf of the kind that is expected, or with more elements than is sensible.
     case unreadable
 
     private static let encryptedMagic = Array("k8s:enc:".utf8)

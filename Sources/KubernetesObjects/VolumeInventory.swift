@@ -16,7 +16,8 @@ public struct VolumeInventory: Sendable, Hashable, Codable {
     public var nodes: [StorageNode] = []
     /// How many objects could not be read because they are encrypted at rest, by kind.
     public var encryptedCounts: [String: Int] = [:]
-    /// How many objects are neither JSON nor protobuf of their kind, by kind.
+    /// How many objects are neither JSON nor protobuf of their kind, or have lists or maps of more than 4096 elements,
+    /// by kind.
     public var unreadableCounts: [String: Int] = [:]
     /// Whether all objects of these kinds were looked at.
     public var isComplete: Bool

@@ -52,7 +52,11 @@ public struct FileSelection: Sendable {
                 needed.insert(String(rest))
             }
         }
-        return files.filter { needed.contains($0.path) }
+        return files.filter { entry in
+            // An empty directory is there for itself.
+            needed.contains(entry.path)
+                || entry.kind == .directory && classes.isEmpty && !leftOut.contains(entry.role)
+        }
     }
 }
 

@@ -38,6 +38,15 @@ import Testing
         #expect(summary(tree.findings(snapshot: snapshot)) == [])
         try tree.replace(path, "aescbckey", "other")
         #expect(summary(tree.findings(snapshot: snapshot)) == ["error encryption-key-missing \(path)"])
+        // What k3s keeps beside it is none, and an old copy that is broken does not hide what is missing.
+        try tree.write("/var/lib/rancher/k3s/server/cred/encryption-state.json", #"{"currentHash":"start-aa"}"#)
+        #expect(summary(tree.findings(snapshot: snapshot)) == ["error encryption-key-missing \(path)"])
+        let old = "/var/lib/rancher/k3s/server/cred/old.yaml"
+        try tree.write(old, "kind: EncryptionConfiguration\nresources: [")
+        #expect(
+            summary(tree.findings(snapshot: snapshot)) == [
+                "error encryption-configuration-unreadable \(old)", "error encryption-key-missing \(path)",
+            ])
     }
 
     @Test func `a sound k0s controller has no findings and a defect is found`() throws {

@@ -148,6 +148,17 @@ import Testing
         #expect(!keys.isComplete)
     }
 
+    /// A survey keeps the first 1023 names, whichever core meets which, and counts all rows.
+    @Test(arguments: [1023, 1024, 3000]) func surveyCountsOtherKeysTogether(_ count: Int) throws {
+        var database = SyntheticDatabase(pageByteCount: 4096)
+        let rows = (0..<count).map { Self.put("/registry/secrets/\($0)", "k8s:enc:kms:v2:\($0):x", Int64($0 + 2)) }
+        database.add(rows, compactedAt: 1, fanOut: 20)
+        let keys = try readStatus(MemoryBytes(database.finish())).survey.encryptionKeys
+        #expect(keys.count == min(count, 1024))
+        #expect(keys.reduce(0) { $0 + $1.rowCount } == count)
+        #expect(keys.first { $0.provider.isEmpty }?.rowCount == (count > 1023 ? count - 1023 : nil))
+    }
+
     @Test(arguments: [1, 4096, 1 << 22]) func fixtureNamesItsKeys(_ pieceByteCount: Int) throws {
         let contents = try Self.verify(
             Fixtures.bytes("k8s-1.36-on-3.6.14.db"), RowSelection(resources: ["namespaces", "secrets"]),
@@ -174,6 +185,89 @@ import Testing
             #expect(selected.rows.count == naive.liveKeyCount(revision: 401))
             #expect(selected.rows.map(\.key) == selected.rows.map(\.key).sorted { $0.lexicographicallyPrecedes($1) })
         }
+    }
+}
+
+/// Keys with very many revisions.
+@Suite struct KeyHistoryTests {
+    private static func value(_ index: Int) -> [UInt8] { Array("value \(index)".utf8) }
+
+    /// Notes revisions of one key, each on the page of its number.
+    private static func collector(_ revisions: some Sequence<Int>) -> RowCollector {
+        let collector = RowCollector(RowSelection(resources: ["minions"]))
+        for revision in revisions { note(revision, on: UInt64(revision), in: collector) }
+        return collector
+    }
+
+    private static func note(_ revision: Int, on page: UInt64, in collector: RowCollector) {
+        Array("/registry/minions/a".utf8).withUnsafeBytes { key in
+            value(revision).withUnsafeBytes { value in
+                collector.note(
+                    key: key, value: value, digest: UInt64(revision) << KeyDigest.subBits, isTombstone: false,
+                    page: page)
+            }
+        }
+    }
+
+    private static let orders: [[Int]] = {
+        var generator = SeededGenerator(seed: 5)
+        return [Array(1...200_000), Array((1...200_000).reversed()), (1...200_000).shuffled(using: &generator)]
+    }()
+
+    @Test(arguments: 0..<3) func keepsTheNewest(_ order: Int) {
+        var history = KeyHistory()
+        var byteCount = 0
+        for revision in Self.orders[order] {
+            byteCount += history.note(
+                digest: UInt64(revision), fingerprint: 1, value: Self.value(revision), page: 7, keyByteCount: 10)
+        }
+        #expect((512...1024).contains(history.versions.count))
+        #expect(
+            history.versions.map(\.digest)
+                == Array((200_001 - UInt64(history.versions.count))...200_000))
+        #expect(byteCount > 0 && byteCount < 1 << 18)
+        #expect(history.hasForgotten { $0 == 7 })
+    }
+
+    /// More revisions than are kept, in any order: right where a kept one exists, and said where only a lost one does.
+    @Test(arguments: 0..<3) func forgottenRevisionsAreSaid(_ order: Int) {
+        let collector = Self.collector(Self.orders[order])
+        let newest = collector.rows { _ in true }
+        #expect(
+            newest.rows == [
+                SelectedRow(key: Array("/registry/minions/a".utf8), value: Self.value(200_000), revision: 200_000)
+            ])
+        #expect(newest.isComplete)
+        #expect(collector.rows { $0 < 199_900 }.rows.map(\.revision) == [199_899])
+        let lost = collector.rows { $0 == 5 }
+        #expect(lost.rows.isEmpty && !lost.isComplete)
+        let gone = collector.rows { $0 > 200_000 }
+        #expect(gone.rows.isEmpty && gone.isComplete)
+    }
+
+    /// A page may be examined twice and a row lie on many pages, in any order.
+    @Test func copiesOfOneRow() {
+        let collector = Self.collector([3])
+        for page in [9, 2, 5, 9, 2, 70_000, 4] as [UInt64] { Self.note(3, on: page, in: collector) }
+        for page in [2, 4, 5, 9, 70_000] as [UInt64] { #expect(collector.rows { $0 == page }.rows.count == 1) }
+        #expect(collector.rows { $0 == 6 }.rows.isEmpty)
+    }
+
+    /// etcd may use a revision twice after a crash: the values stay apart, also once they found no room.
+    @Test func oneRevisionTwice() {
+        var history = KeyHistory()
+        for (fingerprint, page) in [(8, 1), (9, 2), (0, 3), (8, 4)] as [(UInt64, UInt64)] {
+            let value: [UInt8]? = fingerprint == 0 ? nil : [UInt8(fingerprint)]
+            _ = history.note(digest: 5, fingerprint: fingerprint, value: value, page: page, keyByteCount: 1)
+        }
+        #expect(history.versions.map(\.pages) == [[3], [1, 4], [2]])
+        #expect(history.dropOldValues() == 0)
+        _ = history.note(digest: 6, fingerprint: 1, value: [1, 2], page: 5, keyByteCount: 1)
+        #expect(history.dropOldValues() == 2)
+        _ = history.note(digest: 5, fingerprint: 9, value: nil, page: 6, keyByteCount: 1)
+        #expect(history.versions.map(\.pages) == [[3], [1, 4], [2, 6], [5]])
+        #expect(history.newest { $0 == 4 }?.fingerprint == 8)
+        #expect(history.newest { $0 == 3 }?.isTombstone == true)
     }
 }
 

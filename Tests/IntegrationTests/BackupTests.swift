@@ -131,7 +131,8 @@ extension Integration {
         @Test func dryRunsChangeNothing() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             let plan = try SnapTool.run(store.backup(["--dry-run"])).text
-            #expect(plan.contains("would take the snapshot from https://127.0.0.1:\(store.server.clientPort)"))
+            #expect(
+                plan.contains("would take the snapshot etcd/etcd.db from https://127.0.0.1:\(store.server.clientPort)"))
             #expect(!FileManager.default.fileExists(atPath: store.root))
             try store.makeBackup()
             let target = store.directory.file("restored")

@@ -15,12 +15,16 @@ extension Integration {
             key = try laboratory.key()
         }
 
+        private var backup: [String] {
+            ["backup", "--config", laboratory.plainConfiguration, "-r", key.recipient]
+        }
+
         /// Expects that a backup with these flags fails, for people and for programs, and leaves no archive.
         private func expectBackupFails(
             _ flags: [String], _ status: Int32, naming name: String, sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let store = directory.file("store")
-            let arguments = ["backup", "-r", key.recipient, "--store", store, "--dial-timeout", "5s"] + flags
+            let arguments = backup + ["--store", store, "--dial-timeout", "5s"] + flags
             expectFailure(
                 try SnapTool.attempt(arguments, seconds: 60), status, naming: name, sourceLocation: sourceLocation)
             try expectFailureDocument(
@@ -113,8 +117,7 @@ extension Integration {
             try expectBackupFails(flags, 4, naming: "/does/not/exist.crt")
             flags = server.flags()
             flags[7] = try directory.write("no key\n", to: "garbage.key")
-            let result = try SnapTool.attempt(
-                ["backup", "-r", key.recipient, "--store", directory.file("store")] + flags)
+            let result = try SnapTool.attempt(backup + ["--store", directory.file("store")] + flags)
             #expect([1, 2, 8].contains(result.status))
             expectFailure(result, result.status, naming: "garbage.key")
         }
@@ -137,7 +140,7 @@ extension Integration {
             try expectBackupFails(flags + ["--user", "nobody", "--password-file", right], 8, naming: "password")
             try expectBackupFails(flags + ["--user", "reader", "--password-file", right], 8, naming: "permission")
             let attempt = try SnapTool.attempt(
-                ["backup", "-r", key.recipient, "--store", directory.file("store"), "-v"] + flags
+                backup + ["--store", directory.file("store"), "-v"] + flags
                     + ["--user", "root", "--password-file", wrong])
             #expect(!attempt.errorText.contains("swordfish"))
             let store = try TestStore(server)

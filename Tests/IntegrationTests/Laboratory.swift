@@ -31,8 +31,13 @@ final class Laboratory: Sendable {
     private let directory: TemporaryDirectory
     private let state: Mutex<State>
 
+    /// A configuration by which a backup takes what its flags name and nothing else: this host runs servers of other
+    /// tests, and has files of its own.
+    let plainConfiguration: String
+
     private init() throws {
         directory = try TemporaryDirectory()
+        plainConfiguration = try directory.write("discover: false\nhostFacts: false\n", to: "plain.yaml")
         state = Mutex(State(directory: directory))
     }
 

@@ -70,7 +70,8 @@ extension Integration {
             let store = try TestStore(Laboratory.shared().server(.v3_4))
             expectFailure(try SnapTool.attempt(store.backup(["-r", hybrid.recipient])), 2, naming: "mlkem768x25519")
             try store.expectEmpty()
-            let own = ["backup", "-r", hybrid.recipient] + store.server.flags() + store.flags
+            let plain = ["backup", "--config", try Laboratory.shared().plainConfiguration]
+            let own = plain + ["-r", hybrid.recipient] + store.server.flags() + store.flags
             let archive = try SnapTool.json(own).path.string
             try SnapTool.run(["verify", "-i", hybrid.path] + store.flags)
             expectFailure(try SnapTool.attempt(["unseal", "-i", store.key.path, archive]), 8, naming: archive)

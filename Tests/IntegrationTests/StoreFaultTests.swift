@@ -114,9 +114,10 @@ extension Integration {
             #expect(try SnapTool.json(["list"] + store.flags).array.count == 1)
             try SnapTool.run(["verify", "-i", store.key.path] + store.flags)
             let other = [
-                "backup", "-r", store.key.recipient, "--store", store.root, "--cluster", "test", "--node", "other",
+                "-r", store.key.recipient, "--store", store.root, "--cluster", "test", "--node", "other",
             ]
-            try SnapTool.run(other + store.server.flags())
+            let plain = ["backup", "--config", try Laboratory.shared().plainConfiguration]
+            try SnapTool.run(plain + other + store.server.flags())
             valve.open()
             #expect(try first.wait().status == 0)
             #expect(try SnapTool.json(["list"] + store.flags).array.count == 2)

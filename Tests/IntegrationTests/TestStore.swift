@@ -8,6 +8,7 @@ struct TestStore {
     let root: String
     let server: EtcdServer
     let key: Laboratory.Key
+    private let configuration: String
 
     /// The directory of the archives.
     var scopeDirectory: String { "\(root)/test/node" }
@@ -19,11 +20,12 @@ struct TestStore {
         self.root = root ?? directory.file("store")
         self.server = server
         key = try Laboratory.shared().key()
+        configuration = try Laboratory.shared().plainConfiguration
     }
 
-    /// The arguments of a backup into the store.
+    /// The arguments of a backup into the store, of etcd and of what further flags name.
     func backup(port: UInt16? = nil, _ more: [String] = []) -> [String] {
-        ["backup", "-r", key.recipient] + server.flags(port: port) + flags + more
+        ["backup", "-r", key.recipient] + server.flags(port: port) + ["--config", configuration] + flags + more
     }
 
     /// Makes a backup and returns the path of the archive.

@@ -171,6 +171,35 @@ import Testing
         }
     }
 
+    /// More elements than any real object has make it unreadable, in lists and maps of every kind.
+    @Test(arguments: [4096, 4097, 700_000]) func countsObjectsWithTooManyElements(_ count: Int) {
+        let isReadable = count <= 4096
+        let texts = Pb.stored("v1", "PersistentVolume") { volume in
+            volume.metadata("a")
+            volume.message(2) { spec in for _ in 0..<count { spec.text(7, "") } }
+        }
+        let messages = Pb.stored("storage.k8s.io/v1", "CSINode") { node in
+            node.metadata("a")
+            node.message(2) { spec in for _ in 0..<count { spec.raw(1, []) } }
+        }
+        let entries = Pb.stored("v1", "Node") { node in
+            node.message(1) { metadata in for index in 0..<count { metadata.entry(11, "\(index)", "") } }
+        }
+        let quantities = Pb.stored("v1", "PersistentVolumeClaim") { claim in
+            claim.message(3) { status in for index in 0..<count { status.quantity(3, "\(index)", "1") } }
+        }
+        let rows: [(key: String, value: [UInt8])] = [
+            ("/registry/persistentvolumes/a", texts), ("/registry/csinodes/a", messages),
+            ("/registry/minions/a", entries), ("/registry/persistentvolumeclaims/n/a", quantities),
+        ]
+        for value in [rows, rows.map { ($0.key, compacted($0.value)) }] {
+            let inventory = inventory(value)
+            #expect(inventory.unreadableCounts.count == (isReadable ? 0 : 4))
+            #expect(inventory.persistentVolumes.count == (isReadable ? 1 : 0))
+            #expect(inventory.nodes.count == (isReadable ? 1 : 0))
+        }
+    }
+
     @Test func isCodable() throws {
         let whole = inventory(Stored.all)
         let data = try JSONEncoder().encode(whole)

@@ -83,6 +83,36 @@ import Testing
         #expect(report.skipped == [SkippedPath(path: "/k/tmp", reason: "old")])
     }
 
+    /// What is excluded takes what is below along, whatever names that and by which path.
+    @Test func exclusionsCoverWhatIsNamedBelow() throws {
+        try tree.touch(["/etc/cni/net.d/a", "/etc/kept", "/real/data/b", "/real/kept"])
+        try tree.make("ln -s /real etc/link")
+        func files(_ exclude: [String], _ excluded: [String]) throws -> (paths: [String], skipped: [String]) {
+            var skipped: [String] = []
+            let (_, manifest) = try laboratory.archive { writer in
+                let capture = FileCapture(
+                    into: writer, root: tree.root, exclude: exclude,
+                    excludedPaths: excluded.map { SkippedPath(path: $0, reason: "no") })
+                try capture.capture(
+                    ["/etc/cni/net.d", "/etc/link/data", "/etc/kept", "/real/kept", "/real/data/b"].map {
+                        reference($0)
+                    })
+                skipped = capture.report.skipped.map(\.path)
+                #expect(capture.report.findings.isEmpty)
+            }
+            let entries = manifest.entries.filter { $0.path.hasPrefix("files/") }
+            return (entries.filter { $0.kind != .directory }.map { String($0.path.dropFirst(5)) }, skipped)
+        }
+        let all = ["/etc/cni/net.d/a", "/etc/kept", "/etc/link", "/real/data/b", "/real/kept"]
+        #expect(try files([], []).paths == all)
+        #expect(try files(["/etc/cni"], []).paths == Array(all[1...]))
+        #expect(try files(["/real/data"], []).paths == ["/etc/cni/net.d/a", "/etc/kept", "/real/kept"])
+        #expect(try files(["/etc/li?k"], []).paths == ["/etc/cni/net.d/a", "/etc/kept", "/real/data/b", "/real/kept"])
+        let (paths, skipped) = try files([], ["/etc/cni", "/etc/link/data"])
+        #expect(paths == ["/etc/kept", "/real/kept"])
+        #expect(skipped == ["/etc/cni", "/etc/link/data", "/real/data"])
+    }
+
     @Test func linksOutOfTheTreeAreSaid() throws {
         try tree.touch(["/pki/a", "/elsewhere/key", "/also/b"])
         try tree.make(
@@ -116,16 +146,6 @@ import Testing
             ])
         #expect(entries.filter { $0.kind == .file }.map(\.path) == ["files/pki/a", "files/pki/z"])
         #expect(report.findings.allSatisfy { $0.advice != nil })
-    }
-
-    /// Runs `body` with another user's access to files, which setfsuid(2) gives to this thread alone.
-    private func withFileUser<Result>(_ user: UInt32, _ body: () throws -> Result) throws -> Result {
-        typealias SetFileUser = @convention(c) (UInt32) -> CInt
-        let symbol = try #require(dlsym(nil, "setfsuid"))
-        let setFileUser = unsafeBitCast(symbol, to: SetFileUser.self)
-        _ = setFileUser(user)
-        defer { _ = setFileUser(0) }
-        return try body()
     }
 
     @Test func pipesAmongNetworksAreSkipped() throws {
@@ -185,7 +205,7 @@ import Testing
         let layout = tree.discover()
         func epoch() throws -> CaptureEpoch { try CaptureEpoch.digest(of: layout.references, root: tree.root) }
         let before = try epoch()
-        #expect(before.digests.count == 24)
+        #expect(before.digests.count == 28)
         #expect(try epoch() == before)
         try tree.make(
             """
@@ -211,6 +231,7 @@ import Testing
         ("odd", "-----BEGIN PUBLIC KEY-----\n", .serviceAccountKey),
         ("x.conf", "kind: Config\nclusters: []\n", .kubeconfig),
         ("x", #"{"kind":"EncryptionConfiguration"}"#, .encryptionConfiguration),
+        ("encryption-state.json", #"{"kind":"x"}"#, .component), ("encryption-config.yaml", "a: b\n", .component),
         ("x", "apiVersion: audit.k8s.io/v1\nkind: Policy\n", .auditPolicy), ("x", "kind: Policy\n", .component),
         ("x", "metadata:\n  kind: Pod\n", .component), ("x", "kind: Pod\n", .staticPod), ("x", "kind", .component),
     ])

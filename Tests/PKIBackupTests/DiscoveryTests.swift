@@ -8,7 +8,9 @@ import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct DiscoveryTests {
     @Test func kubeadm() throws {
-        let layout = try NodeTree.kubeadm().discover()
+        let tree = try NodeTree.kubeadm()
+        try tree.touch(["/var/lib/etcd/member/snap/db"])
+        let layout = tree.discover()
         #expect(layout.findings.isEmpty, "\(layout.findings)")
         #expect(layout.distributions == ["kubeadm"])
         #expect(

@@ -45,6 +45,8 @@ import Testing
                 "--etcd-certfile=/etc/a/c.crt", "--etcd-keyfile=/etc/a/c.key",
                 "--etcd-servers-overrides=/events#https://10.0.0.1:2381;https://10.0.0.2:2381,coordination.k8s.io/leases#http://[::1]:2500",
             ], to: "kube-apiserver")
+        try tree.touch(["etcd", "etcd-events", "etcd-spare"].map { "/var/lib/\($0)/member/snap/db" })
+        try tree.touch(["/var/lib/etcd-events/wal/0.wal"])
         let layout = tree.discover()
         #expect(layout.etcds.map(\.name) == ["etcd", "etcd-events", "etcd-leases", "etcd-spare"])
         let main = try #require(layout.etcd("etcd"))
@@ -146,10 +148,33 @@ import Testing
             data-dir: /data
             client-transport-security: {cert-file: /etc/etcd/s.crt, key-file: /etc/etcd/s.key, trusted-ca-file: /etc/etcd/ca.crt}
             """, to: "/etc/etcd/etcd.conf.yml")
+        try tree.touch(["/var/lib/etcd/member/snap/db"])
         let layout = tree.discover()
         #expect(layout.etcds.map(\.caPath) == ["/etc/etcd/ca.crt"])
         #expect(layout.reference("/etc/etcd/s.key")?.captureClass == .privateKey)
         #expect(layout.excludedPaths.map(\.path) == ["/var/lib/etcd"])
+    }
+
+    /// Only data is left out: no directory without any, and nothing that is something else too.
+    @Test func onlyDataIsExcluded() throws {
+        try pod("etcd", ["--data-dir=/etc/kubernetes", "--cert-file=/etc/kubernetes/pki/s.crt"], to: "etcd")
+        try tree.touch(["/etc/kubernetes/pki/s.crt"])
+        #expect(tree.discover().excludedPaths.isEmpty)
+        try tree.touch(["/etc/kubernetes/member/snap/db"])
+        #expect(tree.discover().excludedPaths.map(\.path) == ["/etc/kubernetes/member"])
+        try pod("etcd", ["--data-dir=/etc/kubernetes/member/snap"], to: "etcd")
+        #expect(tree.discover().excludedPaths.isEmpty)
+        try pod("etcd", ["--data-dir=/data", "--key-file=/data/member/etcd.key"], to: "etcd")
+        try tree.touch(["/var/lib/etcd/member/etcd.key"])
+        let layout = tree.discover()
+        #expect(layout.excludedPaths.isEmpty)
+        #expect(layout.reference("/var/lib/etcd/member/etcd.key")?.captureClass == .privateKey)
+    }
+
+    @Test func ofTwoSchemesTheSecureOneCounts() {
+        let urls = ["http://127.0.0.1:2379", "http://10.0.0.1:1", "https://localhost:2379", "https://10.0.0.1:2"]
+        #expect(EtcdURL.unique(urls) == ["http://10.0.0.1:1", "https://localhost:2379", "https://10.0.0.1:2"])
+        #expect(EtcdURL.unique(["https://[::1]:1", "http://127.0.0.1:1"]) == ["https://[::1]:1"])
     }
 
     @Test func aggregatedServersHaveTheirOwn() throws {

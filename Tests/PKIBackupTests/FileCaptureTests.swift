@@ -217,6 +217,29 @@ import Testing
         #expect(quiet.findings.isEmpty)
     }
 
+    /// A file that was small when the walk saw it and is not any more is captured whole.
+    @Test func aFileThatGrowsBeyondTheBuffer() throws {
+        let path = "\(tree)/grown"
+        try Data((0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 / 7) }).write(to: URL(filePath: path))
+        let directory = try OpenDirectory(path: tree)
+        let name = try #require(EntryName("grown".utf8))
+        var attributes = try directory.attributes(of: name)
+        attributes.byteCount = 10
+        let entry = WalkedEntry(
+            directory: directory, name: name, attributes: attributes, path: Array(path.utf8), reference: nil,
+            captureClass: .component, isNamed: false)
+        let metadata = EntryMetadata(path: "files\(path)", byteCount: 10, time: backupTime)
+        var isTorn = true
+        let (reader, _) = try laboratory.archive { writer in
+            let outcome = try FileContent(writer: writer).add(entry, metadata)
+            #expect(outcome.byteCount == 3_000_000)
+            isTorn = outcome.isTorn
+        }
+        #expect(!isTorn)
+        try laboratory.place(reader, in: scratch.file("restored"))
+        #expect(try run("cmp", [path, scratch.file("restored/files\(path)")], allowsFailure: true).status == 0)
+    }
+
     /// A store that is full ends the capture with its own error, though that is one of a system call too.
     @Test func anErrorOfTheArchiveEndsTheCapture() throws {
         final class FullSink: ByteSink {
@@ -231,9 +254,9 @@ import Testing
         try shell("head -c 2000000 /dev/urandom > a-large; head -c 2000000 /dev/urandom > z-large", in: tree)
         for byteCount in stride(from: 100_000, to: 9_000_000, by: 433_333) {
             let writer = try laboratory.makeWriter(FullSink(byteCount))
-            let capture = FileCapture(into: writer, exclude: [], role: EntryRole.include)
+            let capture = FileCapture(into: writer)
             do {
-                try capture.capture(tree)
+                try capture.capture([FileReference(including: tree)])
                 _ = try writer.finish(Manifest(archive: writer.header))
                 Issue.record("a full store went unnoticed")
             } catch {

@@ -163,4 +163,52 @@ import Testing
         let text = try run("stat", ["-c", "%a %Y", "\(root)/d"]).text
         #expect(text == "500 1795402800\n")
     }
+
+    /// Whoever may rename entries where files are placed can't have their attributes set on something else.
+    @Test(arguments: [true, false]) func attributesAreNotDiverted(isReplacing: Bool) throws {
+        try shell("mkdir root/there", in: scratch.path)
+        let before = try outsideState()
+        let victim = scratch.file("victim")
+        let (reader, _) = try laboratory.archive { writer in
+            var metadata = EntryMetadata(
+                path: Array("there/file".utf8), kind: .file, byteCount: 4, mode: 0o6777, modifiedAt: backupTime)
+            metadata.userID = 12
+            metadata.extendedAttributes = [ExtendedAttribute(name: "user.x", value: Data([1]))]
+            try writer.add(metadata, role: EntryRole.include, bytes: Array("evil".utf8))
+        }
+        let placement = FilePlacement(
+            root: try OpenDirectory(path: root), replacement: isReplacing ? .init(keptPath: "kept") : nil)
+        try reader.forEachMember { member in
+            guard member.metadata.displayPath == "there/file" else { return try member.forEachPiece { _ in } }
+            try? placement.place(member) { _ in
+                let directory = "\(root)/there"
+                for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] {
+                    rename("\(directory)/\(name)", "\(directory)/moved")
+                    symlink(victim, "\(directory)/\(name)")
+                }
+            }
+        }
+        try? placement.finish()
+        #expect(try outsideState() == before)
+        #expect(try run("getfattr", [victim]).text == "")
+        #expect(try run("stat", ["-c", "%a", "\(root)/there/moved"]).text == "6777\n")
+    }
+
+    @Test(arguments: ["ln -s ../outside root/d", "mkdir root/d", "mkdir root/d; touch root/d/mine"])
+    func directoriesAreNotDivertedEither(script: String) throws {
+        let before = try outsideState()
+        let (reader, _) = try laboratory.archive { writer in
+            let metadata = EntryMetadata(path: Array("d".utf8), kind: .directory, mode: 0o777, modifiedAt: backupTime)
+            try writer.add(metadata, role: EntryRole.include)
+        }
+        let placement = FilePlacement(root: try OpenDirectory(path: root))
+        try reader.forEachMember { try placement.place($0) }
+        try shell("mv root/d moved; \(script); chmod -f 711 root/d || :", in: scratch.path)
+        let state = try run("stat", ["-c", "%a", "\(root)/d"]).text
+        try shell("touch -d 2001-01-01 outside; chmod 755 outside", in: scratch.path)
+        #expect(throws: (any Error).self) { try placement.finish() }
+        #expect(try run("stat", ["-c", "%a", "\(root)/d"]).text == state)
+        #expect(try outsideState() == before || script.hasPrefix("ln"))
+        #expect(try run("stat", ["-c", "%a", outside]).text == "755\n")
+    }
 }

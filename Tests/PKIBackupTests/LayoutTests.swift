@@ -25,6 +25,9 @@ import Testing
         sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> NodeLayout {
         try tree.touch(expected.keys.sorted())
+        for (path, captureClass) in expected where captureClass == .encryptionConfiguration {
+            try tree.write(#"{"kind":"EncryptionConfiguration","resources":[]}"#, to: path)
+        }
         let (layout, classes) = try classes(tree)
         #expect(layout.distributions == [distribution], sourceLocation: sourceLocation)
         #expect(try tree.files().subtracting(except) == Set(classes.keys), sourceLocation: sourceLocation)
@@ -113,7 +116,7 @@ import Testing
             "\(tls)/etcd/peer-ca.key": .caKey, "\(tls)/etcd/client.crt": .certificate,
             "\(tls)/etcd/client.key": .privateKey,
             "\(data)/server/cred/encryption-config.json": .encryptionConfiguration,
-            "\(data)/server/cred/encryption-state.json": .encryptionConfiguration,
+            "\(data)/server/cred/encryption-state.json": .distribution,
             "\(data)/server/cred/admin.kubeconfig": .kubeconfig, "\(data)/server/cred/passwd": .joinToken,
             "\(data)/server/cred/ipsec.psk": .distribution, "\(data)/server/token": .joinToken,
             "\(data)/server/agent-token": .joinToken, "\(data)/server/manifests/coredns.yaml": .staticPod,

@@ -43,11 +43,13 @@ import Testing
         return placement.counts
     }
 
+    /// What differs, but for directories, which keep their attributes if they were there.
     private func differences() throws -> String {
-        try run(
+        let text = try run(
             "rsync",
             ["-aHAXn", "--delete", "--itemize-changes", "--checksum", "\(source.path)/etc/", "\(target.path)/etc/"]
         ).text
+        return text.split(separator: "\n").filter { !$0.hasPrefix(".d") }.joined(separator: "\n")
     }
 
     private func makeSource() throws {
@@ -170,5 +172,89 @@ import Testing
         usleep(200_000)
         _ = try place(reader)
         #expect(try watcher.wait(seconds: 30).status == 0)
+    }
+
+    @Test func directoriesThatAreThereKeepTheirAttributes() throws {
+        try makeSource()
+        try source.make("mkdir etc/new; chmod 2751 etc/new; touch -d 2002-02-02 etc/new; chmod 700 etc etc/kubernetes")
+        try target.make(
+            "mkdir -p etc/kubernetes; chmod 1755 etc; chmod 750 etc/kubernetes; setfattr -n user.mine -v 1 etc")
+        if isRoot { try target.make("chown 21:22 etc/kubernetes") }
+        func state() throws -> String {
+            try run("stat", ["-c", "%a %u %g", "\(target.path)/etc", "\(target.path)/etc/kubernetes"]).text
+                + run("getfattr", ["-d", "--absolute-names", "\(target.path)/etc"]).text
+        }
+        let before = try state()
+        let (reader, manifest) = try archive()
+        let plan = try placement().plan(for: manifest.entries.filter { $0.kind == .directory })
+        #expect(plan.filter { $0.action == .unchanged }.map(\.path) == ["/etc", "/etc/kubernetes"])
+        _ = try place(reader)
+        #expect(try state() == before)
+        #expect(try run("stat", ["-c", "%a %y", "\(target.path)/etc/new"]).text.hasPrefix("2751 2002-02-02"))
+        #expect(try run("stat", ["-c", "%a", "\(target.path)/etc/kubernetes/manifests"]).text == "700\n")
+        #expect(try differences() == "")
+        // Those made by the first run are there in the second.
+        try target.make("chmod 2711 etc/new")
+        _ = try place(reader)
+        #expect(try run("stat", ["-c", "%a", "\(target.path)/etc/new"]).text == "2711\n")
+    }
+
+    // MARK: Databases
+
+    /// Leaves a database with a log that was not copied into it.
+    private func makeDatabase(_ value: Int, in tree: NodeTree) throws {
+        let script =
+            "import sqlite3, os, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA journal_mode=WAL'); c.execute('CREATE TABLE IF NOT EXISTS a (b)'); c.execute('INSERT INTO a VALUES (%s)' % sys.argv[2]); c.commit(); os._exit(0)"
+        try tree.make("mkdir -p etc")
+        try run("python3", ["-c", script, "\(tree.path)/etc/state.db", "\(value)"])
+    }
+
+    private func values(in tree: NodeTree) throws -> String {
+        // A copy, for opening it would work its log off.
+        try tree.make("rm -rf look; cp -r etc look")
+        return try run("sqlite3", ["\(tree.path)/look/state.db", "SELECT group_concat(b) FROM a"]).text
+    }
+
+    @Test func aDatabaseIsNotMixedWithTheLogOfAnother() throws {
+        try makeDatabase(1, in: source)
+        try run("sqlite3", ["\(source.path)/etc/state.db", "PRAGMA wal_checkpoint(TRUNCATE)"])
+        #expect(try source.files() == ["/etc/state.db"])
+        try run("cp", ["-a", "\(source.path)/etc", "\(target.path)/etc"])
+        try makeDatabase(2, in: target)
+        try target.write("journal", to: "/etc/state.db-journal")
+        try target.write("other", to: "/etc/other.db-wal")
+        let (reader, _) = try archive()
+        // The database is as in the archive, or another one.
+        for round in ["unchanged", "changed"] {
+            if round == "changed" {
+                try makeDatabase(3, in: target)
+                try target.make("touch etc/state.db; rm -r var; touch etc/state.db-journal")
+            }
+            let counts = try place(reader)
+            #expect(counts.unchangedCount == (round == "unchanged" ? 1 : 0) && counts.createdCount == 0)
+            let kept = try target.files().filter { $0.hasPrefix("/var") && !$0.hasSuffix("state.db") }
+            let directory = "/var/lib/etcd-snap/replaced/etc"
+            #expect(kept == Set(["-journal", "-shm", "-wal"].map { "\(directory)/state.db\($0)" }))
+            #expect(try values(in: target) == "1\n")
+            #expect(
+                try target.files().filter { $0.hasPrefix("/etc") } == ["/etc/state.db", "/etc/other.db-wal"])
+        }
+    }
+
+    @Test func aDatabaseWithItsOwnLogIsWhole() throws {
+        try makeDatabase(1, in: source)
+        try makeDatabase(5, in: target)
+        try makeDatabase(6, in: target)
+        let (reader, _) = try archive()
+        #expect(try place(reader) == FilePlacement.Counts(createdCount: 0, replacedCount: 2, unchangedCount: 0))
+        #expect(try values(in: target) == "1\n")
+        let kept = "\(target.path)/var/lib/etcd-snap/replaced/etc"
+        #expect(try run("sqlite3", ["\(kept)/state.db", "SELECT group_concat(b) FROM a"]).text == "5,6\n")
+        // A second time there is nothing to do, and shared memory that fits is left.
+        try run("rm", ["-r", "\(target.path)/var"])
+        try target.write("memory", to: "/etc/state.db-shm")
+        #expect(try place(reader) == FilePlacement.Counts(createdCount: 0, replacedCount: 0, unchangedCount: 2))
+        #expect(try target.files().contains("/etc/state.db-shm"))
+        #expect(!FileManager.default.fileExists(atPath: "\(target.path)/var"))
     }
 }

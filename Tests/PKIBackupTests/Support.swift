@@ -61,8 +61,8 @@ struct Laboratory {
     ) throws -> (reader: ArchiveReader, manifest: Manifest, report: CaptureReport) {
         var report = CaptureReport()
         let (reader, manifest) = try archive { writer in
-            let capture = FileCapture(into: writer, exclude: exclude, role: EntryRole.include)
-            for path in paths { try capture.capture(path) }
+            let capture = FileCapture(into: writer, exclude: exclude)
+            for path in paths { try capture.capture([FileReference(including: path)]) }
             report = capture.report
         }
         return (reader, manifest, report)
@@ -108,4 +108,14 @@ let isRoot = geteuid() == 0
 /// Runs a shell script in a directory.
 func shell(_ script: String, in directory: String) throws {
     try run("sh", ["-e", "-c", "cd \"$1\"\n\(script)", "sh", directory])
+}
+
+/// Runs `body` with another user's access to files, which setfsuid(2) gives to this thread alone.
+func withFileUser<Result>(_ user: UInt32, _ body: () throws -> Result) throws -> Result {
+    typealias SetFileUser = @convention(c) (UInt32) -> CInt
+    let symbol = try #require(dlsym(nil, "setfsuid"))
+    let setFileUser = unsafeBitCast(symbol, to: SetFileUser.self)
+    _ = setFileUser(user)
+    defer { _ = setFileUser(0) }
+    return try body()
 }

@@ -46,6 +46,12 @@ long clinux_get_open_attribute(int descriptor, const char *name, void *_Nullable
 /// lsetxattr(2): creates or replaces an extended attribute of the file itself.
 int clinux_set_attribute(const char *path, const char *name, const void *_Nullable value, size_t size);
 
+/// fremovexattr(2): removes an extended attribute of an open file.
+int clinux_remove_open_attribute(int descriptor, const char *name);
+
+/// fsetxattr(2): the same of an open file.
+int clinux_set_open_attribute(int descriptor, const char *name, const void *_Nullable value, size_t size);
+
 /// Takes or drops a shared lock on a range of bytes that belongs to the open file, without waiting (`F_OFD_SETLK`,
 /// fcntl(2)); it conflicts with the locks of other processes.
 int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_locked);

@@ -8,7 +8,10 @@ extension Examination {
         for file in references {
             if let configuration = file.encryption { checkConfiguration(configuration, file.path) }
         }
-        let existing = references.filter { $0.state != .missing || $0.isRequired }
+        // What a walk found and can't be read may be anything, such as an old copy.
+        let existing = references.filter {
+            ($0.state != .missing || $0.isRequired) && !($0.isFoundByWalk && $0.encryption == nil)
+        }
         guard let first = existing.first else {
             return checkAbsence(keysInUse)
         }

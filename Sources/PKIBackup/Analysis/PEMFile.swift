@@ -29,13 +29,16 @@ struct PEMFile {
     /// Takes a file apart.
     init(_ bytes: [UInt8]) {
         var number = 0
-        for line in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
+        var start = 0
+        while start < bytes.count {
+            let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
             number += 1
             guard blocks.count < Self.blockCountLimit else {
                 isCut = true
                 break
             }
-            read(Self.trimmed(line), number)
+            if end > start { read(Self.trimmed(bytes[start..<end]), number) }
+            start = end + 1
         }
         close(because: "has no END line")
     }

@@ -12,6 +12,8 @@ public struct CaptureEpoch: Sendable, Equatable {
     /// The kubelet's own certificates are left out: they rotate by themselves, and a cluster is rebuilt without them.
     public static let classes: Set<CaptureClass> = [
         .caCertificate, .caKey, .certificate, .privateKey, .serviceAccountKey, .encryptionConfiguration,
+        // They say which keys are used: a rotation may bring files of other names.
+        .staticPod,
     ]
 
     /// SHA-256 of each file's contents, mode and owner in hexadecimal, by its real absolute path.

@@ -49,13 +49,21 @@ final class CaptureWalk {
     private let exclude: [String]
     private let excludedPaths: [[UInt8]: String]
     private let limits: CaptureLimits
+    /// Those of them that were met.
+    private var saidPaths: Set<[UInt8]> = []
     private let tree = SelectionTree()
     var report = CaptureReport()
 
     init(root: NodeRoot, exclude: [String], excludedPaths: [SkippedPath], limits: CaptureLimits) {
         self.root = root
         self.exclude = exclude
-        self.excludedPaths = Dictionary(excludedPaths.map { (Array($0.path.utf8), $0.reason) }) { first, _ in first }
+        // As they are written, and where they really are.
+        self.excludedPaths = excludedPaths.reduce(into: [:]) { paths, excluded in
+            let path = Array(excluded.path.utf8)
+            for form in [path, (try? root.resolve(path))?.path ?? []] where !form.isEmpty {
+                paths[form] = paths[form] ?? excluded.reason
+            }
+        }
         self.limits = limits
     }
 
@@ -79,10 +87,13 @@ final class CaptureWalk {
         guard EntryName.components(of: path.utf8.drop { $0 == 0x2F }) != nil, path.hasPrefix("/") else {
             return find(.error, "path-unusable", path, "is not an absolute path without '..'", "correct the path")
         }
-        guard !isExcluded(Array(path.utf8)) else { return }
+        guard !isLeftOutWithParents(Array(path.utf8)) else { return }
         do {
             let captureClass = reference.captureClass
-            let resolved = try root.resolve(Array(path.utf8)) { _ = tree.insert($0.path, for: captureClass) }
+            var steps: [[UInt8]] = []
+            let resolved = try root.resolve(Array(path.utf8)) { steps.append($0.path) }
+            guard !isLeftOutWithParents(resolved.path) else { return }
+            for step in steps { _ = tree.insert(step, for: captureClass) }
             let node = tree.insert(resolved.path, for: captureClass)
             // A later and vaguer reference to the same place tells nothing new.
             if node.reference == nil || node.reference?.captureClass == .component { node.reference = reference }
@@ -194,10 +205,19 @@ final class CaptureWalk {
 
     private func isLeftOut(_ path: [UInt8]) -> Bool {
         if let reason = excludedPaths[path] {
-            skip(path, reason)
+            if saidPaths.insert(path).inserted { skip(path, reason) }
             return true
         }
         return isExcluded(path)
+    }
+
+    /// Whether a path or a directory above it is left out.
+    private func isLeftOutWithParents(_ path: [UInt8]) -> Bool {
+        var prefix: [UInt8] = []
+        return path.split(separator: 0x2F).contains { name in
+            prefix += [0x2F] + name
+            return isLeftOut(prefix)
+        }
     }
 
     private func isExcluded(_ path: [UInt8]) -> Bool {

@@ -9,10 +9,13 @@ enum DatabaseKind {
     /// A log of Open vSwitch's database, standalone or clustered.
     case ovsdb
 
+    /// What a database of SQLite begins with ("Database File Format", 1.3.1).
+    static let sqliteMagic = Array("SQLite format 3\0".utf8)
+
     /// Sources: SQLite, "Database File Format", 1.3.1; bbolt, `internal/common/meta.go`, `Magic`; Open vSwitch,
     /// `ovsdb/log.h`, `OVSDB_MAGIC` and `RAFT_MAGIC`.
     init?(prefix: UnsafeRawBufferPointer) {
-        if prefix.starts(with: Array("SQLite format 3\0".utf8)) {
+        if prefix.starts(with: Self.sqliteMagic) {
             self = .sqlite
         } else if prefix.starts(with: Array("OVSDB JSON ".utf8)) || prefix.starts(with: Array("OVSDB CLUSTER ".utf8)) {
             self = .ovsdb

@@ -158,15 +158,3 @@ public final class FileCapture {
     /// Replaced by the file's own time, which has nanoseconds.
     private static let anyDate = Date(timeIntervalSince1970: 0)
 }
-
-extension FileCapture {
-    /// A capture of this host's files that are asked for by path.
-    public convenience init(into writer: ArchiveWriter, exclude: [String], role: String) {
-        self.init(into: writer, exclude: exclude)
-    }
-
-    /// Captures a path that the configuration asks for.
-    ///
-    /// - Throws: errors of the archive only.
-    public func capture(_ path: String) throws { try capture([FileReference(including: path)]) }
-}

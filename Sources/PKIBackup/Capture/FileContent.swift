@@ -103,6 +103,11 @@ final class FileContent {
             if attempt > 1 || state.byteCount != nil || outcome.lock != nil {
                 // With the lock, and as far as it is wanted.
                 before = try file.attributes()
+                // It may have grown beyond the buffer.
+                guard state.byteCount ?? before.byteCount < Self.wholeReadLimit else {
+                    outcome.isTorn = false
+                    return try addStreaming(file, metadata, state, &outcome)
+                }
                 try read(file, state.byteCount ?? before.byteCount)
             }
             let copied = buffer.withUnsafeBytes { BoltMeta.both(in: $0) }

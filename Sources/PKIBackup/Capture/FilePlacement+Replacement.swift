@@ -5,13 +5,16 @@ import SystemPackage
 
 extension FilePlacement {
     /// A directory's place: there already, made, or made in the place of something else that is kept aside.
-    func placeDirectory(_ name: EntryName, _ names: [EntryName], in parent: OpenDirectory) throws {
+    func placeDirectory(
+        _ name: EntryName, _ names: [EntryName], in parent: OpenDirectory
+    ) throws -> OpenDirectory {
         if replacement != nil, let existing = try parent.existingAttributes(of: name), existing.kind != .directory {
             try keepAside(names, existing, in: parent)
             try parent.removeFile(name)
             counts.replacedCount += 1
         }
-        _ = try parent.makeDirectory(name)
+        if try parent.makeDirectoryIfAbsent(name) { madeDirectories.insert(names) }
+        return try parent.openDirectory(name)
     }
 
     /// Makes the member beside its place and renames it there, unless the same is there already.
@@ -23,12 +26,13 @@ extension FilePlacement {
             let temporaryName = EntryName(".etcd-snap-\(UInt64.random(in: .min ... .max))".utf8)
         else { return }
         do {
-            try make(temporaryName, member, in: parent, inspect)
-            if member.metadata.kind != .hardLink { try setAttributes(temporaryName, member.metadata, in: parent) }
+            let isDatabase = try make(temporaryName, member, in: parent, inspect)
+            databases.note(names, isDatabase: isDatabase)
             let existing = try parent.existingAttributes(of: name)
             if let existing {
                 if try parent.isSame(name, existing, as: temporaryName, isLink: member.metadata.kind == .hardLink) {
                     counts.unchangedCount += 1
+                    databases.noteUnchanged(names)
                     return try parent.removeFile(temporaryName)
                 }
                 guard existing.kind != .directory else {
@@ -39,8 +43,10 @@ extension FilePlacement {
                 }
                 try keepAside(names, existing, in: parent)
             }
+            if isDatabase { try keepJournalsAside(of: names, in: parent) }
             try parent.rename(temporaryName, over: name)
-            if existing == nil { counts.createdCount += 1 } else { counts.replacedCount += 1 }
+            let isReplacement = existing != nil || databases.isKeptAside(names)
+            if isReplacement { counts.replacedCount += 1 } else { counts.createdCount += 1 }
         } catch {
             try? parent.removeFile(temporaryName)
             throw error
@@ -50,7 +56,7 @@ extension FilePlacement {
     // MARK: What was there
 
     /// Keeps what is about to be replaced below ``Replacement/keptPath``, durably.
-    private func keepAside(_ names: [EntryName], _ existing: EntryAttributes, in parent: OpenDirectory) throws {
+    func keepAside(_ names: [EntryName], _ existing: EntryAttributes, in parent: OpenDirectory) throws {
         guard let name = names.last, let replacement else { return }
         guard let kept = EntryName.components(of: replacement.keptPath.utf8) else {
             throw Failure(
@@ -60,8 +66,9 @@ extension FilePlacement {
         for step in kept + names.dropLast() { directory = try directory.makeDirectory(step) }
         switch existing.kind {
         case .symbolicLink:
-            try directory.makeSymbolicLink(name, to: try parent.readLink(name))
-            try copyAttributes(of: name, existing, in: parent, to: directory)
+            var metadata = try metadata(of: existing, parent.extendedAttributes(of: name))
+            metadata.linkTarget = try parent.readLink(name)
+            try makeSymbolicLink(name, metadata, in: directory)
         case .file: try keepFile(name, existing, in: parent, to: directory)
         case .directory, .fifo, .socket, .device:
             throw Failure(
@@ -78,38 +85,42 @@ extension FilePlacement {
         do {
             return try directory.makeHardLink(name, to: name, in: parent)
         } catch let error where [.improperLink, .tooManyLinks, .notPermitted, .notSupported].contains(error.errno) {}
-        try copyBytes(of: name, in: parent, to: directory)
-        try copyAttributes(of: name, existing, in: parent, to: directory)
+        try copyFile(name, in: parent, to: directory)
         try directory.syncFileSystem()
     }
 
-    private func copyBytes(of name: EntryName, in parent: OpenDirectory, to directory: OpenDirectory) throws {
+    private func copyFile(_ name: EntryName, in parent: OpenDirectory, to directory: OpenDirectory) throws {
         let source = try parent.openFile(name)
         defer { try? source.close() }
         let target = try directory.createFile(name)
         defer { try? target.close() }
-        let sink = DescriptorSink(target, name: directory.path(of: name))
+        let paths = (source: parent.path(of: name), target: directory.path(of: name))
+        let sink = DescriptorSink(target, name: paths.target)
         let buffer = ByteBlock(capacity: 1 << 20)
         repeat {
-            try buffer.fill { try readSome(source, name: parent.path(of: name), into: $0) }
+            try buffer.fill { try readSome(source, name: paths.source, into: $0) }
             try buffer.withUnsafeBytes { try sink.write($0) }
         } while buffer.count > 0
+        let attributes = try attributesOf(source, name: paths.source)
+        try setAttributes(
+            of: target, metadata(of: attributes, extendedAttributes(of: source, name: paths.source)),
+            path: paths.target)
     }
 
-    private func copyAttributes(
-        of name: EntryName, _ existing: EntryAttributes, in parent: OpenDirectory, to directory: OpenDirectory
-    ) throws {
+    private func metadata(
+        of attributes: EntryAttributes, _ extendedAttributes: [(name: String, value: [UInt8])]
+    ) -> EntryMetadata {
         var metadata = EntryMetadata(
-            path: name.bytes, kind: existing.kind == .symbolicLink ? .symbolicLink : .file, mode: existing.mode,
+            path: [], kind: attributes.kind == .symbolicLink ? .symbolicLink : .file, mode: attributes.mode,
             modifiedAt: Date(timeIntervalSince1970: 0))
-        metadata.userID = existing.userID
-        metadata.groupID = existing.groupID
-        metadata.modificationSeconds = existing.modificationSeconds
-        metadata.modificationNanoseconds = existing.modificationNanoseconds
-        metadata.extendedAttributes = try parent.extendedAttributes(of: name).map {
+        metadata.userID = attributes.userID
+        metadata.groupID = attributes.groupID
+        metadata.modificationSeconds = attributes.modificationSeconds
+        metadata.modificationNanoseconds = attributes.modificationNanoseconds
+        metadata.extendedAttributes = extendedAttributes.map {
             ExtendedAttribute(name: $0.name, value: Data($0.value))
         }
-        try setAttributes(name, metadata, in: directory)
+        return metadata
     }
 }
 

@@ -16,7 +16,12 @@ import SystemPackage
 /// By default nothing that exists is replaced. A placement that replaces, as into `/`, makes each entry complete under a
 /// hidden name beside its place, syncs it and renames it over what is there; that was kept aside before, below
 /// ``Replacement/keptPath`` with its path, owner, mode and times. What is the same already is left alone. Files are not kept
-/// beside their old place: in the kubelet's directory a copy of a manifest would be run.
+/// beside their old place: in the kubelet's directory a copy of a manifest would be run. Directories that are there keep
+/// their attributes. With a database of SQLite, logs and journals of the old one are kept aside, which would be replayed
+/// into it, unless the archive brings its own.
+///
+/// Attributes are set by the descriptor that a file was made through, so nobody who may rename entries meanwhile can have
+/// them set on something else.
 public final class FilePlacement {
     /// How existing entries are replaced.
     public struct Replacement: Sendable {
@@ -55,7 +60,11 @@ public final class FilePlacement {
     let strippedNames: [EntryName]
     private let isPrivileged = geteuid() == 0
     /// Set last and inside out, for a directory's mode may forbid and its time would change by placing into it.
-    private var directories: [(names: [EntryName], metadata: EntryMetadata)] = []
+    private var directories: [(names: [EntryName], metadata: EntryMetadata, identity: FileIdentity)] = []
+    /// The directories that were not there before.
+    var madeDirectories: Set<[EntryName]> = []
+    /// Where databases of SQLite are and what else was placed beside them.
+    var databases = PlacedDatabases()
 
     /// A placement below `root`.
     ///
@@ -79,22 +88,29 @@ public final class FilePlacement {
         guard let name = names.last else { return }
         let parent = try makeDirectories(names.dropLast())
         if metadata.kind == .directory {
-            try placeDirectory(name, names, in: parent)
-            directories.append((names, metadata))
+            let directory = try placeDirectory(name, names, in: parent)
+            if replacement == nil || madeDirectories.contains(names) {
+                directories.append((names, metadata, try directory.attributes().identity))
+            }
         } else if replacement != nil {
             try replace(names, member, in: parent, inspect)
         } else {
-            try make(name, member, in: parent, inspect)
-            if metadata.kind != .hardLink { try setAttributes(name, metadata, in: parent) }
+            _ = try make(name, member, in: parent, inspect)
             counts.createdCount += 1
         }
     }
 
     /// Sets the attributes of the directories and returns when everything is durable.
     public func finish() throws {
-        for (names, metadata) in directories.sorted(by: { $0.names.count > $1.names.count }) {
-            guard let name = names.last else { continue }
-            try setAttributes(name, metadata, in: try makeDirectories(names.dropLast()))
+        try keepStaleJournalsAside()
+        for (names, metadata, identity) in directories.sorted(by: { $0.names.count > $1.names.count }) {
+            let directory = try names.reduce(root) { try $0.openDirectory($1) }
+            guard try directory.attributes().identity == identity else {
+                throw Failure(
+                    .failed, "\(quoted(directory.path)) became another directory while files were placed in it",
+                    hint: "find out who renames directories there, and restore again")
+            }
+            try setAttributes(of: directory.descriptor, metadata, path: directory.path)
         }
         try root.syncFileSystem()
     }
@@ -114,35 +130,49 @@ public final class FilePlacement {
     }
 
     func makeDirectories(_ names: some Collection<EntryName>) throws -> OpenDirectory {
-        try names.reduce(root) { try $0.makeDirectory($1) }
+        var directory = root
+        for (index, name) in names.enumerated() {
+            if try directory.makeDirectoryIfAbsent(name) { madeDirectories.insert(Array(names.prefix(index + 1))) }
+            directory = try directory.openDirectory(name)
+        }
+        return directory
     }
 
-    /// Makes an entry that is no directory under a name where nothing is; a file is not complete without its attributes.
+    // MARK: Entries
+
+    /// Makes an entry that is no directory, complete with its attributes, under a name where nothing is.
+    ///
+    /// - Returns: whether it is a database of SQLite.
     func make(
         _ name: EntryName, _ member: ArchiveMember, in parent: OpenDirectory,
         _ inspect: (UnsafeRawBufferPointer) -> Void
-    ) throws {
+    ) throws -> Bool {
         switch member.metadata.kind {
-        case .symbolicLink: try parent.makeSymbolicLink(name, to: member.metadata.linkTarget ?? [])
+        case .symbolicLink: try makeSymbolicLink(name, member.metadata, in: parent)
         case .hardLink: try makeHardLink(name, member.metadata, in: parent)
-        case .file, .directory: try makeFile(name, member, in: parent, inspect)
+        case .file, .directory: return try makeFile(name, member, in: parent, inspect)
         }
+        return false
     }
 
     private func makeFile(
         _ name: EntryName, _ member: ArchiveMember, in parent: OpenDirectory,
         _ inspect: (UnsafeRawBufferPointer) -> Void
-    ) throws {
+    ) throws -> Bool {
         let descriptor = try parent.createFile(name)
         defer { try? descriptor.close() }
         let path = parent.path(of: name)
         let sink = DescriptorSink(descriptor, name: path)
+        var beginning: [UInt8] = []
         try member.forEachPiece { piece in
             inspect(piece)
+            beginning += piece.prefix(DatabaseKind.sqliteMagic.count - beginning.count)
             try sink.write(piece)
         }
+        try setAttributes(of: descriptor, member.metadata, path: path)
         // Before it is renamed over another; everything else is synced at the end.
         if replacement != nil { try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) } }
+        return beginning == DatabaseKind.sqliteMagic
     }
 
     private func makeHardLink(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
@@ -151,21 +181,46 @@ public final class FilePlacement {
         try parent.makeHardLink(name, to: targetName, in: try makeDirectories(target.dropLast()))
     }
 
-    func setAttributes(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
-        if isPrivileged {
-            try permitting {
-                try parent.setOwner(of: name, userID: metadata.userID, groupID: metadata.groupID)
-            }
-        } else if metadata.userID != geteuid() {
-            refusedAttributeCount += 1
+    /// A link can't be opened, so its attributes are set by calls that do not follow it.
+    func makeSymbolicLink(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
+        try parent.makeSymbolicLink(name, to: metadata.linkTarget ?? [])
+        try settingOwner(metadata) {
+            try parent.setOwner(of: name, userID: metadata.userID, groupID: metadata.groupID)
         }
         for attribute in metadata.extendedAttributes {
             try permitting { try parent.setExtendedAttribute(of: name, attribute.name, attribute.value) }
         }
-        // After the owner, which clears set-ID bits, and after the attributes, which may be ACLs.
-        if metadata.kind != .symbolicLink { try parent.setMode(of: name, metadata.mode) }
         try parent.setModificationTime(
             of: name, seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds)
+    }
+
+    // MARK: Attributes
+
+    /// acl(5), "object creation and default ACLs".
+    private static let inheritedAttributes = ["system.posix_acl_access", "system.posix_acl_default"]
+
+    func setAttributes(of descriptor: FileDescriptor, _ metadata: EntryMetadata, path: String) throws {
+        let file = OpenFileAttributes(of: descriptor, name: path)
+        try settingOwner(metadata) { try file.setOwner(userID: metadata.userID, groupID: metadata.groupID) }
+        // A directory with a default ACL gives it to what is made in it.
+        for name in Self.inheritedAttributes where !metadata.extendedAttributes.contains(where: { $0.name == name }) {
+            try permitting { try file.removeExtendedAttribute(name) }
+        }
+        for attribute in metadata.extendedAttributes {
+            try permitting { try file.setExtendedAttribute(attribute.name, attribute.value) }
+        }
+        // After the owner, which clears set-ID bits, and after the attributes, which may be ACLs.
+        try file.setMode(metadata.mode)
+        try file.setModificationTime(
+            seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds)
+    }
+
+    private func settingOwner(_ metadata: EntryMetadata, _ body: () throws -> Void) throws {
+        if isPrivileged {
+            try permitting(body)
+        } else if metadata.userID != geteuid() {
+            refusedAttributeCount += 1
+        }
     }
 
     private func permitting(_ body: () throws -> Void) throws {

@@ -83,7 +83,7 @@ extension FilePlacement {
         switch (entry.kind, existing.kind) {
         case (.symbolicLink, .symbolicLink):
             return display(try parent.readLink(name)) == entry.linkTarget ? [] : ["target"]
-        case (.hardLink, .file): return ["hard link"]
+        case (.hardLink, .file): return try isLinked(entry, existing) ? [] : ["hard link"]
         case (.file, .file): break
         default: return ["kind"]
         }
@@ -98,6 +98,16 @@ extension FilePlacement {
             differences.append("time")
         }
         return differences
+    }
+
+    /// Whether what is there is a name of the file that the entry is a further name of.
+    private func isLinked(_ entry: ManifestEntry, _ existing: EntryAttributes) throws -> Bool {
+        guard let target = entry.linkTarget, let all = EntryName.components(of: target.utf8),
+            all.count > strippedNames.count, all.starts(with: strippedNames), let name = all.last
+        else { return false }
+        let parents = all.dropFirst(strippedNames.count).dropLast()
+        guard let parent = try? parents.reduce(root, { try $0.openDirectory($1) }) else { return false }
+        return try parent.existingAttributes(of: name)?.identity == existing.identity
     }
 
     private func digest(of name: EntryName, in directory: OpenDirectory) throws -> String {

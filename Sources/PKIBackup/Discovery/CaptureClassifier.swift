@@ -62,12 +62,12 @@ public enum CaptureClassifier {
         return parts.contains("ca") || parts.last == "bundle" || parts.contains("signer")
     }
 
+    /// An `EncryptionConfiguration` is told by its kind alone: k3s has an `encryption-state.json` beside it.
     private static func configuration(_ name: String) -> CaptureClass? {
         if name.hasSuffix(".kubeconfig") || name == "kubeconfig" { return .kubeconfig }
         if ["token", "node-token", "agent-token", "passwd", "node-passwd", "k0stoken"].contains(name) {
             return .joinToken
         }
-        if name.hasPrefix("encryption-") || name.hasPrefix("secrets_encryption") { return .encryptionConfiguration }
         if name.hasPrefix("audit") && !name.hasSuffix(".log") { return .auditPolicy }
         if name.hasPrefix("kubeadm") { return .kubeadmConfiguration }
         if name.hasPrefix("egress-selector") { return .egressSelector }

@@ -20,6 +20,15 @@ enum EtcdURL {
         ["://127.", "://localhost", "://[::1]"].contains { url.contains($0) }
     }
 
+    /// URLs of which no two lead to the same place, in their order; the secure one is kept of those that differ in the scheme.
+    static func unique(_ urls: [String]) -> [String] {
+        let secure = Set(urls.filter(isSecure).map(identity))
+        var seen: Set<String> = []
+        return urls.filter { (isSecure($0) || !secure.contains(identity($0))) && seen.insert(identity($0)).inserted }
+    }
+
+    private static func isSecure(_ url: String) -> Bool { url.hasPrefix("https://") }
+
     /// Host and port, by which two URLs are the same; all names of the loopback interface count as one.
     static func identity(_ url: String) -> String {
         let rest = url.split(separator: "/", omittingEmptySubsequences: true).dropFirst().first.map(String.init) ?? url

@@ -87,23 +87,49 @@ extension LayoutBuilder {
         }
     }
 
-    /// Adds a process unless a static pod or a file was it.
+    /// Adds a process unless a static pod or a file was it, or anybody may have started it under that name.
     mutating func addProcess(_ process: RunningComponent) {
         let component = process.component
-        let isKnown = layout.components.contains { known in
-            guard known.name == component.name else { return false }
-            let directories = (known.flags["data-dir"], component.flags["data-dir"])
-            return component.name != "etcd" || directories.0 == nil || directories.1 == nil
-                || directories.0 == directories.1
-        }
-        guard !isKnown else { return }
-        layout.components.append(component)
+        guard !layout.components.contains(where: { Self.isSame($0, component) }) else { return }
         guard process.seesNode else {
             return collector.skip(
                 component.source,
                 "\(component.name) runs in a container whose manifest was not found: its paths are not known")
         }
+        guard isTrusted(process) else {
+            return collector.skip(
+                component.source,
+                "\(component.name) runs as a user who is neither root nor the owner of its data: it may be anything")
+        }
+        layout.components.append(component)
         addFlags(of: component)
+    }
+
+    private static func isSame(_ known: Component, _ component: Component) -> Bool {
+        guard known.name == component.name else { return false }
+        let directories = (known.flags["data-dir"], component.flags["data-dir"])
+        return component.name != "etcd" || directories.0 == nil || directories.1 == nil
+            || directories.0 == directories.1
+    }
+
+    /// Whether only root can have started a process, or let its user have the directory of its data.
+    private func isTrusted(_ process: RunningComponent) -> Bool {
+        guard let userID = process.userID else { return false }
+        if userID == 0 || process.isStartedByComponent { return true }
+        guard process.component.name == "etcd", let path = dataDirectory(of: process.component), path.hasPrefix("/"),
+            let resolved = try? root.resolve(Array(path.utf8)), resolved.attributes.userID == userID,
+            let parent = try? resolved.directory.attributes()
+        else { return false }
+        // Users have directories too: in their homes, and where everybody may make one.
+        let place = PathPolicy.reasonToSkip(display(resolved.path))
+        return parent.userID == 0 && parent.mode & 0o022 == 0 && (place == nil || place == PathPolicy.etcdData)
+    }
+
+    private func dataDirectory(of etcd: Component) -> String? {
+        if let path = etcd.flags["data-dir"]?.last { return path }
+        guard let path = etcd.flags["config-file"]?.last, path.hasPrefix("/"), let bytes = try? root.bytes(of: path)
+        else { return nil }
+        return (try? YAMLDocument.first(in: bytes, path: path))?.text("data-dir")
     }
 
     /// Adds the volumes of control-plane pods that no flag has named yet.
@@ -176,7 +202,8 @@ extension LayoutBuilder {
 
     private mutating func addOutput(_ value: String, _ reason: String, _ component: Component) {
         guard value.hasPrefix("/"), let path = component.nodePath(of: value).map({ joinPath("/", $0) }) else { return }
-        if reason == PathPolicy.etcdData { collector.exclude(path, reason) }
+        // What is to be left out is decided when it is known what else is there.
+        if reason == PathPolicy.etcdData { return collector.addDataDirectory(path) }
         collector.skip(path, reason)
     }
 

@@ -31,8 +31,7 @@ extension LayoutBuilder {
             number += 1
             name = "\(candidate.name)-\(number)"
         }
-        var seen: Set<String> = []
-        let unique = candidate.endpoints.filter { seen.insert(EtcdURL.identity($0)).inserted }
+        let unique = EtcdURL.unique(candidate.endpoints)
         let pair = clientPair(candidate)
         return DiscoveredEtcd(
             name: name, endpoints: unique.filter(EtcdURL.isLoopback) + unique.filter { !EtcdURL.isLoopback($0) },
@@ -145,7 +144,7 @@ extension LayoutBuilder {
         candidate.serverCAPath = nodePath("trusted-ca-file", component)
         candidate.dataDirectory = nodePath("data-dir", component)
         candidate.isMember = true
-        if candidate.endpoints.isEmpty {
+        if candidate.endpoints.isEmpty, component.isEnvironmentKnown {
             // etcd's own default, `DefaultListenClientURLs`.
             candidate.endpoints = ["http://127.0.0.1:2379"]
         }

@@ -53,6 +53,8 @@ struct LayoutBuilder {
 
     func finished() -> NodeLayout {
         var layout = layout
+        var collector = collector
+        collector.excludeData(root: root)
         layout.references = collector.references.filter { !collector.excludes($0.path) }
         layout.skipped = collector.skipped
         layout.excludedPaths = collector.excluded

@@ -33,6 +33,8 @@ public struct Component: Sendable, Equatable {
     public var flags: [String: [String]]
     /// The environment that the manifest sets.
     public var environment: [String: String]
+    /// Whether everything that the component takes from its environment is known; false for a process that does not show it.
+    public var isEnvironmentKnown = true
     /// What the component sees of the node's files; nil if it sees all of them under their own paths.
     public var mounts: [ContainerMount]?
 

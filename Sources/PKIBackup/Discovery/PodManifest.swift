@@ -37,17 +37,23 @@ struct PodManifest {
             return HostPath(volume: name, path: joinPath("/", path), type: hostPath.text("type") ?? "")
         }
         let hostPaths = hostPaths
+        var expansion = VariableExpansion()
         components = (spec.items("containers") + spec.items("initContainers")).map {
-            Self.component($0, hostPaths, source: path)
+            Self.component($0, hostPaths, source: path, &expansion)
         }
     }
 
-    private static func component(_ container: Node, _ hostPaths: [HostPath], source: String) -> Component {
-        let variables = container.items("env").compactMap { variable in
-            variable.text("name").map { ($0, variable.text("value") ?? "") }
+    private static func component(
+        _ container: Node, _ hostPaths: [HostPath], source: String, _ expansion: inout VariableExpansion
+    ) -> Component {
+        var environment: [String: String] = [:]
+        for variable in container.items("env") {
+            guard let name = variable.text("name") else { continue }
+            environment[name] = expansion.expand(variable.text("value") ?? "", environment)
         }
-        let environment = Dictionary(variables) { _, last in last }
-        let words = (strings(container, "command") + strings(container, "args")).map { expand($0, environment) }
+        let words = (strings(container, "command") + strings(container, "args")).map {
+            expansion.expand($0, environment)
+        }
         let line = CommandLineFlags(words, name: container.text("name"))
         return Component(
             name: line.program, source: source, image: container.text("image"), flags: line.flags,
@@ -64,11 +70,5 @@ struct PodManifest {
         else { return nil }
         let nodePath = node.text("subPath").map { joinPath(hostPath.path, $0) } ?? hostPath.path
         return ContainerMount(mountPath: joinPath("/", path), nodePath: nodePath)
-    }
-
-    /// `$(NAME)` in arguments stands for a variable, `$$` for a dollar (API reference, `Container` v1 core, `command`).
-    private static func expand(_ word: String, _ environment: [String: String]) -> String {
-        guard word.contains("$(") else { return word }
-        return environment.reduce(word) { $0.replacing("$(\($1.key))", with: $1.value) }
     }
 }

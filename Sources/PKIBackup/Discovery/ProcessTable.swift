@@ -1,21 +1,32 @@
 import HostIO
 import SystemPackage
 
-/// A component that runs, and whether the paths of its arguments are those of the node.
+/// A component that runs, and what it runs as.
 struct RunningComponent {
     var component: Component
+    /// Whether the paths of its arguments are those of the node: it runs in no container.
     var seesNode: Bool
+    /// The user that it runs as, nil if its real and effective users differ or can't be known.
+    var userID: UInt32?
+    /// Whether a program of the control plane that root runs has started it, as k0s starts the API server.
+    var isStartedByComponent: Bool
 }
 
 /// The processes of a host, as `/proc` shows them (proc(5)).
+///
+/// Only what every user may read is needed: under a unit without `CAP_SYS_PTRACE` neither the environment nor the root
+/// directory of another process can be had.
 struct ProcessTable {
     private let root: NodeRoot
     private let hostRoot: FileIdentity?
+    /// The control group of the node's first process, below which others are if the node is a container itself.
+    private let hostGroups: [[Substring]]
 
     /// The processes in a directory laid out as `/proc` is.
     init(directory: String) {
         root = NodeRoot(prefix: directory)
         hostRoot = try? OpenDirectory(path: "/").attributes().identity
+        hostGroups = Self.groups(of: 1, in: root) ?? []
     }
 
     /// The programs of the control plane among them, in the order of their numbers.
@@ -23,24 +34,33 @@ struct ProcessTable {
         let numbers = ((try? root.names(in: "/")) ?? []).compactMap { Int($0) }.sorted()
         return numbers.compactMap { number in
             // A process may be gone by now.
-            guard let bytes = try? root.bytes(of: "/\(number)/cmdline", limitByteCount: 1 << 20) else { return nil }
-            let words = bytes.split(separator: 0, omittingEmptySubsequences: true).map {
-                String(decoding: $0, as: UTF8.self)
-            }
-            guard let first = words.first, CommandLineFlags.knownPrograms.contains(lastName(first)) else { return nil }
+            guard let words = words(of: number) else { return nil }
             let line = CommandLineFlags(words)
-            let component = Component(
+            let environment = line.program == "etcd" ? environment(of: number) : [:]
+            var component = Component(
                 name: line.program, source: "process \(number)",
-                flags: line.flags.merging(environment(of: number, line.program)) { flag, _ in flag })
-            return RunningComponent(component: component, seesNode: seesNode(number))
+                flags: line.flags.merging(environment ?? [:]) { flag, _ in flag })
+            component.isEnvironmentKnown = environment != nil
+            let status = status(of: number)
+            return RunningComponent(
+                component: component, seesNode: seesNode(number), userID: status?.userID,
+                isStartedByComponent: status.map { isComponentOfRoot($0.parent) } ?? false)
         }
     }
 
-    /// Only etcd takes its flags from its environment too.
-    private func environment(of number: Int, _ program: String) -> [String: [String]] {
-        guard program == "etcd", let bytes = try? root.bytes(of: "/\(number)/environ", limitByteCount: 1 << 20) else {
-            return [:]
+    /// The command line of a program of the control plane.
+    private func words(of number: Int) -> [String]? {
+        guard let bytes = try? root.bytes(of: "/\(number)/cmdline", limitByteCount: 1 << 20) else { return nil }
+        let words = bytes.split(separator: 0, omittingEmptySubsequences: true).map {
+            String(decoding: $0, as: UTF8.self)
         }
+        guard let first = words.first, CommandLineFlags.knownPrograms.contains(lastName(first)) else { return nil }
+        return words
+    }
+
+    /// Only etcd takes its flags from its environment too; nil if it can't be read.
+    private func environment(of number: Int) -> [String: [String]]? {
+        guard let bytes = try? root.bytes(of: "/\(number)/environ", limitByteCount: 1 << 20) else { return nil }
         let variables = bytes.split(separator: 0).compactMap { variable -> (String, String)? in
             let text = String(decoding: variable, as: UTF8.self)
             return text.firstIndex(of: "=").map { (String(text[..<$0]), String(text[text.index(after: $0)...])) }
@@ -48,11 +68,62 @@ struct ProcessTable {
         return CommandLineFlags.etcdFlags(in: Dictionary(variables) { first, _ in first })
     }
 
-    /// A container has another root directory; a unit with `PrivateTmp=` has not, though its mount namespace differs.
+    // MARK: Users
+
+    private func isComponentOfRoot(_ number: Int) -> Bool {
+        words(of: number) != nil && status(of: number)?.userID == 0
+    }
+
+    /// The user and the parent of a process (proc_pid_status(5), `Uid` and `PPid`).
+    ///
+    /// The user is nil if the real, effective, saved and file system's are not one: anybody may start a set-user-ID program
+    /// under another name.
+    private func status(of number: Int) -> (userID: UInt32?, parent: Int)? {
+        guard let bytes = try? root.bytes(of: "/\(number)/status", limitByteCount: 1 << 20) else { return nil }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        func numbers(_ key: String) -> [UInt32] {
+            let line = lines.first { $0.hasPrefix(key) }?.dropFirst(key.count)
+            return line?.split(whereSeparator: \.isWhitespace).compactMap { UInt32($0) } ?? []
+        }
+        let users = numbers("Uid:")
+        return (Set(users).count == 1 ? users.first : nil, numbers("PPid:").first.map(Int.init) ?? 0)
+    }
+
+    // MARK: Containers
+
+    /// A container has control groups of its own; where its root directory can be seen, that is another one too.
+    ///
+    /// A unit with `PrivateTmp=` has the host's root directory, though its mount namespace differs.
     private func seesNode(_ number: Int) -> Bool {
+        guard let groups = Self.groups(of: number, in: root), !groups.isEmpty,
+            !groups.contains(where: isOfContainer)
+        else { return false }
         guard let directory = try? OpenDirectory(path: root.location(of: "/\(number)/root")),
             let identity = try? directory.attributes().identity
         else { return true }
         return identity == hostRoot
+    }
+
+    /// The control groups of a process, one of each hierarchy, as components (cgroups(7), `/proc/pid/cgroup`).
+    private static func groups(of number: Int, in root: NodeRoot) -> [[Substring]]? {
+        guard let bytes = try? root.bytes(of: "/\(number)/cgroup", limitByteCount: 1 << 20) else { return nil }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            return fields.count == 3 ? fields[2].split(separator: "/") : nil
+        }
+    }
+
+    /// Names of the kubelet (`pkg/kubelet/cm`; kind puts a prefix before it), and of what container engines have
+    /// containers in.
+    private static let podPrefixes = ["kubepods", "kubelet-kubepods"]
+    private static let scopePrefixes = ["cri-", "crio-", "docker-", "libpod-", "nerdctl-"]
+    private static let parents: Set<Substring> = ["docker", "lxc", "lxc.payload", "machine.slice"]
+
+    private func isOfContainer(_ group: [Substring]) -> Bool {
+        let sharedCount = hostGroups.map { zip(group, $0).prefix { $0 == $1 }.count }.max() ?? 0
+        return group.dropFirst(sharedCount).contains { name in
+            Self.parents.contains(name) || Self.podPrefixes.contains(where: name.hasPrefix)
+                || name.hasSuffix(".scope") && Self.scopePrefixes.contains(where: name.hasPrefix)
+        }
     }
 }

@@ -19,27 +19,32 @@ public struct HostFact: Sendable {
 }
 
 /// What is asked of the host besides its files: addresses, routes, rule sets, programs and versions.
-public struct HostFacts: Sendable {
-    /// The facts that were found.
-    public private(set) var facts: [HostFact] = []
-    /// What was not found, and why.
-    public private(set) var skipped: [SkippedPath] = []
-
+public enum HostFacts {
     /// The directory of facts in an archive.
     public static let prefix = "host"
 
     /// Asks the host, and looks at the node at `root`; commands are only run if that is this host.
     ///
+    /// Each fact has at most 16 MiB, and is given to `body` before the next is asked for.
+    ///
     /// - Parameter components: the components found on the node; their images become a fact.
-    public static func collect(root: NodeRoot = NodeRoot(), components: [Component] = []) -> HostFacts {
-        var facts = HostFacts()
+    /// - Returns: what was not found, and why.
+    /// - Throws: what `body` throws.
+    public static func collect(
+        root: NodeRoot = NodeRoot(), components: [Component] = [], _ body: (HostFact) throws -> Void
+    ) rethrows -> [SkippedPath] {
+        var skipped: [SkippedPath] = []
         if root.isHost {
-            for (name, command) in commands { facts.add(name, command) }
-            facts.addKernel()
+            for (name, command) in commands {
+                if let fact = fact(name, command, &skipped) { try body(fact) }
+            }
+            if let fact = kernel() { try body(fact) }
         }
-        facts.addImages(of: components)
-        for directory in pluginDirectories { facts.addPrograms(in: directory, root) }
-        return facts
+        if let fact = images(of: components) { try body(fact) }
+        for directory in pluginDirectories {
+            if let fact = programs(in: directory, root, &skipped) { try body(fact) }
+        }
+        return skipped
     }
 
     /// The commands with the names that their answers are kept under; rule sets are in forms that their tools restore from.
@@ -74,18 +79,19 @@ public struct HostFacts: Sendable {
         "/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni", "/var/lib/rancher/k3s/data/cni", "/var/lib/cni/bin",
     ]
 
-    private mutating func add(_ name: String, _ command: HostCommand) {
+    private static func fact(_ name: String, _ command: HostCommand, _ skipped: inout [SkippedPath]) -> HostFact? {
         let line = ([command.program] + command.arguments).joined(separator: " ")
         switch command.run() {
-        case .output(let bytes): facts.append(HostFact(path: "\(Self.prefix)/\(name)", source: line, bytes: bytes))
+        case .output(let bytes): return HostFact(path: "\(prefix)/\(name)", source: line, bytes: bytes)
         case .absent: skipped.append(SkippedPath(path: line, reason: "the host has no \(command.program)"))
         case .failed(let reason): skipped.append(SkippedPath(path: line, reason: reason))
         }
+        return nil
     }
 
-    private mutating func addKernel() {
+    private static func kernel() -> HostFact? {
         var names = utsname()
-        guard uname(&names) == 0 else { return }
+        guard uname(&names) == 0 else { return nil }
         func text<Field>(_ field: Field) -> String {
             withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         }
@@ -93,13 +99,13 @@ public struct HostFacts: Sendable {
             "system": text(names.sysname), "node": text(names.nodename), "release": text(names.release),
             "version": text(names.version), "machine": text(names.machine),
         ]
-        add("kernel.json", source: "uname", document)
+        return fact("kernel.json", source: "uname", document)
     }
 
-    private mutating func addImages(of components: [Component]) {
+    private static func images(of components: [Component]) -> HostFact? {
         let images = components.filter { $0.image != nil }
-        guard !images.isEmpty else { return }
-        add(
+        guard !images.isEmpty else { return nil }
+        return fact(
             "images.json", source: "static pods",
             images.map { ["component": $0.name, "source": $0.source, "image": $0.image ?? ""] })
     }
@@ -115,17 +121,20 @@ public struct HostFacts: Sendable {
     }
 
     /// Lists programs with their digests; unknown programs are not run to ask for their version.
-    private mutating func addPrograms(in directory: String, _ root: NodeRoot) {
+    private static func programs(
+        in directory: String, _ root: NodeRoot, _ skipped: inout [SkippedPath]
+    ) -> HostFact? {
         guard let resolved = try? root.resolve(Array(directory.utf8)), resolved.attributes.kind == .directory,
             let name = resolved.name
-        else { return }
+        else { return nil }
         do {
             let open = try resolved.directory.openDirectory(name)
-            let programs = try open.names().compactMap { EntryName($0) }.compactMap { Self.program($0, in: open) }
+            let programs = try open.names().compactMap { EntryName($0) }.compactMap { program($0, in: open) }
             let file = directory.split(separator: "/").joined(separator: "-")
-            add("programs-\(file).json", source: directory, programs)
+            return fact("programs-\(file).json", source: directory, programs)
         } catch {
             skipped.append(SkippedPath(path: directory, reason: Failure(wrapping: error).message))
+            return nil
         }
     }
 
@@ -153,10 +162,10 @@ public struct HostFacts: Sendable {
         return hash.finalize().hexadecimal
     }
 
-    private mutating func add(_ name: String, source: String, _ document: some Encodable) {
+    private static func fact(_ name: String, source: String, _ document: some Encodable) -> HostFact? {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(document) else { return }
-        facts.append(HostFact(path: "\(Self.prefix)/\(name)", source: source, bytes: Array(data) + [0x0A]))
+        guard let data = try? encoder.encode(document) else { return nil }
+        return HostFact(path: "\(prefix)/\(name)", source: source, bytes: Array(data) + [0x0A])
     }
 }
