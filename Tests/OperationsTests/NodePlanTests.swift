@@ -67,6 +67,16 @@ import Testing
         #expect(plan.usesOtherDatastore && plan.datastoreFinding == nil)
     }
 
+    @Test func anEnvironmentFileOfCommentsIsNoEtcd() throws {
+        let scratch = try TemporaryDirectory()
+        try run("mkdir", ["-p", scratch.file("etc/default")])
+        let discovery = NodeDiscovery(root: NodeRoot(prefix: scratch.path))
+        try scratch.write("# ETCD_NAME=\"a\"\n", to: "etc/default/etcd")
+        #expect(discovery.discover().etcds.isEmpty)
+        try scratch.write("ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:2379\n", to: "etc/default/etcd")
+        #expect(discovery.discover().etcds.map(\.endpoints) == [["http://127.0.0.1:2379"]])
+    }
+
     @Test func theTimerIsJudgedByWhatSystemdSays() {
         func judge(_ text: String) -> (DoctorReport.Status, String) {
             let check = TimerCheck.judge(text)

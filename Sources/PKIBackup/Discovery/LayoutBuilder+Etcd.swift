@@ -105,6 +105,8 @@ extension LayoutBuilder {
         ] {
             guard root.hasEntry(path), let bytes = bytes(of: path) else { continue }
             let flags = CommandLineFlags.etcdFlags(in: CommandLineFlags.environment(in: bytes))
+            // Debian's package leaves a file of comments, whether an etcd runs or not.
+            guard !flags.isEmpty else { continue }
             let component = Component(name: "etcd", source: path, flags: flags)
             addFlags(of: component)
             members.append(component)
