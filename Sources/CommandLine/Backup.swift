@@ -52,14 +52,10 @@ struct Backup: AsyncParsableCommand {
     }
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
-        var section = etcd.section(configuration)
-        section.name = name ?? section.name
         let node = try capture.plan(configuration)
         var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
-            etcds: try EtcdSource.resolveAll(
-                section, others: configuration.otherEtcds ?? [], found: node.layout.etcds,
-                mayHaveNone: node.usesOtherDatastore, root: node.root),
+            etcds: try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan

@@ -42,6 +42,19 @@ struct CaptureOptions: ParsableArguments {
     }
 }
 
+extension EtcdOptions {
+    /// The etcds of a node by its plan: the cluster's own as the flags and the configuration say, and all others.
+    ///
+    /// - Parameter name: the name of the snapshot of the cluster's own, where it is given.
+    func sources(_ configuration: Configuration, of node: NodePlan, name: String? = nil) throws -> [EtcdSource] {
+        var section = section(configuration)
+        section.name = name ?? section.name
+        return try EtcdSource.resolveAll(
+            section, others: configuration.otherEtcds ?? [], found: node.layout.etcds,
+            mayHaveNone: node.usesOtherDatastore, root: node.root)
+    }
+}
+
 /// Whom an archive is sealed for; the names are age's.
 struct RecipientOptions: ParsableArguments {
     @Option(

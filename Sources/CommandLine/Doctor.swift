@@ -28,12 +28,7 @@ struct Doctor: AsyncParsableCommand {
         let node = try capture.plan(configuration)
         let operation = DoctorOperation(
             node: node,
-            etcds: Result {
-                try EtcdSource.resolveAll(
-                    etcd.section(configuration), others: configuration.otherEtcds ?? [], found: node.layout.etcds,
-                    mayHaveNone: node.usesOtherDatastore,
-                    root: node.root)
-            },
+            etcds: Result { try etcd.sources(configuration, of: node) },
             recipients: Result { try recipients.recipients(configuration) },
             store: place.store(configuration), scope: try place.scope(configuration))
         let report = try await operation.run()

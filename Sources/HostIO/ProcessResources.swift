@@ -25,13 +25,6 @@ private func controlGroupCoreQuota() -> Int? {
     return max(1, (quota + period - 1) / period)
 }
 
-/// The memory of this process that is in use, in bytes (`/proc/self/statm`, proc_pid_statm(5)).
-public func processResidentByteCount() -> UInt64? {
-    let fields = firstLine(of: "/proc/self/statm")?.split(separator: " ") ?? []
-    guard fields.count > 1, let pageCount = UInt64(fields[1]) else { return nil }
-    return pageCount * UInt64(sysconf(CInt(_SC_PAGESIZE)))
-}
-
 private func firstLine(of path: String) -> String? {
     guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }

@@ -1,3 +1,5 @@
+import HostIO
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -33,9 +35,5 @@ public final class SecretBytes: @unchecked Sendable, CustomStringConvertible, Cu
 
 extension [UInt8] {
     /// Overwrites the bytes with zeros; a copy that is still referred to elsewhere stays.
-    mutating func wipe() {
-        withUnsafeMutableBytes { bytes in
-            if let start = bytes.baseAddress { explicit_bzero(start, bytes.count) }
-        }
-    }
+    mutating func wipe() { HostIO.wipe(&self) }
 }

@@ -24,7 +24,8 @@ public final class FileCapture {
     /// A capture into `writer` of the files of the node at `root`.
     ///
     /// - Parameters:
-    ///   - exclude: patterns as in ``CaptureSelection``.
+    ///   - exclude: patterns of absolute paths (`fnmatch(3)`, where `*` also matches slashes) that are left out, with what is
+    ///     below.
     ///   - excludedPaths: paths that are left out with what is below, each with the reason that is reported.
     public init(
         into writer: ArchiveWriter, root: NodeRoot = NodeRoot(), exclude: [String] = [],

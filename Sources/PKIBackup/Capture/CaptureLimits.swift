@@ -1,25 +1,3 @@
-/// Which files are captured.
-public struct CaptureSelection: Sendable {
-    /// Files and directories with their classes.
-    public var references: [FileReference]
-    /// Patterns of absolute paths (`fnmatch(3)`, where `*` also matches slashes) that are left out, with what is below.
-    public var exclude: [String]
-
-    /// A selection from its parts.
-    public init(references: [FileReference], exclude: [String] = []) {
-        self.references = references
-        self.exclude = exclude
-    }
-
-    /// A selection of absolute paths that the configuration asks for.
-    public init(include: [String], exclude: [String] = []) {
-        self.init(references: include.map(FileReference.init(including:)), exclude: exclude)
-    }
-
-    /// The paths that the configuration asks for.
-    public var include: [String] { references.filter { $0.captureClass == .include }.map(\.path) }
-}
-
 extension FileReference {
     /// A path that the configuration or a flag asks for.
     public init(including path: String) {
