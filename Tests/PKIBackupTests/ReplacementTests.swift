@@ -236,8 +236,8 @@ import Testing
             let directory = "/var/lib/etcd-snap/replaced/etc"
             #expect(kept == Set(["-journal", "-shm", "-wal"].map { "\(directory)/state.db\($0)" }))
             #expect(try values(in: target) == "1\n")
-            #expect(
-                try target.files().filter { $0.hasPrefix("/etc") } == ["/etc/state.db", "/etc/other.db-wal"])
+            let left = try target.files().filter { $0.hasPrefix("/etc") }
+            #expect(left == ["/etc/state.db", "/etc/other.db-wal"])
         }
     }
 
