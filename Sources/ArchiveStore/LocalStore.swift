@@ -155,6 +155,7 @@ public final class LocalStoreWriter {
     public func begin(_ id: BackupID) throws -> PendingFile {
         let file = try PendingFile(in: directory, name: id.description + ArchiveFormat.archiveSuffix)
         file.reservedByteCount = Self.reserve(directory)
+        file.bypassPageCache()
         return file
     }
 

@@ -78,6 +78,33 @@ ssize_t splice_some(int from, int to, size_t count) {
     return moved;
 }
 
+/// What the resolver answers. It can't be told to stop, so its thread keeps this alive for itself.
+struct Resolution {
+    ~Resolution() {
+        if (list != nullptr) freeaddrinfo(list);
+    }
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_done = false;
+    addrinfo *list = nullptr;
+};
+
+std::shared_ptr<Resolution> begin_resolution(const std::string &host, const std::string &port) {
+    auto resolution = std::make_shared<Resolution>();
+    std::thread([resolution, host, port] {
+        addrinfo hints = {};
+        hints.ai_socktype = SOCK_STREAM;
+        addrinfo *list = nullptr;
+        if (getaddrinfo(host.c_str(), port.c_str(), &hints, &list) != 0) list = nullptr;
+        std::lock_guard<std::mutex> lock(resolution->mutex);
+        resolution->list = list;
+        resolution->is_done = true;
+        resolution->changed.notify_one();
+    }).detach();
+    return resolution;
+}
+
 /// A listening socket without a name in the file system; its name for gRPC is stored.
 int listen_locally(std::string &name) {
     uint64_t token;
@@ -190,6 +217,11 @@ bool Relay::hold(int &place, int descriptor) {
     return true;
 }
 
+bool Relay::is_closing() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return is_closed_;
+}
+
 void Relay::release(int &place) {
     std::lock_guard<std::mutex> lock(mutex_);
     close(place);
@@ -227,29 +259,31 @@ void Relay::accept_connections() {
 }
 
 void Relay::serve(int client) {
-    int server = connect_to_server();
-    if (server < 0) return;
     std::thread upstream;
+    int server = -1;
     try {
+        server = connect_to_server();
+        if (server < 0) return;
         upstream = std::thread([=] { pass_to_server(client, server); });
         pass_to_client(server, client);
     } catch (const std::system_error &) {  // there are no more threads to be had: gRPC sees the connection end
     }
     // Whichever side has ended, the other must not wait for more.
-    shutdown(server, SHUT_RDWR);
+    if (server >= 0) shutdown(server, SHUT_RDWR);
     shutdown(client, SHUT_RDWR);
     if (upstream.joinable()) upstream.join();
-    release(server_);
+    if (server >= 0) release(server_);
 }
 
 /// The first address that answers; kept in `server_`. -1 if none does.
 int Relay::connect_to_server() {
-    addrinfo hints = {};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo *list = nullptr;
-    if (getaddrinfo(host_.c_str(), port_.c_str(), &hints, &list) != 0) return -1;
-    std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, freeaddrinfo);
-    for (addrinfo *address = list; address != nullptr; address = address->ai_next) {
+    std::shared_ptr<Resolution> resolution = begin_resolution(host_, port_);
+    std::unique_lock<std::mutex> lock(resolution->mutex);
+    while (!resolution->is_done) {
+        if (is_closing()) return -1;
+        resolution->changed.wait_for(lock, patience);
+    }
+    for (addrinfo *address = resolution->list; address != nullptr; address = address->ai_next) {
         int server = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, address->ai_protocol);
         if (server < 0) continue;
         if (!hold(server_, server)) {

@@ -68,6 +68,7 @@ class Relay {
     void pass_to_client(int server, int client);
     bool hold(int &place, int descriptor);
     void release(int &place);
+    bool is_closing();
 
     const int listener_;
     const std::string target_;

@@ -1,11 +1,14 @@
 #define _GNU_SOURCE
 #include "clinux.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -17,6 +20,26 @@ int clinux_rename_exclusive(int source_directory, const char *source, int target
 
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count) {
     (void)sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
+}
+
+int clinux_set_direct(int descriptor, int is_on) {
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0) return -1;
+    if (((flags & O_DIRECT) != 0) == (is_on != 0)) return 0;
+    return fcntl(descriptor, F_SETFL, flags ^ O_DIRECT) == 0 ? 1 : -1;
+}
+
+int clinux_schedule_as_batch(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    if (tasks == NULL) return -1;
+    struct sched_param none = {0};
+    int result = 0;
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
+        pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (task > 0 && sched_setscheduler(task, SCHED_BATCH, &none) != 0) result = -1;
+    }
+    closedir(tasks);
+    return result;
 }
 
 int clinux_sync_file_system(int descriptor) { return syncfs(descriptor); }

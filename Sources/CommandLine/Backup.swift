@@ -37,6 +37,7 @@ struct Backup: AsyncParsableCommand {
     var dryRun = false
 
     func run() async throws {
+        scheduleAsBatch()
         let configuration = try common.start(output.format)
         let operation = BackupOperation(try plan(configuration), observer: Console.shared.observer)
         if dryRun {
@@ -52,7 +53,7 @@ struct Backup: AsyncParsableCommand {
     }
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
-        let node = try capture.plan(configuration)
+        let node = try capture.plan(configuration, store: place.store(configuration))
         var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
             etcds: try etcd.sources(configuration, of: node, name: name),

@@ -1,4 +1,5 @@
 import Age
+import ArchiveStore
 import ArgumentParser
 import HostIO
 import Operations
@@ -30,7 +31,9 @@ struct CaptureOptions: ParsableArguments {
     }
 
     /// The plan of the configuration, with the flags before it.
-    func plan(_ configuration: Configuration) throws -> NodePlan {
+    ///
+    /// - Parameter store: where the archives go, which is no part of the node's state.
+    func plan(_ configuration: Configuration, store: LocalStore? = nil) throws -> NodePlan {
         guard (try? OpenDirectory(path: root)) != nil else {
             throw Failure(
                 .notFound, "the root \(quoted(root)) is no directory that can be read", hint: "correct --root")
@@ -38,7 +41,8 @@ struct CaptureOptions: ParsableArguments {
         var configuration = configuration
         configuration.discover = discover ?? configuration.discover
         return try NodePlan.make(
-            configuration, include: include, exclude: exclude, root: NodeRoot(prefix: root))
+            configuration, include: include, exclude: exclude, root: NodeRoot(prefix: root),
+            storePath: store?.root)
     }
 }
 

@@ -25,7 +25,7 @@ struct Doctor: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let node = try capture.plan(configuration)
+        let node = try capture.plan(configuration, store: place.store(configuration))
         let operation = DoctorOperation(
             node: node,
             etcds: Result { try etcd.sources(configuration, of: node) },

@@ -16,7 +16,7 @@ final class SnapshotPump: Sendable {
         var summary: SnapshotSummary?
     }
 
-    private static let maxReadyCount = 2
+    private static let maxReadyCount = 1
 
     private let reader: SnapshotReader
     private let connection: Connection

@@ -35,14 +35,14 @@ public struct SnapshotSummary: Sendable, Equatable {
 ///
 /// The sequence ends only after the number of bytes and the SHA-256 were found right; it throws ``SnapshotError``
 /// otherwise, or ``EtcdError``, or `CancellationError`. Until then nothing that was delivered may be relied on. It can
-/// be iterated once, by one task. Two blocks and 4 MiB are read ahead; beyond them the server is held back. A block is used again
+/// be iterated once, by one task. A block and 4 MiB are read ahead; beyond them the server is held back. A block is used again
 /// once nobody refers to it.
 public final class SnapshotStream: AsyncSequence, Sendable {
     /// A block of the file, ``blockByteCount`` bytes but for the last.
     public typealias Element = ByteBlock
 
-    /// The size of a block in bytes.
-    public static let blockByteCount = 1 << 19
+    /// The size of a block in bytes: that of an archive's frame, which then is made of a block as it is.
+    public static let blockByteCount = 2 << 20
 
     /// What is received ahead of the blocks: a round trip of 30 ms at a gigabit per second.
     static let readAheadByteCount: Int32 = 4 << 20

@@ -226,7 +226,7 @@ extension BoltFile {
         }
     }
 
-    private func children(_ bytes: [UInt8], _ header: PageHeader, _ page: UInt64) throws(StorageError) -> [UInt64] {
+    func children(_ bytes: [UInt8], _ header: PageHeader, _ page: UInt64) throws(StorageError) -> [UInt64] {
         try checked(page) { () throws(PageDefect) in
             try bytes.lend { (bytes) throws(PageDefect) in
                 var children: [UInt64] = []

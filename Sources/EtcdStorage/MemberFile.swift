@@ -40,6 +40,14 @@ final class MemberFile: Sendable {
         try retryingInterrupts("set the size of", path) { ftruncate(descriptor.rawValue, off_t(byteCount)) }
     }
 
+    /// Overwrites bytes with zeros.
+    func clear(at offset: Int, byteCount: Int) throws(SystemCallError) {
+        let zeros = [UInt8](repeating: 0, count: min(byteCount, 1 << 20))
+        for start in stride(from: 0, to: byteCount, by: zeros.count) {
+            try write(Array(zeros.prefix(byteCount - start)), at: offset + start)
+        }
+    }
+
     /// Reserves space for the first `byteCount` bytes, or only sets the length where the file system can't reserve.
     func reserve(_ byteCount: Int) throws(SystemCallError) {
         let code = posix_fallocate(descriptor.rawValue, 0, off_t(byteCount))

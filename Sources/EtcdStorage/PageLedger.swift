@@ -316,6 +316,30 @@ struct PageSet: Sendable {
         return words[Int(page >> 6)] & bit == 0
     }
 
+    /// The pages of this set that are not in another one of the same size.
+    func subtracting(_ other: PageSet) -> PageSet {
+        var result = self
+        for index in words.indices { result.words[index] &= ~other.words[index] }
+        return result
+    }
+
+    var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+
+    /// The pages as runs of such that follow each other, in order.
+    var ranges: [Range<UInt64>] {
+        var ranges: [Range<UInt64>] = []
+        for index in words.indices where words[index] != 0 {
+            for page in UInt64(index) << 6..<UInt64(index + 1) << 6 where contains(page) {
+                if let last = ranges.last, last.upperBound == page {
+                    ranges[ranges.count - 1] = last.lowerBound..<page + 1
+                } else {
+                    ranges.append(page..<page + 1)
+                }
+            }
+        }
+        return ranges
+    }
+
     mutating func remove(_ page: UInt64) { words[Int(page >> 6)] &= ~(UInt64(1) << (page & 63)) }
 
     var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }

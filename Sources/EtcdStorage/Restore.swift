@@ -21,11 +21,10 @@ public struct RestoreTarget: Sendable, Hashable {
 public enum Restore {
     /// Verifies a snapshot and writes a data directory for each target.
     ///
-    /// The snapshot is read twice: first to verify its structure, and only if that is sound again to copy the pages that
-    /// are in use, while the SHA-256 trailer is checked over the very bytes that are copied.
-    /// Further members share the first one's blocks where the file system can, or copy its file. Everything is built
-    /// in a temporary directory beside each target, synced, and renamed; on failure nothing is left and no existing
-    /// directory is touched. Memory: what ``SnapshotVerifier`` states and 6 MiB.
+    /// The snapshot is read once: while its structure and its SHA-256 trailer are checked, the pages in use are copied. Only
+    /// if it is sound is anything published. Further members share the first one's blocks where the file system can, or
+    /// copy its file. Everything is built in a temporary directory beside each target, synced, and renamed; on failure
+    /// nothing is left and no existing directory is touched. Memory: what ``SnapshotVerifier`` states and 6 MiB.
     ///
     /// - Parameters:
     ///   - bytes: the snapshot as the server sent it, or the `db` file of a stopped member.
@@ -38,24 +37,14 @@ public enum Restore {
         let builds = try targets.map { (target) throws(StorageError) in
             try MemberBuild(target, member: try plan.cluster.member(named: target.memberName))
         }
-        let snapshot = try SnapshotStatus.verify(bytes, checksTrailer: false)
-        let contents = try snapshot.report.requireSound(trailer: plan.trailerPolicy)
-        let edit = try DatabaseEdit(
-            file: BoltFile(rereading: bytes, meta: snapshot.meta), snapshot: snapshot, plan: plan)
-        let writer = DatabaseWriter(edit: edit, oldHighWater: snapshot.meta.highWater)
-        var report = snapshot.report
-        let digest = plan.trailerPolicy != .ignored && report.trailer == .unchecked ? TrailerDigest() : nil
-        try build(builds, plan.cluster) { source, file in
-            guard source == nil, let digest else { return try writer.write(from: source ?? bytes, to: file) }
-            try writer.write(from: bytes, to: file, digest: digest)
-            report.trailer = digest.state()
-            try report.requireSound(trailer: plan.trailerPolicy)
+        let file = try BoltFile(bytes)
+        var first: FirstDatabase?
+        try build(builds, plan.cluster) { source, target in
+            if let source, let first { return try first.writer.write(from: source, to: target) }
+            first = try FirstDatabase(file, plan: plan, to: target)
         }
-        return MemberRestoreReport(
-            source: report, cluster: plan.cluster, revision: edit.revision,
-            droppedAlarms: contents.store.alarms, droppedVersions: plan.dropsVersions(contents),
-            clearedPageCount: Int(snapshot.meta.highWater) - edit.copied.count - 2,
-            databaseByteCount: writer.byteCount)
+        guard let first else { preconditionFailure("a restore has a target") }
+        return first.report(plan)
     }
 
     private static func build(
@@ -72,6 +61,35 @@ public enum Restore {
             for build in builds { build.discard() }
             throw error
         }
+    }
+}
+
+/// The database of the first member, made from the snapshot.
+private struct FirstDatabase {
+    let source: SnapshotReport
+    let edit: DatabaseEdit
+    let writer: DatabaseWriter
+
+    /// Verifies the snapshot and writes the database.
+    init(_ file: BoltFile, plan: RestorePlan, to target: MemberFile) throws(StorageError) {
+        let copy = EarlyCopy(of: file, to: target)
+        let snapshot = try SnapshotStatus.verify(
+            file.bytes, checksTrailer: plan.trailerPolicy != .ignored, beside: copy.map { copy in { try copy.consume($0) } })
+        source = snapshot.report
+        try source.requireSound(trailer: plan.trailerPolicy)
+        edit = try DatabaseEdit(file: file, snapshot: snapshot, plan: plan)
+        writer = DatabaseWriter(edit: edit, oldMeta: snapshot.meta)
+        let isCopied = try wrappingErrors { [edit] in try copy?.settle(edit.copied) ?? false }
+        if isCopied { try writer.complete(target) } else { try writer.write(from: file.bytes, to: target) }
+    }
+
+    func report(_ plan: RestorePlan) -> MemberRestoreReport {
+        let contents = source.contents
+        return MemberRestoreReport(
+            source: source, cluster: plan.cluster, revision: edit.revision,
+            droppedAlarms: contents?.store.alarms ?? [],
+            droppedVersions: contents.map(plan.dropsVersions) ?? false,
+            clearedPageCount: source.pageCount - edit.copied.count - 2, databaseByteCount: writer.byteCount)
     }
 }
 

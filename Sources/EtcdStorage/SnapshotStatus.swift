@@ -14,6 +14,14 @@ public enum SnapshotStatus {
     public static func verify(
         _ bytes: any RandomAccessBytes, checksTrailer: Bool = true, selecting selection: RowSelection? = nil
     ) throws(StorageError) -> VerifiedSnapshot {
+        try verify(bytes, checksTrailer: checksTrailer, selecting: selection, beside: nil)
+    }
+
+    /// The same, while `companion` gets all blocks on a thread of its own.
+    static func verify(
+        _ bytes: any RandomAccessBytes, checksTrailer: Bool, selecting selection: RowSelection? = nil,
+        beside companion: BlockFeed.Stage?
+    ) throws(StorageError) -> VerifiedSnapshot {
         // Fails early on a truncated file, before all of it is read.
         let file = try BoltFile(bytes)
         let verifier = SnapshotVerifier(name: bytes.name, checksTrailer: false, selecting: selection)
@@ -21,6 +29,7 @@ public enum SnapshotStatus {
         let hasTrailer = TrailerDigest.isPresent(bytes.byteCount, file.databaseByteCount)
         let digest = checksTrailer && hasTrailer ? TrailerDigest() : nil
         if let digest { stages.insert({ digest.consume($0) }, at: 0) }
+        if let companion { stages.append(companion) }
         try BlockFeed(source: bytes).run(stages)
         return try verifier.finishKeepingPages(rereading: bytes, digest: digest)
     }

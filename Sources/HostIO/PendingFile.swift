@@ -33,6 +33,7 @@ public final class PendingFile: ByteSink {
     private let temporaryName: String
     private let descriptor: FileDescriptor
     private var writebackOffset = 0
+    private var direct: DirectWriter?
     private var isOpen = true
 
     /// Creates the temporary file.
@@ -75,20 +76,33 @@ public final class PendingFile: ByteSink {
     /// The path that the file will have.
     public var path: String { directory.path(of: name) }
 
+    /// Makes what is written pass the page cache by, where the file system can do that; for a large file, before its
+    /// first byte.
+    public func bypassPageCache() {
+        precondition(byteCount == 0, "a file is written to before its page cache is passed by")
+        direct = DirectWriter(descriptor, path: path)
+    }
+
     /// Appends bytes.
     public func write(_ bytes: UnsafeRawBufferPointer) throws {
-        try writeAll(bytes, to: descriptor, subject: path)
+        if let direct {
+            try direct.write(bytes)
+        } else {
+            try writeAll(bytes, to: descriptor, subject: path)
+        }
         byteCount += bytes.count
         try startWriteback()
     }
 
     /// Opens what was written so far for reading, independent of this object's life.
     public func reopen() throws -> RandomAccessFile {
-        try RandomAccessFile(path: "/proc/self/fd/\(descriptor.rawValue)", name: path)
+        try endDirectWriting()
+        return try RandomAccessFile(path: "/proc/self/fd/\(descriptor.rawValue)", name: path)
     }
 
     /// Returns after the bytes written so far are durable.
     public func sync() throws {
+        try endDirectWriting()
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
     }
 
@@ -116,6 +130,11 @@ public final class PendingFile: ByteSink {
         close()
     }
 
+    private func endDirectWriting() throws {
+        try direct?.finish()
+        direct = nil
+    }
+
     private func close() {
         guard isOpen else { return }
         isOpen = false
@@ -128,7 +147,7 @@ public final class PendingFile: ByteSink {
         let step = 8 << 20
         guard byteCount - writebackOffset >= step else { return }
         try checkReserve()
-        HostIO.startWriteback(descriptor, offset: writebackOffset, byteCount: byteCount - writebackOffset)
+        if direct == nil { HostIO.startWriteback(descriptor, offset: writebackOffset, byteCount: byteCount - writebackOffset) }
         writebackOffset = byteCount
     }
 

@@ -1,3 +1,4 @@
+internal import CLinux
 import FoundationEssentials
 
 #if canImport(Glibc)
@@ -13,6 +14,12 @@ public func availableCoreCount() -> Int {
     if let quota = controlGroupCoreQuota() { count = min(count, quota) }
     return max(1, count)
 }
+
+/// Makes this process give way: its threads no longer preempt others that wake up (`SCHED_BATCH`, sched(7)).
+///
+/// Neither a control plane's requests nor the etcd that a snapshot comes from then wait for a time slice of the backup.
+/// Where a unit's system-call filter refuses that, it is for the unit to say.
+public func scheduleAsBatch() { _ = clinux_schedule_as_batch() }
 
 private func controlGroupCoreQuota() -> Int? {
     let group = firstLine(of: "/proc/self/cgroup").flatMap { line in

@@ -186,10 +186,8 @@ struct BackupAttempt: @unchecked Sendable {
             ? SnapshotVerifier(name: target.path, checksTrailer: false, selecting: .volumes) : nil
         var doneByteCount = 0
         for try await block in stream {
-            try block.withUnsafeBytes { bytes throws in
-                try archive.write(bytes)
-                try verifier?.consume(bytes)
-            }
+            try archive.write(block)
+            try block.withUnsafeBytes { try verifier?.consume($0) }
             doneByteCount += block.count
             observer.progress(
                 Progress(phase: "\(target.name) snapshot", doneByteCount: doneByteCount, totalByteCount: fileByteCount))

@@ -18,7 +18,7 @@ struct NodeCapture {
     /// The keys of this moment, to be compared with those of a later one.
     func epoch() throws -> CaptureEpoch {
         try CaptureEpoch.digest(
-            of: plan.references, root: plan.root, exclude: plan.exclude, excludedPaths: plan.layout.excludedPaths)
+            of: plan.references, root: plan.root, exclude: plan.exclude, excludedPaths: plan.excludedPaths)
     }
 
     /// Captures files and facts.
@@ -26,7 +26,7 @@ struct NodeCapture {
     /// - Throws: errors of the archive only; what can't be read of the node becomes a finding.
     func capture(into archive: ArchiveWriter, _ manifest: inout Manifest) throws {
         let capture = FileCapture(
-            into: archive, root: plan.root, exclude: plan.exclude, excludedPaths: plan.layout.excludedPaths,
+            into: archive, root: plan.root, exclude: plan.exclude, excludedPaths: plan.excludedPaths,
             limits: plan.limits
         ) { [observer] fileCount, byteCount in
             observer.progress(
@@ -106,7 +106,7 @@ extension NodePlan {
     /// Looks at everything that a backup would capture.
     func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
         try CaptureSurvey.survey(
-            references, root: root, exclude: exclude, excludedPaths: layout.excludedPaths, limits: limits, body)
+            references, root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits, body)
     }
 }
 

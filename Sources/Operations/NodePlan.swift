@@ -12,6 +12,8 @@ public struct NodePlan: Sendable {
     public var included: [FileReference]
     /// Patterns of absolute paths that are left out, with what is below.
     public var exclude: [String]
+    /// The directory of the store, which is left out: a backup that holds earlier ones grows without end.
+    public var storePath: String?
     /// How large a file may be.
     public var limits: CaptureLimits
     /// Whether addresses, routes, rule sets and versions are asked of the host.
@@ -21,6 +23,12 @@ public struct NodePlan: Sendable {
 
     /// What is captured: what was asked for, and what the layout refers to.
     var references: [FileReference] { included + layout.references }
+
+    /// What is left out with what is below, and why.
+    var excludedPaths: [SkippedPath] {
+        let store = storePath.flatMap(root.path(of:)).map { SkippedPath(path: $0, reason: "the store of the backups") }
+        return layout.excludedPaths + [store].compactMap(\.self)
+    }
 
     /// Whether the cluster's data is in a database that is no etcd: SQLite, or one that kine serves.
     public var usesOtherDatastore: Bool { capturesDatastore || namesDatastore }
@@ -51,6 +59,7 @@ public struct NodePlan: Sendable {
     var wholeLayout: NodeLayout {
         var layout = layout
         layout.references = references
+        layout.excludedPaths = excludedPaths
         return layout
     }
 
@@ -59,9 +68,11 @@ public struct NodePlan: Sendable {
     /// - Parameters:
     ///   - include: absolute paths to capture besides those of the configuration.
     ///   - exclude: patterns to leave out besides those of the configuration.
+    ///   - storePath: the directory of the store.
     /// - Throws: ``Failure`` with the code `usage` for a class that does not exist.
     public static func make(
-        _ configuration: Configuration, include: [String] = [], exclude: [String] = [], root: NodeRoot = NodeRoot()
+        _ configuration: Configuration, include: [String] = [], exclude: [String] = [], root: NodeRoot = NodeRoot(),
+        storePath: String? = nil
     ) throws -> NodePlan {
         let layout = configuration.discover ?? true ? NodeDiscovery(root: root).discover() : NodeLayout()
         let included = try (configuration.include ?? []).map(reference) + include.map(FileReference.init(including:))
@@ -71,7 +82,7 @@ public struct NodePlan: Sendable {
         }
         return NodePlan(
             root: root, layout: layout, included: included,
-            exclude: (configuration.exclude ?? []) + exclude, limits: limits,
+            exclude: (configuration.exclude ?? []) + exclude, storePath: storePath, limits: limits,
             collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30)
     }
 

@@ -13,6 +13,17 @@ public struct SealedArchiveSummary: Sendable {
     public var entryCount: Int
 }
 
+/// The block whose bytes are on their way through libarchive, which passes on the same memory.
+private final class LentBlock {
+    var block: ByteBlock?
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate func isSame(as other: UnsafeRawBufferPointer) -> Bool {
+        baseAddress == other.baseAddress && count == other.count
+    }
+}
+
 /// Writes one archive from beginning to end: members in order, then the manifest.
 ///
 /// Nothing is readable before ``finish(_:)`` returns; publishing the sink's object is the caller's. Calls block and
@@ -27,6 +38,7 @@ public final class ArchiveWriter {
     private let headerSize: Int
     private let fileKey: FileKey
     private let tar: PaxWriter
+    private let lent: LentBlock
     private var open: OpenEntry?
     private let entries: EntryLog
 
@@ -58,7 +70,15 @@ public final class ArchiveWriter {
         self.payload = payload
         self.frames = frames
         entries = try EntryLog()
-        tar = try PaxWriter { try frames.append($0) }
+        let lent = LentBlock()
+        self.lent = lent
+        tar = try PaxWriter { bytes in
+            if let block = lent.block, block.unownedBytes.isSame(as: bytes) {
+                try frames.append(block)
+            } else {
+                try frames.append(bytes)
+            }
+        }
         let document = try DocumentCoding.encode(header)
         try add(
             EntryMetadata(path: ArchiveFormat.headerPath, byteCount: document.count, time: header.createdAt),
@@ -74,6 +94,8 @@ public final class ArchiveWriter {
     public func begin(_ metadata: EntryMetadata, role: String, source: String? = nil, isHashed: Bool = true) throws {
         precondition(open == nil, "a member is begun before the last one has ended")
         try tar.begin(metadata)
+        // The blocks of a large member can then be frames as they are.
+        if metadata.byteCount >= options.frameSize { try frames.cutFrame() }
         open = OpenEntry(
             metadata: metadata, role: role, source: source, offset: tar.byteCount,
             hash: isHashed && metadata.kind == .file ? SHA256() : nil)
@@ -84,6 +106,15 @@ public final class ArchiveWriter {
         open?.hash?.update(bufferPointer: bytes)
         open?.byteCount += bytes.count
         try tar.write(bytes)
+    }
+
+    /// Writes the next bytes of the member, with no copy where the block is as large as a frame.
+    ///
+    /// - Parameter block: is kept until it is compressed, and must not change any more.
+    public func write(_ block: ByteBlock) throws {
+        lent.block = block
+        defer { lent.block = nil }
+        try block.withUnsafeBytes { try write($0) }
     }
 
     /// Ends the member.

@@ -70,14 +70,24 @@ final class SealedFrameWriter {
         }
     }
 
+    /// Appends a block; one that makes a whole frame is taken as it is, and must not change any more.
+    func append(_ block: ByteBlock) throws {
+        guard current.count == 0, block.count == frameSize else { return try block.withUnsafeBytes(append) }
+        try submit(block)
+    }
+
     /// Ends the current frame, so that what follows begins a new one.
     func cutFrame() throws {
-        guard let pipeline else { preconditionFailure("an archive is written to after its end") }
-        try pipeline.check()
         guard current.count > 0 else { return }
-        pipeline.map.submit(current)
+        try submit(current)
         current = pool.take()
         current.removeAll()
+    }
+
+    private func submit(_ frame: ByteBlock) throws {
+        guard let pipeline else { preconditionFailure("an archive is written to after its end") }
+        try pipeline.check()
+        pipeline.map.submit(frame)
     }
 
     /// Writes what is left, the locator and the seek table, and ends the age file.

@@ -78,6 +78,16 @@ enum Architecture {
         for code in codes { #expect(document.contains("`\(code)`"), "\(code) is not in docs/findings.md") }
     }
 
+    /// Tests in a directory that is no target are never run, and nothing says so.
+    @Test func testsAreRun() throws {
+        let repository = SourceFile.repository
+        let package = try String(contentsOf: repository.appending(path: "Package.swift"), encoding: .utf8)
+        let directories = try FileManager.default.contentsOfDirectory(atPath: repository.appending(path: "Tests").path)
+            .filter { $0.hasSuffix("Tests") }
+        #expect(directories.count > 10)
+        for name in directories { #expect(package.contains("\"\(name)\","), "\(name) is no target") }
+    }
+
     @Test func filesAreShort() throws {
         for file in try SourceFile.all() {
             let count = file.text.split(separator: "\n", omittingEmptySubsequences: false).count - 1

@@ -1,7 +1,9 @@
-import EtcdStorage
 import Foundation
 import HostIO
+import Synchronization
 import Testing
+
+@testable import EtcdStorage
 
 @Suite struct RestoreTests {
     private static let streams = Fixtures.expected.filter { !$0.file.hasPrefix("restored") }
@@ -182,7 +184,36 @@ import Testing
         }
     }
 
-    /// The third read is the first of those that copy, when files exist already.
+    /// A large snapshot on a slow disk must not be read twice: only branches and small buckets are.
+    @Test func readsTheSnapshotOnce() async throws {
+        final class Metered: RandomAccessBytes {
+            let inner: MemoryBytes
+            let readByteCount = Atomic(0)
+            init(inner: MemoryBytes) { self.inner = inner }
+            var name: String { inner.name }
+            var byteCount: Int { inner.byteCount }
+            func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+                readByteCount.add(buffer.count, ordering: .relaxed)
+                return try inner.read(at: offset, into: buffer)
+            }
+        }
+        try await withTemporaryDirectory { directory in
+            var generator = SeededGenerator(seed: 11)
+            var synthetic = SyntheticDatabase(pageByteCount: 4096)
+            synthetic.addHistory(
+                rowCount: 4000, keyCount: 500, maximumValue: 6000, fanOut: 30, using: &generator)
+            let bytes = MemoryBytes(synthetic.finish())
+            let source = Metered(inner: bytes)
+            let database = try restore(source, plan { $0.trailerPolicy = .ignored }, in: directory).database
+            let readByteCount = source.readByteCount.load(ordering: .relaxed)
+            #expect(readByteCount < source.byteCount * 5 / 4, "\(readByteCount) of \(source.byteCount)")
+            let kept = try rows(database).filter { $0.key.hasPrefix("key/") }
+            #expect(try kept == rows(bytes).filter { $0.key.hasPrefix("key/") } && kept.count > 3000)
+            try expectFreePagesAreZero(database)
+        }
+    }
+
+    /// The first reads find the pages that are copied; files exist from the second on.
     @Test func failureHalfWayLeavesNothing() async throws {
         struct Failing: RandomAccessBytes {
             let inner: MemoryBytes

@@ -57,6 +57,28 @@ import Testing
         #expect(try reopened.bytes(at: 0, count: 10) == Array("bytes".utf8))
     }
 
+    /// In a directory of a disk, and in one of memory, where nothing passes the page cache by.
+    @Test(arguments: [NSTemporaryDirectory(), "/dev/shm"])
+    func passesThePageCacheBy(place: String) throws {
+        let scratch = try TemporaryDirectory(in: place)
+        let directory = try OpenDirectory(path: scratch.path)
+        let mebibyte = 1 << 20
+        for byteCount in [0, 1, mebibyte - 1, mebibyte, mebibyte + 1, 3 * mebibyte + 4097] {
+            let bytes = (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+            let file = try PendingFile(in: directory, name: "\(byteCount)")
+            file.bypassPageCache()
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                try file.write(Array(rest.prefix(99_991)))
+                rest = rest.dropFirst(99_991)
+            }
+            #expect(file.byteCount == byteCount)
+            #expect(try file.reopen().bytes(at: 0, count: byteCount + 1) == bytes)
+            try file.publish()
+            #expect(try contents(scratch.file("\(byteCount)")) == bytes)
+        }
+    }
+
     @Test func replacesOnlyWhenAsked() throws {
         try scratch.write("old", to: "a")
         do {

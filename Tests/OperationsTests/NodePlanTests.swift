@@ -38,6 +38,27 @@ import Testing
         #expect(plan.rediscovered().references.isEmpty)
     }
 
+    @Test func leavesTheStoreOut() throws {
+        let scratch = try TemporaryDirectory()
+        try run("mkdir", ["-p", scratch.file("node/data/store/prod"), scratch.file("node/data/kept")])
+        for file in ["data/store/prod/old.tar.zst.age", "data/kept/file", "data/store2"] {
+            try scratch.write("x", to: "node/\(file)")
+        }
+        try run("ln", ["-s", "data/store", scratch.file("node/link")])
+        let root = NodeRoot(prefix: scratch.file("node"))
+        for store in ["node/data/store", "node/data/../data//store/", "node/link", "node/data/store/prod"] {
+            let plan = try NodePlan.make(
+                try configuration("discover: false"), include: ["/data"], root: root, storePath: scratch.file(store))
+            var paths: [String] = []
+            let report = try plan.survey { paths.append($0.path) }
+            #expect(paths == ["/data/kept/file", "/data/store2"], "\(store)")
+            #expect(report.skipped.map(\.reason) == ["the store of the backups"])
+        }
+        #expect(NodeRoot(prefix: "/srv/node/").path(of: "/srv/node/a/../b") == "/b")
+        #expect(NodeRoot(prefix: "/srv/node").path(of: "/srv/node2") == nil)
+        #expect(NodeRoot().path(of: "store")?.hasSuffix("/store") == true)
+    }
+
     @Test func refusesAClassThatIsNone() throws {
         for text in ["include: [{path: /a, class: keys}]", "fileByteLimits: {keys: 1}"] {
             let configuration = try configuration(text)

@@ -36,6 +36,32 @@ import Testing
         #expect(summary.manifestSHA256 == reader.manifestSHA256)
     }
 
+    /// As large as a frame or not, in a member that begins a frame or in the midst of one, and used again at once.
+    @Test(arguments: [16 << 10, 8 << 10, 20_000])
+    func takesBlocksAsTheyAre(blockByteCount: Int) throws {
+        let content = pattern(5 * (16 << 10) + 777)
+        let sink = MemorySink()
+        let writer = try ArchiveWriter(
+            to: sink, recipients: [laboratory.identity.recipient], header: makeHeader(), options: laboratory.options)
+        var pool = ByteBlockPool(capacity: blockByteCount)
+        for (name, byteCount) in [("files/large", content.count), ("files/small", 10_000), ("files/last", 16 << 10)] {
+            try writer.begin(EntryMetadata(path: name, byteCount: byteCount, time: backupTime), role: EntryRole.include)
+            for start in stride(from: 0, to: byteCount, by: blockByteCount) {
+                let block = pool.take()
+                block.removeAll()
+                content[start..<min(byteCount, start + blockByteCount)].withUnsafeBytes { block.append($0) }
+                try writer.write(block)
+            }
+            try writer.end()
+        }
+        _ = try writer.finish(Manifest(archive: writer.header))
+        try laboratory.verify(sink.bytes)
+        let reader = try laboratory.open(sink.bytes)
+        for entry in try reader.readManifest().entries where entry.path.hasPrefix("files/") {
+            #expect(try reader.bytes(of: entry).bytes(at: 0, count: entry.size) == Array(content.prefix(entry.size)))
+        }
+    }
+
     @Test func readsPiecesOfMembers() throws {
         let (bytes, manifest, _) = try laboratory.archive(Self.members)
         let reader = try laboratory.open(bytes)

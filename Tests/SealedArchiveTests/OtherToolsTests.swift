@@ -62,10 +62,10 @@ import Testing
         let frameCount = (tarSize + (16 << 10) - 1) / (16 << 10)
         #expect(text.contains("# Skippable Frames: 2"))
         #expect(text.contains("(\(tarSize) B)"))
-        // The manifest begins a frame of its own.
-        #expect(
-            text.contains("# Zstandard Frames: \(frameCount)") || text.contains("# Zstandard Frames: \(frameCount + 1)")
-        )
+        // The manifest, and what is longer than a frame, begins a frame of its own.
+        let largeCount = ArchiveTests.members.count { $0.bytes.count >= 16 << 10 }
+        let count = try #require(text.firstMatch(of: #/# Zstandard Frames: (\d+)/#).flatMap { Int($0.1) })
+        #expect((frameCount...frameCount + largeCount + 1).contains(count))
     }
 
     @Test func aStreamDecompressorTakesItInAnyPieces() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A real etcd member on free loopback ports, stopped at the latest when its last reference goes.
 public final class EtcdServer: @unchecked Sendable {
@@ -187,28 +188,35 @@ public final class EtcdServer: @unchecked Sendable {
         throw TestSupportError("etcd \(version) did not start:\n\(log)")
     }
 
-    /// Ports of the loopback interface that nobody listens on.
+    /// Below those that the kernel gives to outgoing connections, which would take a port before its server does.
+    private static let portRange = 10_000..<32_000
+    private static let nextPort = Mutex(portRange.lowerBound + Int(getpid()) * 97 % portRange.count)
+
+    /// Ports of the loopback interface that nobody listens on; none comes twice.
     public static func freePorts(_ count: Int) throws -> [UInt16] {
-        var descriptors: [Int32] = []
-        defer { for descriptor in descriptors { close(descriptor) } }
-        // All are held until the last is found, so that none comes twice.
-        return try (0..<count).map { _ in
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            descriptors.append(descriptor)
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_addr.s_addr = inet_addr("127.0.0.1")
-            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-            let port: UInt16? = withUnsafeMutablePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                    guard bind(descriptor, address, size) == 0, getsockname(descriptor, address, &size) == 0 else {
-                        return nil
-                    }
-                    return pointer.pointee.sin_port.bigEndian
+        try (0..<count).map { _ in
+            for _ in portRange {
+                let port = nextPort.withLock { next in
+                    defer { next = next + 1 < portRange.upperBound ? next + 1 : portRange.lowerBound }
+                    return UInt16(next)
                 }
+                if isFree(port) { return port }
             }
-            guard let port else { throw TestSupportError("no free port: error \(errno)") }
-            return port
+            throw TestSupportError("no free port: error \(errno)")
+        }
+    }
+
+    private static func isFree(_ port: UInt16) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
         }
     }
 }

@@ -6,9 +6,11 @@ public final class TemporaryDirectory: Sendable {
     public let path: String
 
     /// Creates an empty directory that only this user may enter.
-    public init() throws {
+    ///
+    /// - Parameter place: an existing directory.
+    public init(in place: String = NSTemporaryDirectory()) throws {
         var template = Array(
-            (NSTemporaryDirectory() as NSString).appendingPathComponent("etcd-snap-XXXXXX").utf8CString)
+            (place as NSString).appendingPathComponent("etcd-snap-XXXXXX").utf8CString)
         guard let created = mkdtemp(&template) else { throw TestSupportError("mkdtemp: error \(errno)") }
         path = String(cString: created)
     }

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import random
 import shlex
 import signal
 import socket
@@ -121,14 +122,18 @@ def encode(data):
 
 
 def free_ports(count):
-    """Distinct loopback ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Distinct loopback ports that were free a moment ago, none of which outgoing connections are given."""
+    ports = []
+    for port in random.sample(range(10_000, 32_000), 1000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise LabError(f"{count} free loopback ports were not found between 10000 and 32000")
 
 
 def process_start_ticks(pid):

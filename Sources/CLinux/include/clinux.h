@@ -16,6 +16,14 @@ int clinux_rename_exclusive(int source_directory, const char *source, int target
 /// A hint: file systems that can't do it are not an error.
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count);
 
+/// Turns O_DIRECT on or off for an open file (fcntl(2), F_SETFL).
+/// Returns 1 after a change, 0 if it was so already, -1 where the file system can't.
+int clinux_set_direct(int descriptor, int is_on);
+
+/// Puts all threads of this process, and those that they start, under SCHED_BATCH (sched(7)): they don't preempt others
+/// that wake up. Returns -1 if that was refused for a thread.
+int clinux_schedule_as_batch(void);
+
 /// Waits until everything written to the file system of `descriptor` is durable (`syncfs`).
 int clinux_sync_file_system(int descriptor);
 

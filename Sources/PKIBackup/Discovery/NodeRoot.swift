@@ -1,3 +1,4 @@
+import FoundationEssentials
 import HostIO
 import SystemPackage
 
@@ -20,6 +21,14 @@ public struct NodeRoot: Sendable {
 
     /// Where an absolute path of the node is on this host, symbolic links aside.
     public func location(of path: String) -> String { prefix + path }
+
+    /// The absolute path on the node of a path of this host; nil if it is outside of the node's file system.
+    public func path(of location: String) -> String? {
+        let current = FilePath(FileManager.default.currentDirectoryPath)
+        var path = current.pushing(FilePath(location)).lexicallyNormalized()
+        let root = current.pushing(FilePath(prefix.isEmpty ? "/" : prefix)).lexicallyNormalized()
+        return path.removePrefix(root) ? "/\(path)" : nil
+    }
 
     /// Where an absolute path of the node is on this host once every symbolic link is resolved within the root.
     ///
