@@ -7,6 +7,10 @@ import SystemPackage
 
 /// A new file of a member's directory, written by position.
 final class MemberFile: Sendable {
+    /// The most bytes of one write. For larger ones the page cache takes memory in larger pieces, which a busy host or the
+    /// host of a virtual machine first has to make: a gigabyte then takes three times as long.
+    private static let writeByteCount = 64 << 10
+
     let path: String
     private let descriptor: FileDescriptor
 
@@ -24,7 +28,7 @@ final class MemberFile: Sendable {
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SystemCallError) {
         var done = 0
         while done < bytes.count {
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...].prefix(Self.writeByteCount))
             done += try retryingInterrupts("write to", path) {
                 pwrite(descriptor.rawValue, rest.baseAddress, rest.count, off_t(offset + done))
             }
