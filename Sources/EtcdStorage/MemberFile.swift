@@ -7,8 +7,10 @@ import SystemPackage
 
 /// A new file of a member's directory, written by position.
 final class MemberFile: Sendable {
-    /// The most bytes of one write. For larger ones the page cache takes memory in larger pieces, which a busy host or the
-    /// host of a virtual machine first has to make: a gigabyte then takes three times as long.
+    /// The most bytes of one write.
+    ///
+    /// For larger ones the page cache takes memory in larger pieces, which a busy host or the host of a virtual machine
+    /// first has to make: a gigabyte then takes three times as long.
     private static let writeByteCount = 64 << 10
 
     let path: String

@@ -74,7 +74,8 @@ private struct FirstDatabase {
     init(_ file: BoltFile, plan: RestorePlan, to target: MemberFile) throws(StorageError) {
         let copy = EarlyCopy(of: file, to: target)
         let snapshot = try SnapshotStatus.verify(
-            file.bytes, checksTrailer: plan.trailerPolicy != .ignored, beside: copy.map { copy in { try copy.consume($0) } })
+            file.bytes, checksTrailer: plan.trailerPolicy != .ignored,
+            beside: copy.map { copy in { try copy.consume($0) } })
         source = snapshot.report
         try source.requireSound(trailer: plan.trailerPolicy)
         edit = try DatabaseEdit(file: file, snapshot: snapshot, plan: plan)

@@ -41,6 +41,12 @@ public final class ByteBlock: @unchecked Sendable {
     /// Makes the block empty.
     public func removeAll() { count = 0 }
 
+    /// Makes the block empty and overwrites what it held, which may be keys.
+    public func wipe() {
+        if let start = storage.baseAddress { explicit_bzero(start, count) }
+        count = 0
+    }
+
     /// The filled bytes; valid while somebody keeps this block alive.
     public var unownedBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: storage[..<count]) }
 
@@ -62,7 +68,7 @@ public func wipe(_ bytes: inout [UInt8]) {
 /// Makes large blocks of this process go back to the system when they are freed; to be called once, at its start.
 ///
 /// The buffers of a backup are large and short-lived, and a control-plane node's memory belongs to its workload.
-public func returnFreedBlocks() { clinux_return_freed_blocks(256 << 10, 2) }
+public func returnFreedBlocks() { clinux_return_freed_blocks(256 << 10, 3) }
 
 /// Makes the code that was run so far count as no memory of this process until it is run again.
 ///

@@ -147,7 +147,9 @@ public final class PendingFile: ByteSink {
         let step = 8 << 20
         guard byteCount - writebackOffset >= step else { return }
         try checkReserve()
-        if direct == nil { HostIO.startWriteback(descriptor, offset: writebackOffset, byteCount: byteCount - writebackOffset) }
+        if direct == nil {
+            HostIO.startWriteback(descriptor, offset: writebackOffset, byteCount: byteCount - writebackOffset)
+        }
         writebackOffset = byteCount
     }
 

@@ -6,12 +6,14 @@ import HostIO
 /// Written by hand, for a tree of 100,000 files `JSONEncoder` takes longer than all the rest of its capture.
 enum EntryLine {
     /// Appends the JSON of an entry.
-    static func append(_ entry: ManifestEntry, to line: inout [UInt8]) {
+    ///
+    /// - Parameter modifiedAt: the entry's time in ISO 8601.
+    static func append(_ entry: ManifestEntry, modifiedAt: String, to line: inout [UInt8]) {
         line.append(UInt8(ascii: "{"))
         append("kind", entry.kind.rawValue, to: &line)
         append("linkTarget", entry.linkTarget, to: &line)
         append("mode", entry.mode, to: &line)
-        append("modifiedAt", entry.modifiedAt.formatted(.iso8601), to: &line)
+        append("modifiedAt", modifiedAt, to: &line)
         append("offset", entry.offset, to: &line)
         append("owner", entry.owner, to: &line)
         append("path", entry.path, to: &line)
@@ -28,7 +30,11 @@ enum EntryLine {
         appendKey(key, to: &line)
         line.append(UInt8(ascii: "\""))
         value.withUTF8 { bytes in
-            for byte in bytes { append(escaping: byte, to: &line) }
+            if bytes.contains(where: mustBeEscaped) {
+                for byte in bytes { append(escaping: byte, to: &line) }
+            } else {
+                line.append(contentsOf: bytes)
+            }
         }
         line.append(UInt8(ascii: "\""))
     }
@@ -47,6 +53,10 @@ enum EntryLine {
 
     /// RFC 8259, section 7: quotation mark, reverse solidus and control characters must be escaped, nothing else.
     @inline(__always)
+    private static func mustBeEscaped(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
     private static func append(escaping byte: UInt8, to line: inout [UInt8]) {
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"):

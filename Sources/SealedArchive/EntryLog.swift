@@ -13,6 +13,7 @@ final class EntryLog {
     }
 
     private var line: [UInt8] = []
+    private var lastTime: (date: Date, text: String)?
     private let compressor: FrameCompressor
     private var blocks: [Block] = []
     private var open = ByteBlock(capacity: blockByteCount)
@@ -28,7 +29,7 @@ final class EntryLog {
     func append(_ entry: ManifestEntry) throws {
         line.removeAll(keepingCapacity: true)
         line += count == 0 ? "\n    ".utf8 : ",\n    ".utf8
-        EntryLine.append(entry, to: &line)
+        EntryLine.append(entry, modifiedAt: text(of: entry.modifiedAt), to: &line)
         byteCount += line.count
         count += 1
         try line.withUnsafeBytes { bytes in
@@ -40,6 +41,12 @@ final class EntryLog {
                 if open.count == Self.blockByteCount { try closeBlock() }
             }
         }
+    }
+
+    /// Files of a directory are often of one second, and to work out its date takes longer than the rest of a line.
+    private func text(of time: Date) -> String {
+        if lastTime?.date != time { lastTime = (time, time.formatted(.iso8601)) }
+        return lastTime?.text ?? ""
     }
 
     private func closeBlock() throws {

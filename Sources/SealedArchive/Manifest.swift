@@ -53,7 +53,7 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
 
     init(_ metadata: EntryMetadata, role: String, source: String?, sha256: [UInt8]?, offset: Int) {
         path = metadata.displayPath
-        pathBytes = Array(path.utf8) == metadata.path ? nil : Data(metadata.path)
+        pathBytes = path.utf8.elementsEqual(metadata.path) ? nil : Data(metadata.path)
         kind = metadata.kind
         self.role = role
         self.source = source

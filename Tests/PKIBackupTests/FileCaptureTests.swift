@@ -231,7 +231,7 @@ import Testing
         let metadata = EntryMetadata(path: "files\(path)", byteCount: 10, time: backupTime)
         var isTorn = true
         let (reader, _) = try laboratory.archive { writer in
-            let outcome = try FileContent(writer: writer).add(entry, metadata)
+            let outcome = try FileContent(writer: writer, members: MemberQueue(writer)).add(entry, metadata)
             #expect(outcome.byteCount == 3_000_000)
             isTorn = outcome.isTorn
         }

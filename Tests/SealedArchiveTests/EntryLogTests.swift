@@ -38,7 +38,7 @@ import Testing
     @Test func anEntryIsWrittenAsTheEncoderWould() throws {
         for entry in awkward {
             var line: [UInt8] = []
-            EntryLine.append(entry, to: &line)
+            EntryLine.append(entry, modifiedAt: entry.modifiedAt.formatted(.iso8601), to: &line)
             #expect(try DocumentCoding.decode(ManifestEntry.self, from: line, name: "line") == entry)
             let ours = try JSONSerialization.jsonObject(with: Data(line)) as? NSDictionary
             let theirs = try JSONSerialization.jsonObject(with: Data(encoded(entry))) as? NSDictionary

@@ -54,6 +54,52 @@ private final class CountingSink: ByteSink {
         }
     }
 
+    /// In order, whatever their sizes, and before what is written without the queue.
+    @Test func aQueueWritesWhatWasAdded() throws {
+        let sink = MemorySink()
+        let writer = try ArchiveWriter(
+            to: sink, recipients: [laboratory.identity.recipient], header: makeHeader(), options: laboratory.options)
+        let queue = MemberQueue(writer)
+        let limit = MemberQueue.memberByteCountLimit
+        let sizes = [0, 1, limit, limit + 1, 3, limit - 1, 1, 2] + (0..<1500).map { $0 % 700 }
+        for (index, size) in sizes.enumerated() {
+            let metadata = EntryMetadata(path: "files/\(index)", byteCount: size, time: backupTime)
+            try pattern(size, seed: UInt64(index)).withUnsafeBytes {
+                try queue.add(metadata, role: EntryRole.include, source: "/\(index)", bytes: $0)
+            }
+        }
+        try queue.flush()
+        try writer.add(EntryMetadata(path: "files/last", byteCount: 1, time: backupTime), role: "x", bytes: [7])
+        _ = try writer.finish(Manifest(archive: writer.header))
+        try laboratory.verify(sink.bytes)
+        let reader = try laboratory.open(sink.bytes)
+        var contents: [[UInt8]] = []
+        try reader.forEachMember { contents.append(try $0.bytes(limit: 1 << 20)) }
+        // Between the header, and the last file and the manifest.
+        #expect(
+            contents.dropFirst().dropLast(2) == ArraySlice(sizes.indices.map { pattern(sizes[$0], seed: UInt64($0)) }))
+        let entries = try reader.readManifest().entries
+        #expect(entries.last?.path == "files/last" && entries.count == sizes.count + 2)
+    }
+
+    @Test func aQueueTellsWhatTheSinkSays() throws {
+        let sink = FailingSink(failingWrite: 3)
+        let writer = try ArchiveWriter(
+            to: sink, recipients: [laboratory.identity.recipient], header: makeHeader(), options: laboratory.options)
+        let queue = MemberQueue(writer)
+        let bytes = pattern(200_000)
+        #expect(throws: SinkError(write: 3)) {
+            for index in 0..<1000 {
+                let metadata = EntryMetadata(path: "files/\(index)", byteCount: bytes.count, time: backupTime)
+                try bytes.withUnsafeBytes {
+                    try queue.add(metadata, role: EntryRole.include, source: nil, bytes: $0)
+                }
+            }
+        }
+        #expect(throws: SinkError(write: 3)) { try queue.flush() }
+        #expect(sink.writeCount == 4)
+    }
+
     /// A snapshot that breaks off leaves a member of gigabytes begun; giving up must not fill it up.
     @Test(arguments: [0, 1, 5], [true, false])
     func givingUpInTheMiddleOfAMemberWritesNothingMore(mebibyteCount: Int, isAbandoned: Bool) throws {

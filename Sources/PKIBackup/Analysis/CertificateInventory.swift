@@ -1,6 +1,7 @@
 import FoundationEssentials
 import HostIO
 import SealedArchive
+import SystemPackage
 
 /// The certificates of a node, and the files that were read for them.
 public struct CertificateInventory: Sendable {
@@ -73,9 +74,11 @@ private struct InventoryReader {
         file.isRequired = file.isRequired || reference.isRequired
         file.isFoundByWalk = false
         files[reference.path] = file
-        guard file.state == .directory, Self.holdsCertificates(reference) else { return }
+        guard file.state == .directory, Self.holdsCertificates(reference),
+            let directory = try? root.openDirectory(reference.path)
+        else { return }
         var count = 0
-        walk(reference.path, depth: 0, count: &count, reference, referrers)
+        walk(directory, reference.path, depth: 0, count: &count, reference, referrers)
     }
 
     /// Adds what a kubeconfig names though no reference does.
@@ -109,35 +112,60 @@ private struct InventoryReader {
     }
 
     private mutating func walk(
-        _ directory: String, depth: Int, count: inout Int, _ reference: FileReference, _ referrers: [String]
+        _ directory: OpenDirectory, _ parent: String, depth: Int, count: inout Int, _ reference: FileReference,
+        _ referrers: [String]
     ) {
-        guard depth < CertificateInventory.directoryDepthLimit, let names = try? root.names(in: directory) else {
-            return
-        }
-        for name in names where !Self.isRotatedOut(name) {
+        guard depth < CertificateInventory.directoryDepthLimit, let names = try? directory.utf8Names() else { return }
+        for text in names where !Self.isRotatedOut(text) {
             guard count < CertificateInventory.directoryFileLimit else { return }
             count += 1
-            let path = joinPath(directory, name)
-            guard !excluded.contains(where: { isPath(path, atOrBelow: $0) }), let attributes = root.attributes(of: path)
+            let path = joinPath(parent, text)
+            guard !excluded.contains(where: { isPath(path, atOrBelow: $0) }), let name = EntryName(text.utf8),
+                let place = place(of: name, in: directory, path)
             else { continue }
-            if attributes.kind == .directory {
-                walk(path, depth: depth + 1, count: &count, reference, referrers)
-            } else if attributes.kind == .file {
-                visit(path, reference, referrers)
+            if place.attributes.kind == .directory {
+                guard let child = try? place.directory.openDirectory(place.name) else { continue }
+                walk(child, path, depth: depth + 1, count: &count, reference, referrers)
+            } else if place.attributes.kind == .file {
+                visit(path, place, reference, referrers)
             }
         }
     }
 
-    private mutating func visit(_ path: String, _ reference: FileReference, _ referrers: [String]) {
+    private typealias Place = (directory: OpenDirectory, name: EntryName, attributes: EntryAttributes)
+
+    /// Where an entry of a directory is, or what it leads to if it is a symbolic link.
+    private func place(of name: EntryName, in directory: OpenDirectory, _ path: String) -> Place? {
+        guard let attributes = try? directory.attributes(of: name) else { return nil }
+        guard attributes.kind == .symbolicLink else { return (directory, name, attributes) }
+        guard let target = try? root.resolve(Array(path.utf8)), let name = target.name else { return nil }
+        return (target.directory, name, target.attributes)
+    }
+
+    private mutating func visit(
+        _ path: String, _ place: Place, _ reference: FileReference, _ referrers: [String]
+    ) {
         guard files[path] == nil else { return }
+        let needsContents = CaptureClassifier.looksInside(reference.captureClass)
         let captureClass = CaptureClassifier.classify(
             path, reference: reference.captureClass, isNamed: false,
-            prefix: root.beginning(of: path, byteCount: CaptureClassifier.prefixByteCount))
+            prefix: needsContents ? Self.beginning(of: place, byteCount: CaptureClassifier.prefixByteCount) : [])
         guard InspectedFile.form(of: captureClass, path: path) != .opaque else { return }
         var file = InspectedFile(path, captureClass, in: root)
         file.referrers = referrers
         file.isFoundByWalk = true
         files[path] = file
+    }
+
+    /// The first bytes of a file, none if it can't be read.
+    private static func beginning(of place: Place, byteCount: Int) -> [UInt8] {
+        guard let descriptor = try? place.directory.openFile(place.name) else { return [] }
+        defer { try? descriptor.close() }
+        return [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
+            count =
+                (try? readFully(
+                    descriptor, name: place.name.description, at: 0, into: UnsafeMutableRawBufferPointer(buffer))) ?? 0
+        }
     }
 
     /// Whether a file is one of the kubelet's dated certificates, of which `...-current.pem` links to the one in use.

@@ -139,19 +139,6 @@ struct InspectedFile {
     }
 }
 
-extension NodeRoot {
-    /// The first bytes of a file, none if it can't be read.
-    func beginning(of path: String, byteCount: Int) -> [UInt8] {
-        guard let place = try? resolve(Array(path.utf8)), let name = place.name, place.attributes.kind == .file,
-            let descriptor = try? place.directory.openFile(name)
-        else { return [] }
-        defer { try? descriptor.close() }
-        return [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
-            count = (try? readFully(descriptor, name: path, at: 0, into: UnsafeMutableRawBufferPointer(buffer))) ?? 0
-        }
-    }
-}
-
 /// A kubeconfig with its embedded credentials read.
 struct InspectedKubeconfig {
     var kubeconfig: Kubeconfig

@@ -14,7 +14,7 @@ public final class FileCapture {
     public typealias Progress = (_ fileCount: Int, _ byteCount: Int) -> Void
 
     private let walk: CaptureWalk
-    private let writer: ArchiveWriter
+    private let members: MemberQueue
     private let progress: Progress
     private var owners = OwnerNames()
     /// The archive path of the first name of a file, and how many of its names are still to come.
@@ -32,10 +32,10 @@ public final class FileCapture {
         excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
         progress: @escaping Progress = { _, _ in }
     ) {
-        self.writer = writer
+        members = MemberQueue(writer)
         self.progress = progress
         walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
-        content = FileContent(writer: writer)
+        content = FileContent(writer: writer, members: members)
     }
 
     /// What was done so far.
@@ -46,12 +46,21 @@ public final class FileCapture {
     /// A path that was captured before is not captured again.
     ///
     /// - Throws: errors of the archive only.
-    public func capture(_ references: [FileReference]) throws { try walk.run(references) { try take($0) } }
+    public func capture(_ references: [FileReference]) throws {
+        do {
+            try walk.run(references) { try take($0) }
+        } catch {
+            // The archive is given up, which nobody may write to any more then.
+            try? members.flush()
+            throw error
+        }
+        try archiving { try members.flush() }
+    }
 
     private func take(_ entry: WalkedEntry) throws -> [EntryName] {
         var metadata = try metadata(entry)
         guard metadata.kind == .file else {
-            try archiving { try writer.add(metadata, role: entry.captureClass.rawValue, source: display(entry.path)) }
+            try add(metadata, entry.captureClass, entry)
             return []
         }
         if entry.attributes.linkCount > 1, let first = firstName(of: entry.attributes, metadata.path) {
@@ -60,10 +69,14 @@ public final class FileCapture {
             metadata.byteCount = 0
             let captureClass = CaptureClassifier.classify(
                 display(entry.path), reference: entry.captureClass, isNamed: entry.isNamed)
-            try archiving { try writer.add(metadata, role: captureClass.rawValue, source: display(entry.path)) }
+            try add(metadata, captureClass, entry)
             return []
         }
         return try takeFile(entry, metadata)
+    }
+
+    private func add(_ metadata: EntryMetadata, _ captureClass: CaptureClass, _ entry: WalkedEntry) throws {
+        try archiving { try members.add(metadata, role: captureClass.rawValue, source: display(entry.path)) }
     }
 
     private func takeFile(_ entry: WalkedEntry, _ metadata: EntryMetadata) throws -> [EntryName] {

@@ -26,9 +26,15 @@ final class FileContent {
     private static let attemptCount = 3
 
     private let writer: ArchiveWriter
+    private let members: MemberQueue
     private let buffer = ByteBlock(capacity: wholeReadLimit)
 
-    init(writer: ArchiveWriter) { self.writer = writer }
+    init(writer: ArchiveWriter, members: MemberQueue) {
+        self.writer = writer
+        self.members = members
+    }
+
+    deinit { buffer.wipe() }
 
     /// Adds a file.
     ///
@@ -120,9 +126,9 @@ final class FileContent {
         metadata.modificationNanoseconds = before.modificationNanoseconds
         outcome.byteCount = buffer.count
         try archiving {
-            try writer.begin(metadata, role: outcome.captureClass.rawValue, source: file.path)
-            try buffer.withUnsafeBytes { try writer.write($0) }
-            try writer.end()
+            try buffer.withUnsafeBytes {
+                try members.add(metadata, role: outcome.captureClass.rawValue, source: file.path, bytes: $0)
+            }
         }
     }
 
@@ -133,7 +139,10 @@ final class FileContent {
         let before = try file.attributes()
         var metadata = metadata
         metadata.byteCount = state.byteCount ?? before.byteCount
-        try archiving { try writer.begin(metadata, role: outcome.captureClass.rawValue, source: file.path) }
+        try archiving {
+            try members.flush()
+            try writer.begin(metadata, role: outcome.captureClass.rawValue, source: file.path)
+        }
         var copied: [[UInt8]] = []
         while outcome.byteCount < metadata.byteCount {
             let wantedByteCount = min(buffer.capacity, metadata.byteCount - outcome.byteCount)

@@ -24,6 +24,9 @@ public enum CaptureClassifier {
         return content.captureClass ?? byName(path, content) ?? reference
     }
 
+    /// Whether the contents of files below a directory of that class decide on their class.
+    static func looksInside(_ reference: CaptureClass) -> Bool { refined.contains(reference) }
+
     /// Classes of directories whose files differ; the others stay what they are.
     private static let refined: Set<CaptureClass> = [
         .component, .distribution, .etcdConfiguration, .caCertificate, .caKey, .certificate, .privateKey,

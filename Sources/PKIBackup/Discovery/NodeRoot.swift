@@ -72,9 +72,14 @@ public struct NodeRoot: Sendable {
     /// The names in a directory that are valid UTF-8, sorted.
     ///
     /// - Throws: ``SystemCallError``
-    func names(in path: String) throws -> [String] {
+    func names(in path: String) throws -> [String] { try openDirectory(path).utf8Names() }
+
+    /// Opens a directory.
+    ///
+    /// - Throws: ``SystemCallError``
+    func openDirectory(_ path: String) throws -> OpenDirectory {
         let resolved = try resolve(Array(path.utf8))
-        guard let name = resolved.name else { return try resolved.directory.utf8Names() }
-        return try resolved.directory.openDirectory(name).utf8Names()
+        guard let name = resolved.name else { return resolved.directory }
+        return try resolved.directory.openDirectory(name)
     }
 }
