@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -27,6 +28,15 @@ int clinux_set_direct(int descriptor, int is_on) {
     if (flags < 0) return -1;
     if (((flags & O_DIRECT) != 0) == (is_on != 0)) return 0;
     return fcntl(descriptor, F_SETFL, flags ^ O_DIRECT) == 0 ? 1 : -1;
+}
+
+/// Stands before the C library's function, which libdispatch calls for each of its threads: by their quality of service it
+/// gives them nice values of -4 to 0, which takes back what nice(1) or a unit's Nice= has given, or fails and says so.
+int setpriority(__priority_which_t which, id_t who, int value) {
+    (void)which;
+    (void)who;
+    (void)value;
+    return 0;
 }
 
 int clinux_schedule_as_batch(void) {

@@ -122,17 +122,33 @@ extension Integration {
             expectFailure(result, result.status, naming: "garbage.key")
         }
 
+        private static let password = "correct-horse-8d1f6b"
+
+        /// Expects that no program is started with the password in its arguments or its environment, and that it is written
+        /// to no file and no terminal.
+        private func expectPasswordNowhere(_ arguments: [String], _ store: TestStore) throws {
+            let trace = store.directory.file("trace")
+            let options = ["-f", "-v", "-s", "1048576", "-e", "trace=execve,write,pwrite64,writev", "-o", trace]
+            let result = try RunningCommand("strace", options + [SnapTool.executable()] + arguments).wait(seconds: 120)
+            #expect(result.status == 0, "\(result.errorText)")
+            let text = try String(decoding: Data(contentsOf: URL(fileURLWithPath: trace)), as: UTF8.self)
+            #expect(text.contains("execve(") && text.contains("age-encryption.org/v1"))
+            #expect(!text.contains(Self.password) && !result.errorText.contains(Self.password))
+            let environment = try #require(text.split(separator: "\n").first { $0.contains("execve(") })
+            #expect(environment.contains("PATH="), "strace shows no environment")
+        }
+
         /// Users of etcd's own authentication.
         @Test(arguments: EtcdVersion.installed)
         func passwords(_ version: EtcdVersion) throws {
             let server = try EtcdServer.start(version)
             defer { server.kill() }
-            try server.etcdctl("user", "add", "root:correct")
-            try server.etcdctl("user", "add", "reader:correct")
+            try server.etcdctl("user", "add", "root:\(Self.password)")
+            try server.etcdctl("user", "add", "reader:\(Self.password)")
             try server.etcdctl("role", "add", "root")
             try server.etcdctl("user", "grant-role", "root", "root")
             try server.etcdctl("auth", "enable")
-            let right = try directory.write("correct\nsecond line\n", to: "right")
+            let right = try directory.write("\(Self.password)\nsecond line\n", to: "right")
             let wrong = try directory.write("swordfish\n", to: "wrong")
             let flags = server.flags()
             try expectBackupFails(flags, 8, naming: "authentication")
@@ -145,6 +161,7 @@ extension Integration {
             #expect(!attempt.errorText.contains("swordfish"))
             let store = try TestStore(server)
             try SnapTool.run(store.backup(["--user", "root", "--password-file", right]))
+            try expectPasswordNowhere(store.backup(["--user", "root", "--password-file", right]), store)
             try SnapTool.run(["verify", "-i", key.path] + store.flags)
         }
     }

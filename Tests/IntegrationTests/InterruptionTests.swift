@@ -23,6 +23,28 @@ extension Integration {
             try store.expectNextRunSucceeds()
         }
 
+        /// What nice(1) or a unit's `Nice=` has given holds for every thread; none preempts others that wake up.
+        @Test func theControlPlaneComesFirst() throws {
+            let store = try TestStore(Laboratory.shared().bulkServer(.v3_5))
+            let valve = try Valve(to: store.server.clientPort, limit: 30_000_000)
+            defer { valve.close() }
+            let backup = try RunningCommand(
+                "nice", ["-n", "7", SnapTool.executable()] + store.backup(port: valve.port))
+            try valve.waitUntilHeld { backup.isRunning }
+            let tasks = "/proc/\(backup.processID)/task"
+            let threads = try FileManager.default.contentsOfDirectory(atPath: tasks)
+            #expect(threads.count > 5)
+            for thread in threads {
+                let text = try String(contentsOfFile: "\(tasks)/\(thread)/stat", encoding: .utf8)
+                // proc(5): behind the name in parentheses come fields 3 and following; 19 is nice, 41 the policy.
+                let fields = text[(text.lastIndex(of: ")") ?? text.startIndex)...].split(separator: " ").dropFirst()
+                #expect(fields.dropFirst(19 - 3).first == "7")
+                #expect(fields.dropFirst(41 - 3).first.map(String.init) == "3", "SCHED_BATCH")
+            }
+            valve.open()
+            #expect(try backup.wait().status == 0)
+        }
+
         @Test func signalsEndARestore() throws {
             let store = try TestStore(Laboratory.shared().bulkServer(.v3_4))
             try store.makeBackup()
