@@ -89,7 +89,7 @@ struct SnapshotOptions: ParsableArguments {
     func open(_ configuration: Configuration) throws -> SnapshotSource {
         let isPath = ["/", "./", "../"].contains { snapshot.hasPrefix($0) } || snapshot.hasSuffix(".db")
         if !snapshot.hasSuffix(".age"),
-            let file = try isPath ? RandomAccessFile(path: snapshot) : fileIfPresent(snapshot)
+            let file = try isPath ? backupFile(snapshot) : backupFileIfPresent(snapshot)
         {
             return SnapshotSource(file: file)
         }

@@ -76,7 +76,7 @@ struct StoreOptions: ParsableArguments {
     /// An archive by its path, or by a reference into the store.
     func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
         if name.hasSuffix(".age") {
-            return OpenedArchive(file: try RandomAccessFile(path: name), reference: name, sidecar: nil)
+            return OpenedArchive(file: try backupFile(name), reference: name, sidecar: nil)
         }
         let (store, found) = try find(name, configuration)
         return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
@@ -196,10 +196,19 @@ struct IdentityOptions: ParsableArguments {
     }
 }
 
-/// The file of that path, or nil if there is none.
-func fileIfPresent(_ path: String) throws -> RandomAccessFile? {
+/// The file of a snapshot or an archive; what is no regular file holds neither, like one that is damaged.
+func backupFile(_ path: String) throws -> RandomAccessFile {
     do {
         return try RandomAccessFile(path: path)
+    } catch let failure as Failure where failure.code == .failed {
+        throw Failure(.integrity, failure.message, hint: "name the file of a snapshot or an archive")
+    }
+}
+
+/// The same, or nil if there is nothing of that name.
+func backupFileIfPresent(_ path: String) throws -> RandomAccessFile? {
+    do {
+        return try backupFile(path)
     } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
         return nil
     }

@@ -64,8 +64,17 @@ extension Integration {
             try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: snapshot))
             let cut = try SnapTool.attempt(["restore", "etcd", snapshot, "--data-dir", data] + Self.member)
             expectFailure(cut, 7, naming: snapshot)
+            try bytes.write(to: URL(fileURLWithPath: snapshot))
+            let others = ["empty.db", "packed.db", "directory.db"].map(store.directory.file)
+            try Data().write(to: URL(fileURLWithPath: others[0]))
+            try shell("gzip <\"$1\" >\"$2\"; mkdir \"$3\"", snapshot, others[1], others[2])
+            for other in others {
+                let result = try SnapTool.attempt(["restore", "etcd", other, "--data-dir", data] + Self.member)
+                expectFailure(result, 7, naming: other)
+                expectFailure(try SnapTool.attempt(["inspect", "status", other]), 7, naming: other)
+            }
             let left = try FileManager.default.contentsOfDirectory(atPath: store.directory.path)
-            #expect(Set(left) == ["saved.db", "store"])
+            #expect(Set(left) == ["saved.db", "store", "empty.db", "packed.db", "directory.db"])
             try SnapTool.run(restore(store, data, []))
             expectFailure(try SnapTool.attempt(restore(store, data, [])), 1, naming: data)
         }

@@ -90,6 +90,7 @@ import Testing
         #expect(try run("stat", ["-c", "%a %y", "\(kept)/kubernetes/pki/ca.key"]).text.hasPrefix("640 1999-01-01"))
         #expect(try FileManager.default.destinationOfSymbolicLink(atPath: "\(kept)/link") == "elsewhere")
         #expect(try run("stat", ["-c", "%a", "\(target.path)/var/lib/etcd-snap/replaced"]).text == "700\n")
+        #expect(try run("stat", ["-c", "%a", "\(target.path)/var/lib"]).text == "755\n")
         #expect(try run("find", [target.path, "-name", ".etcd-snap-*"]).text == "")
         // A second time nothing is left to do, and nothing is kept.
         try run("rm", ["-r", "\(target.path)/var"])

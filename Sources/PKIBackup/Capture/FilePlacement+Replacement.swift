@@ -62,8 +62,8 @@ extension FilePlacement {
             throw Failure(
                 .usage, "\(quoted(replacement.keptPath)) is not a path below the root", hint: "name another one")
         }
-        var directory = root
-        for step in kept + names.dropLast() { directory = try directory.makeDirectory(step) }
+        let system = try kept.dropLast(2).reduce(root) { try $0.makeDirectoryForEverybody($1) }
+        let directory = try (kept.suffix(2) + names.dropLast()).reduce(system) { try $0.makeDirectory($1) }
         switch existing.kind {
         case .symbolicLink:
             var metadata = try metadata(of: existing, parent.extendedAttributes(of: name))
@@ -125,6 +125,14 @@ extension FilePlacement {
 }
 
 extension OpenDirectory {
+    /// Opens or makes a directory that belongs to the system, such as `/var/lib`.
+    func makeDirectoryForEverybody(_ name: EntryName) throws -> OpenDirectory {
+        let isMade = try makeDirectoryIfAbsent(name)
+        let directory = try openDirectory(name)
+        if isMade { try OpenFileAttributes(of: directory.descriptor, name: directory.path).setMode(0o755) }
+        return directory
+    }
+
     /// What an entry is, nil if there is none.
     func existingAttributes(of name: EntryName) throws -> EntryAttributes? {
         do {
