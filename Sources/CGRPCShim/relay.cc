@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -266,7 +267,7 @@ void Relay::serve(int client) {
         if (server < 0) return;
         upstream = std::thread([=] { pass_to_server(client, server); });
         pass_to_client(server, client);
-    } catch (const std::system_error &) {  // there are no more threads to be had: gRPC sees the connection end
+    } catch (const std::exception &) {  // no more threads or memory to be had: gRPC sees the connection end
     }
     // Whichever side has ended, the other must not wait for more.
     if (server >= 0) shutdown(server, SHUT_RDWR);
@@ -278,10 +279,12 @@ void Relay::serve(int client) {
 /// The first address that answers; kept in `server_`. -1 if none does.
 int Relay::connect_to_server() {
     std::shared_ptr<Resolution> resolution = begin_resolution(host_, port_);
-    std::unique_lock<std::mutex> lock(resolution->mutex);
-    while (!resolution->is_done) {
-        if (is_closing()) return -1;
-        resolution->changed.wait_for(lock, patience);
+    {
+        std::unique_lock<std::mutex> lock(resolution->mutex);
+        while (!resolution->is_done) {
+            if (is_closing()) return -1;
+            resolution->changed.wait_for(lock, patience);
+        }
     }
     for (addrinfo *address = resolution->list; address != nullptr; address = address->ai_next) {
         int server = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, address->ai_protocol);

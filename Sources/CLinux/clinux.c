@@ -46,7 +46,8 @@ int clinux_schedule_as_batch(void) {
     int result = 0;
     for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
         pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (task > 0 && sched_setscheduler(task, SCHED_BATCH, &none) != 0) result = -1;
+        if (task <= 0 || sched_getscheduler(task) != SCHED_OTHER) continue;
+        if (sched_setscheduler(task, SCHED_BATCH, &none) != 0) result = -1;
     }
     closedir(tasks);
     return result;

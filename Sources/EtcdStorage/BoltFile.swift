@@ -44,6 +44,21 @@ public struct BoltFile: Sendable {
     /// - Throws: ``StorageError/damaged(name:_:)`` if the page is outside of the file, does not carry its own number,
     ///   or its run reaches past the end or is longer than 32 MiB.
     func run(_ page: UInt64) throws(StorageError) -> (header: PageHeader, bytes: [UInt8]) {
+        let (header, first) = try firstPage(of: page)
+        guard header.overflow > 0 else { return (header, first) }
+        let runByteCount = (header.overflow + 1) * pageByteCount
+        guard UInt64(header.overflow) < pageCount - page, runByteCount <= Bolt.maximumRunByteCount else {
+            throw damaged(
+                PageDefect(offset: 12, problem: "\(header.overflow) overflow pages reach past page \(pageCount - 1)"),
+                page)
+        }
+        return (header, try read(page, pageCount: header.overflow + 1))
+    }
+
+    /// The header of a page that carries its own number.
+    func header(of page: UInt64) throws(StorageError) -> PageHeader { try firstPage(of: page).header }
+
+    private func firstPage(of page: UInt64) throws(StorageError) -> (header: PageHeader, bytes: [UInt8]) {
         guard page >= 2, page < pageCount else {
             throw damaged(PageDefect(offset: 0, problem: "outside of pages 2 to \(pageCount - 1)"), page)
         }
@@ -54,14 +69,7 @@ public struct BoltFile: Sendable {
         guard header.id == page else {
             throw damaged(PageDefect(offset: 0, problem: "stored id \(header.id), expected \(page)"), page)
         }
-        guard header.overflow > 0 else { return (header, first) }
-        let runByteCount = (header.overflow + 1) * pageByteCount
-        guard UInt64(header.overflow) < pageCount - page, runByteCount <= Bolt.maximumRunByteCount else {
-            throw damaged(
-                PageDefect(offset: 12, problem: "\(header.overflow) overflow pages reach past page \(pageCount - 1)"),
-                page)
-        }
-        return (header, try read(page, pageCount: header.overflow + 1))
+        return (header, first)
     }
 
     private func read(_ page: UInt64, pageCount: Int) throws(StorageError) -> [UInt8] {

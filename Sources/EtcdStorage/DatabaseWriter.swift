@@ -1,6 +1,6 @@
 import HostIO
 
-/// Writes an edited database into a new file; pages that belong to nothing are left as holes, which read as zero.
+/// Writes an edited database into a new file; pages that belong to nothing read as zero.
 struct DatabaseWriter {
     let edit: DatabaseEdit
     /// The source's.
@@ -12,14 +12,18 @@ struct DatabaseWriter {
     /// Copies the pages from `source`, adds what was changed, and returns after the file is durable.
     ///
     /// Memory: that of ``BlockFeed``.
-    func write(from source: any RandomAccessBytes, to file: MemberFile) throws(StorageError) {
+    ///
+    /// - Parameter check: gets all bytes of `source` as they are copied, so that what is checked is what is written.
+    func write(
+        from source: any RandomAccessBytes, to file: MemberFile, check: TrailerCheck? = nil
+    ) throws(StorageError) {
         var offset = 0
-        try BlockFeed(source: source).run([
-            { block in
-                try file.copyPages(of: block, at: offset, oldMeta, where: edit.copied.contains)
-                offset += block.count
-            }
-        ])
+        let copy: BlockFeed.Stage = { block in
+            try file.copyPages(of: block, at: offset, oldMeta, where: edit.copied.contains)
+            offset += block.count
+        }
+        try BlockFeed(source: source).run(check.map { check in [{ check.digest.consume($0) }, copy] } ?? [copy])
+        try check?.finish()
         try complete(file)
     }
 

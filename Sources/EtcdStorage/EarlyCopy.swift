@@ -15,9 +15,10 @@ final class EarlyCopy {
     /// The end of the run that is being copied.
     private var runEnd: UInt64 = 0
 
-    /// A copy into `file`; nil where the branches don't tell, which the verification will say more of.
+    /// A copy into `file`; nil where the branches don't tell, which the verification will say more of, or would take long to
+    /// be read.
     init?(of database: BoltFile, to file: MemberFile) {
-        guard let expected = try? database.expectedRuns() else { return nil }
+        guard database.bytes.isCheapAtRandom, let expected = try? database.expectedRuns() else { return nil }
         self.file = file
         self.expected = expected
         meta = database.meta
@@ -28,14 +29,21 @@ final class EarlyCopy {
     func consume(_ block: UnsafeRawBufferPointer) throws {
         let first = UInt64(byteCount / meta.pageByteCount)
         try file.copyPages(of: block, at: byteCount, meta) { page in
-            let rest = block[(Int(page - first) * meta.pageByteCount)...]
-            if expected.contains(page), let header = try? PageHeader(Bytes(UnsafeRawBufferPointer(rebasing: rest))) {
-                runEnd = max(runEnd, page + UInt64(header.overflow) + 1)
-            }
+            let rest = UnsafeRawBufferPointer(rebasing: block[(Int(page - first) * meta.pageByteCount)...])
+            if expected.contains(page) { runEnd = max(runEnd, page + runPageCount(page, rest)) }
             guard page < runEnd else { return false }
             return written.insert(page)
         }
         byteCount += block.count
+    }
+
+    /// The pages of the run that begins at a page, none if it can't be one of a tree.
+    private func runPageCount(_ page: UInt64, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
+        guard let header = try? PageHeader(Bytes(bytes)), header.id == page,
+            header.kind == .leaf || header.kind == .branch,
+            (header.overflow + 1) * meta.pageByteCount <= Bolt.maximumRunByteCount
+        else { return 0 }
+        return min(UInt64(header.overflow) + 1, meta.highWater - page)
     }
 
     /// Clears the pages that are not to be in the file.
@@ -78,25 +86,43 @@ extension MemberFile {
 extension BoltFile {
     /// The first pages of the runs that trees of buckets are made of, as their branches name them.
     ///
-    /// Of leaves only one below each branch is read: the leaves of bbolt's trees are all at one depth. Memory: a bit a page
-    /// and one branch at each level.
+    /// Of leaves only one page below each branch is read: the leaves of bbolt's trees are all at one depth. Memory: a bit a
+    /// page and a branch of at most 32 MiB at each level.
+    ///
+    /// - Throws: ``StorageError``, also where the branches are so many or so deep that they can't be etcd's.
     fileprivate func expectedRuns() throws(StorageError) -> PageSet {
-        var runs = PageSet(pageCount: pageCount)
+        var survey = BranchSurvey(runs: PageSet(pageCount: pageCount), restByteCount: databaseByteCount / 4 + (1 << 20))
         for bucket in try buckets() {
-            if let root = bucket.rootPage { try expectRuns(below: root, &runs) }
+            if let root = bucket.rootPage { try expectRuns(below: root, depth: 0, &survey) }
         }
-        return runs
+        return survey.runs
     }
 
-    private func expectRuns(below page: UInt64, _ runs: inout PageSet) throws(StorageError) {
-        let run = try run(page)
+    private struct BranchSurvey {
+        var runs: PageSet
+        /// How much may still be read.
+        var restByteCount: Int
+    }
+
+    private func expectRuns(below page: UInt64, depth: Int, _ survey: inout BranchSurvey) throws(StorageError) {
+        guard depth < Bolt.maximumDepth, survey.restByteCount > 0 else {
+            throw damaged(PageDefect(offset: 0, problem: "more branches than a tree has"), page)
+        }
         // A page that is met again leads in a circle.
-        guard runs.insert(page), run.header.kind == .branch else { return }
+        guard survey.runs.insert(page) else { return }
+        let run = try run(page)
+        survey.restByteCount -= run.bytes.count
+        guard run.header.kind == .branch else { return }
         let children = try children(run.bytes, run.header, page).filter { $0 >= 2 && $0 < pageCount }
         guard let first = children.first else { return }
-        let areLeaves = try self.run(first).header.kind == .leaf
+        survey.restByteCount -= pageByteCount
+        let areLeaves = try header(of: first).kind == .leaf
         for child in children {
-            if areLeaves { runs.insert(child) } else { try expectRuns(below: child, &runs) }
+            if areLeaves {
+                survey.runs.insert(child)
+            } else {
+                try expectRuns(below: child, depth: depth + 1, &survey)
+            }
         }
     }
 }

@@ -21,8 +21,9 @@ public struct RestoreTarget: Sendable, Hashable {
 public enum Restore {
     /// Verifies a snapshot and writes a data directory for each target.
     ///
-    /// The snapshot is read once: while its structure and its SHA-256 trailer are checked, the pages in use are copied. Only
-    /// if it is sound is anything published. Further members share the first one's blocks where the file system can, or
+    /// A file is read once: while its structure and its SHA-256 trailer are checked, the pages in use are copied. A snapshot in
+    /// an archive is read twice, first to check its structure, then to copy it and check its trailer. Only if it is sound is
+    /// anything published. Further members share the first one's blocks where the file system can, or
     /// copy its file. Everything is built in a temporary directory beside each target, synced, and renamed; on failure
     /// nothing is left and no existing directory is touched. Memory: what ``SnapshotVerifier`` states and 6 MiB.
     ///
@@ -73,15 +74,29 @@ private struct FirstDatabase {
     /// Verifies the snapshot and writes the database.
     init(_ file: BoltFile, plan: RestorePlan, to target: MemberFile) throws(StorageError) {
         let copy = EarlyCopy(of: file, to: target)
+        let checksTrailer = plan.trailerPolicy != .ignored
         let snapshot = try SnapshotStatus.verify(
-            file.bytes, checksTrailer: plan.trailerPolicy != .ignored,
+            file.bytes, checksTrailer: checksTrailer && copy != nil,
             beside: copy.map { copy in { try copy.consume($0) } })
-        source = snapshot.report
-        try source.requireSound(trailer: plan.trailerPolicy)
+        guard snapshot.meta == file.meta else { throw .inputOutput(Self.changed(file)) }
+        var report = snapshot.report
+        try report.requireSound(trailer: plan.trailerPolicy)
         edit = try DatabaseEdit(file: file, snapshot: snapshot, plan: plan)
         writer = DatabaseWriter(edit: edit, oldMeta: snapshot.meta)
-        let isCopied = try wrappingErrors { [edit] in try copy?.settle(edit.copied) ?? false }
-        if isCopied { try writer.complete(target) } else { try writer.write(from: file.bytes, to: target) }
+        if try wrappingErrors({ [edit] in try copy?.settle(edit.copied) ?? false }) {
+            try writer.complete(target)
+        } else {
+            let check = checksTrailer ? TrailerCheck(of: report, policy: plan.trailerPolicy) : nil
+            try writer.write(from: file.bytes, to: target, check: check)
+            if let check { report = check.report }
+        }
+        source = report
+    }
+
+    private static func changed(_ file: BoltFile) -> Failure {
+        Failure(
+            .failed, "\(quoted(file.name)) changed while it was read",
+            hint: "stop the member that writes it, or take a snapshot")
     }
 
     func report(_ plan: RestorePlan) -> MemberRestoreReport {
@@ -91,6 +106,26 @@ private struct FirstDatabase {
             droppedAlarms: contents?.store.alarms ?? [],
             droppedVersions: contents.map(plan.dropsVersions) ?? false,
             clearedPageCount: source.pageCount - edit.copied.count - 2, databaseByteCount: writer.byteCount)
+    }
+}
+
+/// Checks the trailer of a snapshot over the bytes of a second reading.
+final class TrailerCheck {
+    let digest = TrailerDigest()
+    private(set) var report: SnapshotReport
+    private let policy: SnapshotReport.TrailerPolicy
+
+    /// A check for the snapshot of a report; nil if it has no trailer.
+    init?(of report: SnapshotReport, policy: SnapshotReport.TrailerPolicy) {
+        guard report.trailer != .absent else { return nil }
+        self.report = report
+        self.policy = policy
+    }
+
+    /// - Throws: ``StorageError/trailerMismatch(name:expected:found:)``
+    func finish() throws(StorageError) {
+        report.trailer = digest.state()
+        try report.requireSound(trailer: policy)
     }
 }
 

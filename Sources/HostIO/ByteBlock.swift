@@ -41,9 +41,9 @@ public final class ByteBlock: @unchecked Sendable {
     /// Makes the block empty.
     public func removeAll() { count = 0 }
 
-    /// Makes the block empty and overwrites what it held, which may be keys.
+    /// Makes the block empty and overwrites everything that it ever held, which may be keys.
     public func wipe() {
-        if let start = storage.baseAddress { explicit_bzero(start, count) }
+        if let start = storage.baseAddress { explicit_bzero(start, storage.count) }
         count = 0
     }
 

@@ -16,6 +16,9 @@ public struct ByteRange: RandomAccessBytes {
         self.name = name ?? base.name
     }
 
+    /// As for the whole.
+    public var isCheapAtRandom: Bool { base.isCheapAtRandom }
+
     /// Reads from the part.
     public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let count = max(0, min(buffer.count, byteCount - offset))

@@ -18,6 +18,8 @@ final class DirectWriter {
     private let path: String
     private let block: UnsafeMutableRawBufferPointer
     private var heldByteCount = 0
+    /// Whether the page cache is passed by; false once the device has refused that.
+    private(set) var isDirect = true
 
     /// A writer at the beginning of an open file; nil if its file system always uses the page cache.
     init?(_ descriptor: FileDescriptor, path: String) {
@@ -59,6 +61,7 @@ final class DirectWriter {
             } catch {
                 // The device wants another alignment, or a write was cut short within a block.
                 guard error.errno == .invalidArgument, setDirect(descriptor, false) else { throw error }
+                isDirect = false
             }
         }
     }

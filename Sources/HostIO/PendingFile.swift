@@ -147,7 +147,7 @@ public final class PendingFile: ByteSink {
         let step = 8 << 20
         guard byteCount - writebackOffset >= step else { return }
         try checkReserve()
-        if direct == nil {
+        if direct?.isDirect != true {
             HostIO.startWriteback(descriptor, offset: writebackOffset, byteCount: byteCount - writebackOffset)
         }
         writebackOffset = byteCount

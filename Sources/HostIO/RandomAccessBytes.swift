@@ -12,6 +12,8 @@ public protocol RandomAccessBytes: Sendable {
     var name: String { get }
     /// The number of bytes.
     var byteCount: Int { get }
+    /// Whether small reads here and there cost little more than their bytes.
+    var isCheapAtRandom: Bool { get }
     /// Reads into the whole of `buffer` from `offset` on, or up to the end of the bytes.
     ///
     /// - Returns: the number of bytes read: less than `buffer.count` only at the end.
@@ -20,6 +22,9 @@ public protocol RandomAccessBytes: Sendable {
 }
 
 extension RandomAccessBytes {
+    /// As for a file.
+    public var isCheapAtRandom: Bool { true }
+
     /// Reads `count` bytes at `offset` into an array; shorter only at the end of the bytes.
     public func bytes(at offset: Int, count: Int) throws -> [UInt8] {
         try [UInt8](unsafeUninitializedCapacity: count) { buffer, initializedCount in

@@ -18,6 +18,8 @@ final class WatchedBytes: RandomAccessBytes {
 
     var byteCount: Int { base.byteCount }
 
+    var isCheapAtRandom: Bool { base.isCheapAtRandom }
+
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         try Task.checkCancellation()
         let count = try base.read(at: offset, into: buffer)

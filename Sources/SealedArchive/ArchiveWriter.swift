@@ -27,7 +27,7 @@ extension UnsafeRawBufferPointer {
 /// Writes one archive from beginning to end: members in order, then the manifest.
 ///
 /// Nothing is readable before ``finish(_:)`` returns; publishing the sink's object is the caller's. Calls block and
-/// are made from one thread. After an error the writer is of no further use.
+/// are made by one thread at a time. After an error the writer is of no further use.
 public final class ArchiveWriter {
     /// The header that was written first.
     public let header: ArchiveHeader

@@ -52,7 +52,6 @@ enum EntryLine {
     }
 
     /// RFC 8259, section 7: quotation mark, reverse solidus and control characters must be escaped, nothing else.
-    @inline(__always)
     private static func mustBeEscaped(_ byte: UInt8) -> Bool {
         byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
     }

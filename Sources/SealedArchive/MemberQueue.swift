@@ -18,6 +18,7 @@ public final class MemberQueue: @unchecked Sendable {
         var metadata: EntryMetadata
         var role: String
         var source: String?
+        var byteCount: Int
     }
 
     private final class Batch {
@@ -54,7 +55,7 @@ public final class MemberQueue: @unchecked Sendable {
         }
         let batch = batches[openIndex]
         batch.content.append(bytes)
-        batch.members.append(Member(metadata: metadata, role: role, source: source))
+        batch.members.append(Member(metadata: metadata, role: role, source: source, byteCount: bytes.count))
         if batch.members.count == Self.memberCountLimit { submit() }
     }
 
@@ -88,7 +89,7 @@ public final class MemberQueue: @unchecked Sendable {
             try batch.content.withUnsafeBytes { content in
                 var offset = 0
                 for member in batch.members {
-                    let end = offset + member.metadata.byteCount
+                    let end = offset + member.byteCount
                     let bytes = UnsafeRawBufferPointer(rebasing: content[offset..<end])
                     try Self.write(member.metadata, member.role, member.source, bytes, to: writer)
                     offset = end

@@ -27,6 +27,9 @@ final class TarBytes: RandomAccessBytes {
         cache = FrameCache(frames, workerCount: workerCount)
     }
 
+    /// A whole frame is decompressed for any byte of it.
+    var isCheapAtRandom: Bool { false }
+
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let count = max(0, min(buffer.count, byteCount - offset))
         var done = 0

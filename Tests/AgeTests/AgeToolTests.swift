@@ -1,5 +1,6 @@
 import Age
 import Foundation
+import TestSupport
 import Testing
 
 /// Files that go to and fro between this module and the age program.
@@ -43,25 +44,13 @@ struct AgeTool: Sendable, CustomTestStringConvertible {
     }
 }
 
-/// A directory that is removed with its contents.
-final class ScratchDirectory {
-    let url: URL
-
-    init() throws {
-        url = FileManager.default.temporaryDirectory.appending(path: "age-tests-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+extension TemporaryDirectory {
+    fileprivate func write(_ bytes: [UInt8], to name: String) throws -> String {
+        try Data(bytes).write(to: URL(filePath: file(name)))
+        return file(name)
     }
 
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func path(_ name: String) -> String { url.appending(path: name).path }
-
-    func write(_ bytes: [UInt8], to name: String) throws -> String {
-        try Data(bytes).write(to: url.appending(path: name))
-        return path(name)
-    }
-
-    func read(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: url.appending(path: name))) }
+    fileprivate func read(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: file(name)))) }
 }
 
 @Suite
@@ -73,17 +62,17 @@ struct AgeToolTests {
 
     @Test(arguments: AgeTool.all, edges)
     func classicFilesGoBothWays(tool: AgeTool, byteCount: Int) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let identity = try X25519Identity.generate()
         let plaintext = pattern(byteCount)
         let key = try scratch.write(IdentityFile.render(identity, createdAt: Date()), to: "key")
         let ours = try scratch.write(encrypt(plaintext, for: [identity.recipient], workerCount: 2), to: "ours.age")
-        #expect(try tool.run(["-d", "-i", key, "-o", scratch.path("back"), ours]) == 0)
+        #expect(try tool.run(["-d", "-i", key, "-o", scratch.file("back"), ours]) == 0)
         // Some versions make no file if there is nothing to put in it.
         if byteCount > 0 { #expect(try scratch.read("back") == plaintext) }
         let plain = try scratch.write(plaintext, to: "plain")
         for (flags, name) in [([], "binary.age"), (["-a"], "armored.age")] {
-            #expect(try tool.run(["-r", identity.recipient.string] + flags + ["-o", scratch.path(name), plain]) == 0)
+            #expect(try tool.run(["-r", identity.recipient.string] + flags + ["-o", scratch.file(name), plain]) == 0)
             #expect(try decryptStream(scratch.read(name), with: [identity]) == plaintext)
         }
         #expect(try decryptRandomAccess(scratch.read("binary.age"), with: [identity]) == plaintext)
@@ -91,30 +80,30 @@ struct AgeToolTests {
 
     @Test(arguments: AgeTool.all)
     func severalRecipientsAndArmor(tool: AgeTool) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let identities = try (0..<3).map { _ in try X25519Identity.generate() }
         let file = try encrypt(Fixture.hello, for: identities.map { $0.recipient })
         for (index, identity) in identities.enumerated() {
             let key = try scratch.write(IdentityFile.render(identity, createdAt: Date()), to: "key")
             let path = try scratch.write(index == 0 ? Armor.encode(file) : file, to: "file")
-            #expect(try tool.run(["-d", "-i", key, "-o", scratch.path("back"), path]) == 0)
+            #expect(try tool.run(["-d", "-i", key, "-o", scratch.file("back"), path]) == 0)
             #expect(try scratch.read("back") == Fixture.hello)
         }
     }
 
     @Test(arguments: AgeTool.all)
     func passphrasesGoBothWays(tool: AgeTool) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let plaintext = pattern(70_000)
         let recipient = try ScryptRecipient(passphrase: Fixture.passphrase, logN: 12)
         let ours = try scratch.write(encrypt(plaintext, for: [recipient]), to: "ours.age")
-        let status = try tool.run(["-d", "-o", scratch.path("back"), ours], passphrases: ["correct horse"])
+        let status = try tool.run(["-d", "-o", scratch.file("back"), ours], passphrases: ["correct horse"])
         #expect(status == 0)
         #expect(try scratch.read("back") == plaintext)
-        #expect(try tool.run(["-d", "-o", scratch.path("no"), ours], passphrases: ["battery staple"]) != 0)
+        #expect(try tool.run(["-d", "-o", scratch.file("no"), ours], passphrases: ["battery staple"]) != 0)
         let plain = try scratch.write(plaintext, to: "plain")
         let twice = ["correct horse", "correct horse"]
-        #expect(try tool.run(["-p", "-o", scratch.path("theirs.age"), plain], passphrases: twice) == 0)
+        #expect(try tool.run(["-p", "-o", scratch.file("theirs.age"), plain], passphrases: twice) == 0)
         let identity = try ScryptIdentity(passphrase: Fixture.passphrase)
         #expect(try decryptStream(scratch.read("theirs.age"), with: [identity]) == plaintext)
     }
@@ -122,22 +111,22 @@ struct AgeToolTests {
     @Test(
         arguments: AgeTool.all.filter { $0.readsPostQuantum }, [0, 1, chunk, chunk + 1])
     func postQuantumFilesGoBothWays(tool: AgeTool, byteCount: Int) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let identity = try HybridIdentity.generate()
         let plaintext = pattern(byteCount)
         let key = try scratch.write(IdentityFile.render(identity, createdAt: Date()), to: "key")
         let file = try encrypt(plaintext, for: [identity.recipient, HybridIdentity.generate().recipient])
         let ours = try scratch.write(file, to: "ours.age")
-        #expect(try tool.run(["-d", "-i", key, "-o", scratch.path("back"), ours]) == 0)
+        #expect(try tool.run(["-d", "-i", key, "-o", scratch.file("back"), ours]) == 0)
         if byteCount > 0 { #expect(try scratch.read("back") == plaintext) }
         let plain = try scratch.write(plaintext, to: "plain")
-        #expect(try tool.run(["-r", identity.recipient.string, "-o", scratch.path("theirs.age"), plain]) == 0)
+        #expect(try tool.run(["-r", identity.recipient.string, "-o", scratch.file("theirs.age"), plain]) == 0)
         #expect(try decryptRandomAccess(scratch.read("theirs.age"), with: [identity]) == plaintext)
     }
 
     @Test(arguments: AgeTool.all)
     func bothRefuseTheSameDamage(tool: AgeTool) throws {
-        let scratch = try ScratchDirectory()
+        let scratch = try TemporaryDirectory()
         let identity = try X25519Identity.generate()
         let key = try scratch.write(IdentityFile.render(identity, createdAt: Date()), to: "key")
         let file = try encrypt(pattern(2 * Self.chunk), for: [identity.recipient])
@@ -146,7 +135,7 @@ struct AgeToolTests {
         flipped[file.count / 2] ^= 4
         for bytes in [cut, flipped, file + [0], Array(file.prefix(170))] {
             let path = try scratch.write(bytes, to: "damaged")
-            #expect(try tool.run(["-d", "-i", key, "-o", scratch.path("back"), path]) != 0)
+            #expect(try tool.run(["-d", "-i", key, "-o", scratch.file("back"), path]) != 0)
             #expect(kind { _ = try decryptRandomAccess(bytes, with: [identity]) } != nil)
         }
     }

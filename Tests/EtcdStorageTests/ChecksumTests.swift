@@ -1,5 +1,6 @@
 import CCRC32C
 import EtcdStorage
+import TestSupport
 import Testing
 
 @Suite struct ChecksumTests {

@@ -1,6 +1,7 @@
 import EtcdStorage
 import Foundation
 import HostIO
+import TestSupport
 import Testing
 
 @Suite struct DamageTests {
@@ -184,6 +185,26 @@ enum FuzzTarget {
             let file = try BoltFile(source)
             for bucket in try file.buckets() { _ = try file.rows(in: bucket) }
         } catch {}
+        restore(source, seed: seed)
+    }
+
+    /// What is restored of damaged bytes is sound, or nothing is left.
+    private static func restore(_ source: MemoryBytes, seed: UInt64) {
+        do {
+            let scratch = try TemporaryDirectory()
+            var plan = RestorePlan(cluster: try PlannedCluster(initialCluster: "a=http://h:1", token: "\(seed)"))
+            plan.trailerPolicy = .ignored
+            let target = RestoreTarget(memberName: "a", dataDirectory: scratch.file("data"))
+            do {
+                _ = try Restore.run(from: source, plan: plan, to: [target])
+                let database = try RandomAccessFile(path: scratch.file("data/member/snap/db"))
+                try SnapshotStatus.verify(database).report.requireSound(trailer: .ignored)
+            } catch is StorageError {
+                #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path) == [], "seed \(seed)")
+            }
+        } catch {
+            Issue.record("seed \(seed): \(error)")
+        }
     }
 }
 

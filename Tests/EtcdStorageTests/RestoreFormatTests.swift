@@ -1,4 +1,5 @@
 import EtcdStorage
+import TestSupport
 import Testing
 
 @Suite struct RestoreFormatTests {

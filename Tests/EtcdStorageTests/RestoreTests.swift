@@ -1,6 +1,8 @@
+import Crypto
 import Foundation
 import HostIO
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import EtcdStorage
@@ -210,6 +212,77 @@ import Testing
             let kept = try rows(database).filter { $0.key.hasPrefix("key/") }
             #expect(try kept == rows(bytes).filter { $0.key.hasPrefix("key/") } && kept.count > 3000)
             try expectFreePagesAreZero(database)
+        }
+    }
+
+    /// What the branches lead to expect is not all that is in use: the rest must not be missing.
+    @Test func treesOfUnevenDepth() async throws {
+        var synthetic = SyntheticDatabase(pageByteCount: 4096)
+        synthetic.addUnbalanced(
+            (2..<200).map {
+                SyntheticDatabase.put(
+                    "/registry/things/\($0)", value: Array("value \($0)".utf8), revision: $0, create: $0, version: 1)
+            })
+        let database = synthetic.finish()
+        for (bytes, policy) in [
+            (database, SnapshotReport.TrailerPolicy.ignored), (database, .optional),
+            (database + SHA256.hash(data: database), .required),
+        ] {
+            try await withTemporaryDirectory { directory in
+                let restored = try restore(MemoryBytes(bytes), plan { $0.trailerPolicy = policy }, in: directory)
+                    .database
+                let kept = try rows(restored).filter { $0.key.hasPrefix("key/") }
+                #expect(try kept == rows(MemoryBytes(bytes)).filter { $0.key.hasPrefix("key/") } && kept.count == 198)
+                try expectFreePagesAreZero(restored)
+            }
+        }
+        var damaged = database + SHA256.hash(data: database)
+        damaged[database.count - 9] ^= 1
+        try await withTemporaryDirectory { directory in
+            #expect(throws: StorageError.self) { try restore(MemoryBytes(damaged), plan(), in: directory) }
+            let left = try entries(of: directory)
+            #expect(left.isEmpty)
+        }
+    }
+
+    /// A tree that is made up to be deep must not cost the stack.
+    @Test func chainsOfBranches() async throws {
+        for length in [40, 47, 60, 20_000] {
+            var synthetic = SyntheticDatabase(pageByteCount: 1024)
+            synthetic.addChain(length: length)
+            let bytes = MemoryBytes(synthetic.finish())
+            try await withTemporaryDirectory { directory in
+                let plan = try plan { $0.trailerPolicy = .ignored }
+                if length <= 40 {
+                    _ = try restore(bytes, plan, in: directory)
+                } else if length > 48 {
+                    #expect(throws: StorageError.self) { try restore(bytes, plan, in: directory) }
+                    let left = try entries(of: directory)
+                    #expect(left.isEmpty)
+                }
+            }
+        }
+    }
+
+    /// A leaf that claims to be longer than any must not have everything behind it copied.
+    @Test func runsThatClaimTooMuch() async throws {
+        var generator = SeededGenerator(seed: 3)
+        var synthetic = SyntheticDatabase(pageByteCount: 4096)
+        synthetic.addHistory(rowCount: 600, keyCount: 50, maximumValue: 900, fanOut: 20, using: &generator)
+        let leaf = Int(synthetic.leafPages[3])
+        let bytes = synthetic.finish()
+        for overflow in [1, 7, 1 << 20, 0xFFFF_FFFF] as [UInt32] {
+            var edited = bytes
+            withUnsafeBytes(of: overflow.littleEndian) {
+                edited.replaceSubrange((leaf * 4096 + 12)..<(leaf * 4096 + 16), with: $0)
+            }
+            try await withTemporaryDirectory { directory in
+                #expect(throws: StorageError.self) {
+                    try restore(MemoryBytes(edited), plan { $0.trailerPolicy = .ignored }, in: directory)
+                }
+                let left = try entries(of: directory)
+                #expect(left.isEmpty)
+            }
         }
     }
 

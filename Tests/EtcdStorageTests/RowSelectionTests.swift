@@ -1,5 +1,6 @@
 @testable import EtcdStorage
 import HostIO
+import TestSupport
 import Testing
 
 /// Rows and keys that are collected while a snapshot streams.

@@ -1,3 +1,4 @@
+import TestSupport
 @testable import EtcdStorage
 
 /// Builds databases that etcd could have written but the fixtures don't hold.
@@ -108,6 +109,32 @@ struct SyntheticDatabase {
             }
         }
         rootPage = level[0].page
+    }
+
+    /// Adds rows below a root of which the first child is a leaf and the second a branch, as bbolt never leaves it.
+    mutating func addUnbalanced(_ rows: [PageBuilder.Row]) {
+        self.rows = rows
+        func leaf(_ rows: [PageBuilder.Row]) -> (key: [UInt8], page: UInt64) {
+            (rows[0].key, append { PageBuilder.leaf(rows, id: $0, pageByteCount: $1) })
+        }
+        let third = rows.count / 3
+        let first = leaf(Array(rows[..<third]))
+        let others = [leaf(Array(rows[third..<(2 * third)])), leaf(Array(rows[(2 * third)...]))]
+        let branch = append { PageBuilder.branch(others, id: $0, pageByteCount: $1) }
+        rootPage = append { id, count in
+            PageBuilder.branch([first, (others[0].key, branch)], id: id, pageByteCount: count)
+        }
+    }
+
+    /// Makes the tree of bucket `key` a chain of branches with one child each.
+    mutating func addChain(length: Int) {
+        let key = revisionKey(main: 2)
+        let leaf = Self.put("/registry/a/b", value: [1], revision: 2, create: 2, version: 1)
+        var child = append { PageBuilder.leaf([leaf], id: $0, pageByteCount: $1) }
+        for _ in 0..<length {
+            child = append { [child] in PageBuilder.branch([(key, child)], id: $0, pageByteCount: $1) }
+        }
+        rootPage = child
     }
 
     /// Completes the file; `extraBuckets` come as their rows.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 #if canImport(FoundationNetworking)
@@ -25,8 +26,6 @@ enum EtcdRelease: String, CaseIterable, Sendable {
         }
         return FileManager.default.isExecutableFile(atPath: path) ? path : nil
     }
-
-    static var areAllThere: Bool { allCases.allSatisfy { $0.server != nil } }
 }
 
 /// What a test of real servers can't go on with.
@@ -41,31 +40,15 @@ final class TestServer {
     private let release: EtcdRelease
     private var process: Process?
 
-    init(_ release: EtcdRelease, name: String, directory: String, peerPort: Int? = nil) throws {
+    init(_ release: EtcdRelease, name: String, directory: String, peerPort: UInt16? = nil) throws {
         self.release = release
         self.name = name
         self.directory = directory
-        clientURL = "http://127.0.0.1:\(try Self.freePort())"
-        peerURL = "http://127.0.0.1:\(try peerPort ?? Self.freePort())"
+        clientURL = "http://127.0.0.1:\(try EtcdServer.freePorts(1)[0])"
+        peerURL = "http://127.0.0.1:\(try peerPort ?? EtcdServer.freePorts(1)[0])"
     }
 
     deinit { stop() }
-
-    static func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let result = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        guard result else { throw TestServerError(what: "no free port") }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
 
     func start(initialCluster: String, existing: Bool = false, token: String = "etcd-cluster") throws {
         guard let server = release.server else { throw TestServerError(what: "no etcd \(release.rawValue)") }

@@ -1,6 +1,7 @@
 @testable import EtcdStorage
 import Foundation
 import HostIO
+import TestSupport
 import Testing
 
 /// Trees of every shape, sound and not.

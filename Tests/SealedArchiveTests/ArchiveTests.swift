@@ -68,7 +68,7 @@ import Testing
         let entry = try #require(manifest.entries.first { $0.path == "files/etc/big" })
         let content = try reader.bytes(of: entry)
         #expect(content.byteCount == 100_000)
-        var generator = SeededGenerator(state: 5)
+        var generator = SeededGenerator(seed: 5)
         for _ in 0..<100 {
             let offset = Int.random(in: 0..<100_000, using: &generator)
             let count = Int.random(in: 0..<40_000, using: &generator)

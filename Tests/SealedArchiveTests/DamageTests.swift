@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test func cutAtThreeThousandLengths() {
-        var generator = SeededGenerator(state: 11)
+        var generator = SeededGenerator(seed: 11)
         for _ in 0..<3_000 {
             let length = Int.random(in: 0..<archive.count, using: &generator)
             expectRefusal(Array(archive.prefix(length)), "cut at \(length)")
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func twoThousandBitsOfTheBody() {
-        var generator = SeededGenerator(state: 13)
+        var generator = SeededGenerator(seed: 13)
         for _ in 0..<2_000 {
             let index = Int.random(in: headerSize..<archive.count, using: &generator)
             var bytes = archive

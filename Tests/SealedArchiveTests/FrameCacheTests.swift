@@ -2,6 +2,7 @@ import Age
 import Dispatch
 import HostIO
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import SealedArchive
@@ -21,7 +22,7 @@ import Testing
         let bytes = try member()
         let wrong = Atomic<Int>(0)
         DispatchQueue.concurrentPerform(iterations: 8) { thread in
-            var generator = SeededGenerator(state: UInt64(thread))
+            var generator = SeededGenerator(seed: UInt64(thread))
             for index in 0..<200 {
                 // Every other thread reads in order, which loads ahead; the rest jump.
                 let offset =

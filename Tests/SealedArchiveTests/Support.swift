@@ -2,6 +2,7 @@ import Age
 import Crypto
 import Foundation
 import HostIO
+import TestSupport
 import Testing
 
 @testable import SealedArchive
@@ -28,22 +29,9 @@ struct MemoryBytes: RandomAccessBytes {
     }
 }
 
-/// A generator whose numbers are the same in every run (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-}
-
 /// Bytes that don't compress and are the same in every run.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-    var generator = SeededGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     var bytes: [UInt8] = []
     bytes.reserveCapacity(count + 8)
     while bytes.count < count { withUnsafeBytes(of: generator.next()) { bytes.append(contentsOf: $0) } }

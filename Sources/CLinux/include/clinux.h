@@ -20,8 +20,8 @@ void clinux_start_writeback(int descriptor, int64_t offset, int64_t count);
 /// Returns 1 after a change, 0 if it was so already, -1 where the file system can't.
 int clinux_set_direct(int descriptor, int is_on);
 
-/// Puts all threads of this process, and those that they start, under SCHED_BATCH (sched(7)): they don't preempt others
-/// that wake up. Returns -1 if that was refused for a thread.
+/// Puts the threads of this process that are under no other policy, and those that they start, under SCHED_BATCH
+/// (sched(7)): they don't preempt others that wake up. Returns -1 if that was refused for a thread.
 int clinux_schedule_as_batch(void);
 
 /// Waits until everything written to the file system of `descriptor` is durable (`syncfs`).
