@@ -69,7 +69,7 @@ let package = Package(
             name: "CommandLine",
             dependencies: [
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
-                "HostIO", yams, logging, argumentParser,
+                "HostIO", yams, logging, argumentParser, systemPackage,
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -104,13 +104,25 @@ public struct LocalStore: Sendable {
                         .integrity, "\(quoted(backup.reference)) has a sidecar and no archive",
                         hint: "restore \(backup.archiveName) from a copy of the store, or remove \(backup.sidecarName)")
                 }
+                try checkSize(of: backup, in: directory)
                 backups.append(backup)
             } catch {
-                listing.problems.append(Failure(wrapping: error))
+                listing.unreadable.append(
+                    UnreadableBackup(scope: scope, id: id, failure: Failure(wrapping: error)))
             }
         }
         // IDs of one second sort by chance.
         listing.backups += backups.sorted { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
+    }
+
+    private func checkSize(of backup: StoredBackup, in directory: OpenDirectory) throws {
+        guard let name = EntryName(backup.archiveName.utf8) else { return }
+        let byteCount = try directory.attributes(of: name).byteCount
+        guard byteCount != backup.sidecar.object.size else { return }
+        throw Failure(
+            .integrity,
+            "\(quoted(path(of: backup))) has \(byteCount) bytes, its sidecar says \(backup.sidecar.object.size)",
+            hint: "it is cut short or was replaced: use another copy or another backup")
     }
 
     private func read(_ id: BackupID, _ scope: StoreScope, in directory: OpenDirectory) throws -> StoredBackup {

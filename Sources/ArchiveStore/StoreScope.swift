@@ -71,12 +71,25 @@ public struct StoredBackup: Sendable {
     public var reference: String { "\(scope)/\(id)" }
 }
 
+/// An archive that can't be relied on: its sidecar can't be read, or does not fit it.
+public struct UnreadableBackup: Sendable {
+    /// Where it is.
+    public let scope: StoreScope
+    /// Its identifier.
+    public let id: BackupID
+    /// What is wrong with it.
+    public let failure: Failure
+}
+
 /// What a store holds: its complete archives, and the sidecars that can't be read.
 public struct StoreListing: Sendable {
     /// The complete archives, by scope, in the order in which they were made.
     public var backups: [StoredBackup] = []
-    /// Why other sidecars can't be read.
-    public var problems: [Failure] = []
+    /// Those that can't be relied on, by scope.
+    public var unreadable: [UnreadableBackup] = []
+
+    /// Why some can't be relied on.
+    public var problems: [Failure] { unreadable.map(\.failure) }
 
     /// The newest archive of a scope.
     public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope } }

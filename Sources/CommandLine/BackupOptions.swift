@@ -1,10 +1,12 @@
 import Age
 import ArchiveStore
 import ArgumentParser
+import FoundationEssentials
 import HostIO
 import Operations
 import PKIBackup
 import SealedArchive
+import SystemPackage
 
 /// What of the node is captured; common to the commands that look at it.
 struct CaptureOptions: ParsableArguments {
@@ -28,6 +30,10 @@ struct CaptureOptions: ParsableArguments {
 
     func validate() throws {
         if root.isEmpty { throw ValidationError("--root names no directory") }
+        if include.contains("") { throw ValidationError("--include names no path") }
+        if root != "/", let relative = include.first(where: { !$0.hasPrefix("/") }) {
+            throw ValidationError("with --root, \(relative) must be an absolute path on the node")
+        }
     }
 
     /// The plan of the configuration, with the flags before it.
@@ -41,8 +47,13 @@ struct CaptureOptions: ParsableArguments {
         var configuration = configuration
         configuration.discover = discover ?? configuration.discover
         return try NodePlan.make(
-            configuration, include: include, exclude: exclude, root: NodeRoot(prefix: root),
+            configuration, include: include.map(absolute), exclude: exclude, root: NodeRoot(prefix: root),
             storePath: store?.root)
+    }
+
+    private func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/") else { return path }
+        return FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).lexicallyNormalized().string
     }
 }
 

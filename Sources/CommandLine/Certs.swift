@@ -27,6 +27,13 @@ struct Certs: ParsableCommand {
     @Argument(help: "An ID, the beginning of one, cluster/node/ID, latest, or the path of an archive.")
     var backup: String?
 
+    func validate() throws {
+        if backup == nil, place.store != nil || !keys.identityFiles.isEmpty {
+            throw ValidationError(
+                "--store and --identity are for the certificates of a backup: name it too, such as latest")
+        }
+    }
+
     func run() throws {
         let configuration = try common.start(output.format)
         var certificates = try find(configuration)

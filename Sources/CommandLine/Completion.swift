@@ -15,6 +15,6 @@ struct Completion: ParsableCommand {
 
     func run() throws {
         let shells: [Shell: CompletionShell] = [.bash: .bash, .zsh: .zsh, .fish: .fish]
-        print(RootCommand.completionScript(for: shells[shell] ?? .bash))
+        try printOutput(RootCommand.completionScript(for: shells[shell] ?? .bash))
     }
 }

@@ -41,7 +41,7 @@ enum Main {
         } catch {
             let failure = Failure(wrapping: error)
             Console.shared.error(failure)
-            return failure.code.rawValue
+            return signals.received.map { 128 + $0 } ?? failure.code.rawValue
         }
     }
 
@@ -58,8 +58,14 @@ enum Main {
     private static func report(parsing error: any Error) -> Int32 {
         let text = RootCommand.fullMessage(for: error)
         if RootCommand.exitCode(for: error) == .success {
-            print(text)
-            return 0
+            do {
+                try printOutput(text)
+                return 0
+            } catch {
+                let failure = Failure(wrapping: error)
+                Console.shared.error(failure)
+                return failure.code.rawValue
+            }
         }
         Console.shared.write(lowercasingLabel(text))
         return Failure.Code.usage.rawValue

@@ -16,7 +16,7 @@ struct CommonOptions: ParsableArguments {
         completion: .file(extensions: ["yaml"]))
     var config: String?
 
-    @Flag(name: .shortAndLong, help: "Print errors and warnings only.")
+    @Flag(name: .shortAndLong, help: "Leave out progress and notes.")
     var quiet = false
 
     @Flag(name: .shortAndLong, help: "Print details.")

@@ -1,6 +1,8 @@
 import ArgumentParser
 import FoundationEssentials
+import HostIO
 import SealedArchive
+import SystemPackage
 import Yams
 
 /// How a command prints data.
@@ -46,13 +48,22 @@ func age(_ date: Date) -> String {
 func render(_ document: some Encodable, as format: OutputFormat, table: () -> String) throws {
     Console.shared.clearProgress()
     switch format {
-    case .table: print(table())
-    case .json: print(String(decoding: try DocumentCoding.encode(document).dropLast(), as: UTF8.self))
+    case .table: try printOutput(table())
+    case .json: try printOutput(String(decoding: try DocumentCoding.encode(document).dropLast(), as: UTF8.self))
     case .yaml:
         let encoder = YAMLEncoder()
         encoder.options.sortKeys = true
-        print(try encoder.encode(document), terminator: "")
+        try printOutput(try encoder.encode(document), terminator: "")
     }
+}
+
+/// Writes text to standard output; that a reader has gone away is its own business.
+///
+/// - Throws: ``SystemCallError`` where it can't be written: a document that is cut short must not pass for a whole one.
+func printOutput(_ text: String, terminator: String = "\n") throws {
+    do {
+        try DescriptorSink(.standardOutput, name: "standard output").write(Array((text + terminator).utf8))
+    } catch let error as SystemCallError where error.errno == .brokenPipe {}
 }
 
 /// Columns of left-aligned text under headings, like kubectl's.

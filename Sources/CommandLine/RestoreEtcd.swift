@@ -1,7 +1,9 @@
 import ArgumentParser
 import EtcdStorage
+import FoundationEssentials
 import HostIO
 import Operations
+import SystemPackage
 
 /// The command `etcd-snap restore etcd`.
 struct RestoreEtcd: AsyncParsableCommand {
@@ -72,6 +74,9 @@ struct RestoreEtcd: AsyncParsableCommand {
         if allMembers, name != nil || initialAdvertisePeerUrls != nil {
             throw ValidationError("--name and --initial-advertise-peer-urls go with one member, not with --all-members")
         }
+        if let walDir, !isUsualPlace(walDir), normalized(walDir).starts(with: normalized(dataDir)) {
+            throw ValidationError("--wal-dir must not be in --data-dir, but for its usual place, member/wal")
+        }
         if allMembers, walDir != nil { throw ValidationError("--wal-dir goes with one member, not with --all-members") }
     }
 
@@ -98,9 +103,18 @@ struct RestoreEtcd: AsyncParsableCommand {
         }
     }
 
+    private func normalized(_ path: String) -> FilePath {
+        FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).lexicallyNormalized()
+    }
+
+    /// Where etcd has its log without `--wal-dir`.
+    private func isUsualPlace(_ path: String) -> Bool {
+        normalized(path) == normalized(dataDir).appending("member").appending("wal")
+    }
+
     private func request() throws -> RestoreEtcdRequest {
         var request = RestoreEtcdRequest(dataDirectory: dataDir)
-        request.walDirectory = walDir
+        request.walDirectory = walDir.flatMap { isUsualPlace($0) ? nil : $0 }
         request.memberName = allMembers ? nil : name ?? "default"
         request.initialCluster = initialCluster
         request.initialClusterToken = initialClusterToken

@@ -117,7 +117,7 @@ final class TrailerCheck {
 
     /// A check for the snapshot of a report; nil if it has no trailer.
     init?(of report: SnapshotReport, policy: SnapshotReport.TrailerPolicy) {
-        guard report.trailer != .absent else { return nil }
+        guard report.trailer == .unchecked else { return nil }
         self.report = report
         self.policy = policy
     }

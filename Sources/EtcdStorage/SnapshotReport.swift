@@ -6,6 +6,8 @@ public enum TrailerState: Sendable, Hashable {
     case matched(sha256: String)
     /// It is there and is not: digests in hex.
     case mismatched(expected: String, found: String)
+    /// Behind the database are bytes that are no whole trailer.
+    case cut(byteCount: Int)
     /// There is none: the length is not 32 above a multiple of 512, as for a copy of a member's file.
     case absent
     /// It is there, and the caller did not want it checked.
@@ -133,6 +135,8 @@ public struct SnapshotReport: Sendable {
         switch (policy, trailer) {
         case (.required, .mismatched(let expected, let found)), (.optional, .mismatched(let expected, let found)):
             throw .trailerMismatch(name: name, expected: expected, found: found)
+        case (.required, .cut(let byteCount)), (.optional, .cut(let byteCount)):
+            throw .trailerCut(name: name, byteCount: byteCount)
         case (.required, .absent): throw .trailerMissing(name: name)
         default: break
         }

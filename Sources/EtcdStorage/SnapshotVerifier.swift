@@ -159,7 +159,11 @@ public final class SnapshotVerifier {
     }
 
     private func trailerState(_ databaseByteCount: Int, _ digest: TrailerDigest?) -> TrailerState {
-        guard TrailerDigest.isPresent(byteCount, databaseByteCount) else { return .absent }
+        guard TrailerDigest.isPresent(byteCount, databaseByteCount) else {
+            // A file grows by whole pages.
+            let rest = byteCount % 512
+            return rest == 0 ? .absent : .cut(byteCount: rest)
+        }
         return digest?.state() ?? .unchecked
     }
 }

@@ -12,6 +12,8 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
     case trailerMismatch(name: String, expected: String, found: String)
     /// There is no SHA-256 trailer to check the bytes against.
     case trailerMissing(name: String)
+    /// What follows the database is no whole SHA-256 trailer.
+    case trailerCut(name: String, byteCount: Int)
     /// What was asked for can't be told from the stream alone and needs the bytes a second time.
     case needsRereading(name: String, page: UInt64)
     /// A revision that was asked for is compacted or not reached yet.
@@ -46,6 +48,10 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
             Failure(
                 .integrity, "\(quoted(name)) has no sha-256 trailer, so changed values can't be noticed",
                 hint: "for a copy of a stopped member's db file use --skip-hash-check")
+        case .trailerCut(let name, let byteCount):
+            Failure(
+                .integrity, "\(quoted(name)) ends with \(byteCount) bytes that are no sha-256 trailer, which has 32",
+                hint: Self.anotherBackupHint)
         case .needsRereading(let name, let page):
             Failure(
                 .failed, "\(quoted(name)): page \(page) must be read a second time", hint: "verify the stored bytes")

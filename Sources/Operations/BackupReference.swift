@@ -46,16 +46,29 @@ public struct BackupReference: Sendable {
             ? listing.latest.map { [$0] } ?? []
             : listing.backups.filter { $0.id.description.hasPrefix(name) }
         guard let match = matches.first else {
-            let unreadable = listing.problems.first
+            if let damaged = listing.unreadable.first(where: fits) { throw damaged.failure }
             throw Failure(
                 .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
-                hint: unreadable.map { "but: \($0.message)" } ?? "see `etcd-snap list --store \(store.root)`")
+                hint: "see `etcd-snap list --store \(store.root)`")
         }
+        if name == Self.latest { try refuseNewer(listing.unreadable, than: match) }
         guard matches.count == 1 else {
             throw Failure(
                 .usage, "\(quoted(text)) fits \(matches.count) backups",
                 hint: "write more of it: \(matches.prefix(3).map(\.reference).joined(separator: ", "))…")
         }
         return match
+    }
+
+    private func fits(_ backup: UnreadableBackup) -> Bool {
+        name == Self.latest || backup.id.description.hasPrefix(name)
+    }
+
+    /// An older backup must not pass for the latest because the latest is damaged.
+    private func refuseNewer(_ unreadable: [UnreadableBackup], than match: StoredBackup) throws(Failure) {
+        guard let newer = unreadable.first(where: { $0.id > match.id }) else { return }
+        throw Failure(
+            newer.failure.code, "the latest backup can't be relied on: \(newer.failure.message)",
+            hint: "name the one before it if you want that: \(match.reference)")
     }
 }

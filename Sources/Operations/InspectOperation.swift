@@ -65,7 +65,7 @@ public struct SnapshotDescription: Codable, Sendable {
         trailer =
             switch report.trailer {
             case .absent: "absent"
-            case .unchecked: "unchecked"
+            case .unchecked, .cut: "unchecked"
             case .matched, .mismatched: "matched"
             }
         currentRevision = contents.currentRevision

@@ -30,7 +30,7 @@ public enum Keys {
     /// - Parameter passphraseFile: the file whose first line opens identity files that are protected by a passphrase.
     public static func identities(files: [String], passphraseFile: String?) throws -> [any Identity] {
         try files.flatMap { path in
-            var bytes = try read(RandomAccessFile(path: path))
+            var bytes = try readSecret(path)
             defer { wipe(&bytes) }
             return try IdentityFile.parse(bytes, name: path) { try passphrase(passphraseFile, for: path) }
         }
@@ -45,7 +45,7 @@ public enum Keys {
                 .usage, "\(quoted(subject)) is protected by a passphrase",
                 hint: "put the passphrase into a file that only you can read and name it with --passphrase-file")
         }
-        var bytes = try read(RandomAccessFile(path: path))
+        var bytes = try readSecret(path)
         defer { wipe(&bytes) }
         return Array(bytes.prefix { $0 != 0x0A && $0 != 0x0D })
     }
@@ -63,6 +63,26 @@ public enum Keys {
     }
 
     private static let maximumFileSize = 16 << 20
+
+    /// Reads a file of secrets, a pipe such as a shell's `<(command)`, or standard input for `-`: a key from a vault need
+    /// never be on a disk.
+    private static func readSecret(_ path: String) throws -> [UInt8] {
+        let descriptor = try path == "-" ? .standardInput : openForReading(path)
+        defer { if path != "-" { try? descriptor.close() } }
+        let block = ByteBlock(capacity: 64 << 10)
+        defer { block.wipe() }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(block.capacity)
+        repeat {
+            try block.fill { try readSome(descriptor, name: path, into: $0) }
+            block.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            guard bytes.count <= maximumFileSize else {
+                throw Failure(
+                    .usage, "\(quoted(path)) has more than \(maximumFileSize) bytes, too many for a file of keys")
+            }
+        } while block.count > 0
+        return bytes
+    }
 
     private static func read(_ file: RandomAccessFile) throws -> [UInt8] {
         guard file.byteCount <= maximumFileSize else {

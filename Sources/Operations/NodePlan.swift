@@ -26,8 +26,26 @@ public struct NodePlan: Sendable {
 
     /// What is left out with what is below, and why.
     var excludedPaths: [SkippedPath] {
-        let store = storePath.flatMap(root.path(of:)).map { SkippedPath(path: $0, reason: "the store of the backups") }
+        let store = storeOnNode.map { SkippedPath(path: $0, reason: "the store of the backups") }
         return layout.excludedPaths + [store].compactMap(\.self)
+    }
+
+    private var storeOnNode: String? { storePath.flatMap(root.path(of:)) }
+
+    /// A store that holds what is to be captured would silently leave it out.
+    private func checkStore() throws {
+        guard let store = storeOnNode else { return }
+        let real = (try? root.realPath(of: store)) ?? store
+        let captured = references.first { reference in
+            [reference.path, (try? root.realPath(of: reference.path)) ?? reference.path].contains { path in
+                [store, real].contains { $0 == "/" || path == $0 || path.hasPrefix($0 + "/") }
+            }
+        }
+        guard let captured, root.attributes(of: captured.path) != nil else { return }
+        throw Failure(
+            .usage,
+            "the store \(quoted(storePath ?? store)) lies at or above \(quoted(captured.path)), which is to be captured",
+            hint: "name a directory of its own with --store")
     }
 
     /// Whether the cluster's data is in a database that is no etcd: SQLite, or one that kine serves.
@@ -69,7 +87,7 @@ public struct NodePlan: Sendable {
     ///   - include: absolute paths to capture besides those of the configuration.
     ///   - exclude: patterns to leave out besides those of the configuration.
     ///   - storePath: the directory of the store.
-    /// - Throws: ``Failure`` with the code `usage` for a class that does not exist.
+    /// - Throws: ``Failure`` with the code `usage` for a class that does not exist, or a store above what is captured.
     public static func make(
         _ configuration: Configuration, include: [String] = [], exclude: [String] = [], root: NodeRoot = NodeRoot(),
         storePath: String? = nil
@@ -80,10 +98,12 @@ public struct NodePlan: Sendable {
         for (name, byteCount) in configuration.fileByteLimits ?? [:] {
             limits.byteCounts[try captureClass(name)] = byteCount
         }
-        return NodePlan(
+        let plan = NodePlan(
             root: root, layout: layout, included: included,
             exclude: (configuration.exclude ?? []) + exclude, storePath: storePath, limits: limits,
             collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30)
+        try plan.checkStore()
+        return plan
     }
 
     private static func reference(_ path: Configuration.IncludedPath) throws -> FileReference {

@@ -122,7 +122,9 @@ public enum RestoreFilesOperation {
             do {
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
-                    if paths.contains(member.metadata.path) { try placement.place(member) }
+                    if paths.contains(member.metadata.path) {
+                        try placement.place(member) { _ in try Task.checkCancellation() }
+                    }
                 }
                 try placement.finish()
             } catch {
@@ -143,12 +145,14 @@ public enum RestoreFilesOperation {
         try? placement.finish()
         let counts = placement.counts
         guard counts.createdCount + counts.replacedCount > 0 else { return error }
-        let failure = Failure(wrapping: error)
+        let isStopped = error is CancellationError
+        let failure = isStopped ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
         return Failure(
             failure.code,
             "\(failure.message); \(counts.createdCount) files were created and \(counts.replacedCount) replaced before",
             hint: counts.replacedCount > 0
-                ? "what was replaced is kept in \(quoted(keptPath)); the same command again goes on" : failure.hint,
-            cause: error)
+                ? "what was replaced is kept in \(quoted(keptPath)); the same command again goes on"
+                : failure.hint ?? "the same command again goes on",
+            cause: isStopped ? nil : error)
     }
 }

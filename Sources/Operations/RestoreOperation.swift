@@ -82,6 +82,7 @@ public enum RestoreOperation {
             do {
                 let placement = FilePlacement(root: staging.directory, strippedPrefix: strippedPrefix)
                 var report = try extract(reader, by: placement, observer: observer, where: isChosen)
+                try Task.checkCancellation()
                 try staging.publish()
                 report.reference = archive.reference
                 report.target = target
@@ -114,16 +115,17 @@ public enum RestoreOperation {
             try checker.begin(member.metadata)
             let path = member.metadata.displayPath
             if isChosen(member.metadata.path) {
-                try placement.place(member) { inspect($0) }
+                try placement.place(member) { try inspect($0) }
                 report.memberCount += 1
                 report.byteCount += member.metadata.byteCount
                 if path.hasPrefix(RestoreSelection.etcd.prefix) { report.snapshots.append(path) }
             } else {
-                try member.forEachPiece { inspect($0) }
+                try member.forEachPiece { try inspect($0) }
             }
             try checker.end()
         }
-        func inspect(_ piece: UnsafeRawBufferPointer) {
+        func inspect(_ piece: UnsafeRawBufferPointer) throws {
+            try Task.checkCancellation()
             checker.update(piece)
             observer.progress(
                 Progress(

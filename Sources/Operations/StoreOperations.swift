@@ -19,12 +19,18 @@ public enum DownloadOperation {
         _ backup: StoredBackup, in store: LocalStore, to destination: String, observer: Observer = Observer()
     ) throws -> [String] {
         let (directory, name) = try place(destination, backup)
-        let archive = try PendingFile(in: directory, name: name)
-        try copy(backup, in: store, to: archive, observer: observer)
         let stem =
             name.hasSuffix(ArchiveFormat.archiveSuffix)
             ? String(name.dropLast(ArchiveFormat.archiveSuffix.count)) : name
-        let sidecar = try PendingFile(in: directory, name: stem + ArchiveFormat.sidecarSuffix)
+        let sidecarName = stem + ArchiveFormat.sidecarSuffix
+        for taken in [name, sidecarName] where directory.contains(taken) {
+            throw Failure(
+                .failed, "\(quoted(directory.path(of: taken))) exists",
+                hint: "nothing is ever replaced: move it away, or name another place")
+        }
+        let archive = try PendingFile(in: directory, name: name)
+        try copy(backup, in: store, to: archive, observer: observer)
+        let sidecar = try PendingFile(in: directory, name: sidecarName)
         try sidecar.write(backup.sidecarBytes)
         try archive.publish()
         try sidecar.publish()
@@ -38,6 +44,7 @@ public enum DownloadOperation {
         _ backup: StoredBackup, in store: LocalStore, to sink: any ByteSink, observer: Observer = Observer()
     ) throws {
         let file = try store.open(backup)
+        try VerifyOperation.checkHeader(file, backup.sidecar)
         var hash = SHA256()
         let block = ByteBlock(capacity: 1 << 20)
         var offset = 0

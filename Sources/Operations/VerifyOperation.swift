@@ -37,8 +37,14 @@ public enum VerifyOperation {
         var report = VerifyReport(
             reference: backup.reference, checked: [], sealedSize: file.byteCount, durationSeconds: 0)
         if let identities {
-            report.contentSize = try await withBlockingThread("etcd-snap.verify.content") {
-                try checkContent(file, backup.sidecar, identities: identities, observer: observer)
+            do {
+                report.contentSize = try await withBlockingThread("etcd-snap.verify.content") {
+                    try checkContent(file, backup.sidecar, identities: identities, observer: observer)
+                }
+            } catch  where !(error is CancellationError) {
+                // What is wrong with the sealed bytes says more than what comes of decrypting them.
+                try await sealed
+                throw error
             }
         }
         try await sealed
@@ -58,20 +64,25 @@ public enum VerifyOperation {
                 .integrity, "\(quoted(file.name)) has \(file.byteCount) bytes, its sidecar says \(object.size)",
                 hint: "it is cut short or was replaced: use another copy or another backup")
         }
-        let header = try Header.read(from: file)
-        let types = header.stanzas.map(\.type)
-        guard header.byteCount == object.headerSize, types == sidecar.recipients.map(\.type) else {
-            throw Failure(
-                .integrity, "\(quoted(file.name)) is sealed for other recipients than its sidecar says",
-                hint: "it was replaced or rewrapped: use another copy or another backup")
-        }
-        let digest = try hash(file, from: header.byteCount, observer: observer).hexadecimal
+        try checkHeader(file, sidecar)
+        let digest = try hash(file, from: object.headerSize, observer: observer).hexadecimal
         guard digest == object.payloadSHA256 else {
             throw Failure(
                 .integrity,
                 "\(quoted(file.name)): payload sha256 mismatch (expected \(object.payloadSHA256.prefix(16))…, "
                     + "found \(digest.prefix(16))…)",
                 hint: "it is damaged or was replaced: use another copy or another backup")
+        }
+    }
+
+    /// Checks that the age header is one for the recipients of the sidecar, as far as that shows without an identity.
+    static func checkHeader(_ file: any RandomAccessBytes, _ sidecar: Sidecar) throws {
+        let header = try Header.read(from: file)
+        let types = header.stanzas.map(\.type)
+        guard header.byteCount == sidecar.object.headerSize, types == sidecar.recipients.map(\.type) else {
+            throw Failure(
+                .integrity, "\(quoted(file.name)) is sealed for other recipients than its sidecar says",
+                hint: "it was replaced or rewrapped: use another copy or another backup")
         }
     }
 

@@ -20,7 +20,7 @@ extension FilePlacement {
     /// Makes the member beside its place and renames it there, unless the same is there already.
     func replace(
         _ names: [EntryName], _ member: ArchiveMember, in parent: OpenDirectory,
-        _ inspect: (UnsafeRawBufferPointer) -> Void
+        _ inspect: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         guard let name = names.last,
             let temporaryName = EntryName(".etcd-snap-\(UInt64.random(in: .min ... .max))".utf8)

@@ -82,7 +82,7 @@ public final class FilePlacement {
     ///
     /// - Parameter inspect: sees each piece of a file's bytes before it is written.
     /// - Throws: ``Failure`` with the code `integrity` if its path or link can't be placed safely; ``SystemCallError``.
-    public func place(_ member: ArchiveMember, inspect: (UnsafeRawBufferPointer) -> Void = { _ in }) throws {
+    public func place(_ member: ArchiveMember, inspect: (UnsafeRawBufferPointer) throws -> Void = { _ in }) throws {
         let metadata = member.metadata
         let names = try components(metadata.path, of: metadata)
         guard let name = names.last else { return }
@@ -145,7 +145,7 @@ public final class FilePlacement {
     /// - Returns: whether it is a database of SQLite.
     func make(
         _ name: EntryName, _ member: ArchiveMember, in parent: OpenDirectory,
-        _ inspect: (UnsafeRawBufferPointer) -> Void
+        _ inspect: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> Bool {
         switch member.metadata.kind {
         case .symbolicLink: try makeSymbolicLink(name, member.metadata, in: parent)
@@ -157,7 +157,7 @@ public final class FilePlacement {
 
     private func makeFile(
         _ name: EntryName, _ member: ArchiveMember, in parent: OpenDirectory,
-        _ inspect: (UnsafeRawBufferPointer) -> Void
+        _ inspect: (UnsafeRawBufferPointer) throws -> Void
     ) throws -> Bool {
         let descriptor = try parent.createFile(name)
         defer { try? descriptor.close() }
@@ -165,7 +165,7 @@ public final class FilePlacement {
         let sink = DescriptorSink(descriptor, name: path)
         var beginning: [UInt8] = []
         try member.forEachPiece { piece in
-            inspect(piece)
+            try inspect(piece)
             beginning += piece.prefix(DatabaseKind.sqliteMagic.count - beginning.count)
             try sink.write(piece)
         }

@@ -33,8 +33,13 @@ public struct NodeRoot: Sendable {
     /// Where an absolute path of the node is on this host once every symbolic link is resolved within the root.
     ///
     /// - Throws: ``SystemCallError`` if there is nothing, or links go in a circle.
-    public func realLocation(of path: String) throws -> String {
-        prefix + String(decoding: try resolve(Array(path.utf8)).path, as: UTF8.self)
+    public func realLocation(of path: String) throws -> String { prefix + (try realPath(of: path)) }
+
+    /// An absolute path of the node once every symbolic link is resolved within the root; empty for the root itself.
+    ///
+    /// - Throws: ``SystemCallError`` if there is nothing, or links go in a circle.
+    public func realPath(of path: String) throws -> String {
+        String(decoding: try resolve(Array(path.utf8)).path, as: UTF8.self)
     }
 
     /// The bytes of a file of at most `limitByteCount`.
