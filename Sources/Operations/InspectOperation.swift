@@ -93,7 +93,8 @@ public enum InspectOperation {
         _ bytes: any RandomAccessBytes, checksTrailer: Bool = true, observer: Observer = Observer()
     ) async throws -> SnapshotDescription {
         try await withBlockingThread("etcd-snap.inspect") {
-            try stoppable {
+            releaseUnusedCode()
+            return try stoppable {
                 let bytes = WatchedBytes(bytes, phase: "inspect", observer: observer)
                 let snapshot = try SnapshotStatus.verify(bytes, checksTrailer: checksTrailer)
                 let contents = try snapshot.report.requireSound(trailer: .optional)

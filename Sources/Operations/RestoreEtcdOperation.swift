@@ -70,6 +70,7 @@ public enum RestoreEtcdOperation {
     ) async throws -> RestoreEtcdReport {
         let plan = try Plan(source, request)
         return try await withBlockingThread("etcd-snap.restore.etcd") {
+            releaseUnusedCode()
             let start = ContinuousClock.now
             let parent = request.memberName == nil ? try StagingDirectory(target: request.dataDirectory) : nil
             do {

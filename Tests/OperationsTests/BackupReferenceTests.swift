@@ -65,11 +65,11 @@ import Testing
         #expect(error?.code == .notFound)
     }
 
-    @Test func anUnreadableSidecarIsTheHint() throws {
+    @Test func anUnreadableSidecarIsDamage() throws {
         try scratch.write("{", to: "store/a/n1/\(Self.old).json")
         let error = #expect(throws: Failure.self) { try find(Self.old) }
-        #expect(error?.code == .notFound)
-        #expect(error?.hint?.contains("\(Self.old).json") == true)
+        #expect(error?.code == .integrity)
+        #expect(error?.message.contains("\(Self.old).json") == true)
     }
 
     @Test(arguments: ["", "a/b", "a/b/", "a/b/c/d", "/"])
