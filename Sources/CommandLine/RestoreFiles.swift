@@ -73,6 +73,7 @@ struct RestoreFiles: AsyncParsableCommand {
             return try await stage(archive, identities, selection, target ?? "restored-\(name)")
         }
         let root = root ?? "/"
+        Console.shared.note("restoring from \(archive.reference)")
         let plan = try RestoreFilesOperation.plan(archive, identities: identities, root: root, selection: selection)
         let isDone = dryRun || plan.contains { $0.action == .blocked }
         if isDone || output.format == .table {

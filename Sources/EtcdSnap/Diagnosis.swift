@@ -2,6 +2,10 @@ import FoundationEssentials
 import SwiftASN1
 import X509
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Turns what gRPC reports into what is wrong.
 ///
 /// gRPC 1.51 knows most causes of a failed connection only as text, and some (a rejected client certificate, TLS
@@ -73,12 +77,14 @@ private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> Et
         .contains { text.contains($0) }
     let isNameMismatch = text.contains("not in peer certificate")
     guard wasConnected || isNameMismatch else { return .unreachable }
+    let expectedName = channel.tls?.serverName ?? channel.endpoint.host
     switch (channel.endpoint.transport, ServerProbe.greet(channel.endpoint)) {
     case (.plaintext, .tls): return .serverSpeaksTLS
     case (.plaintext, .plaintext): return .notEtcd
     case (.tls, .plaintext): return .serverSpeaksPlaintext
-    case (.tls, .tls(let certificate)) where isNameMismatch: return .serverNameMismatch(names: names(of: certificate))
-    case (.tls, .silent) where isNameMismatch: return .serverNameMismatch(names: [])
+    case (.tls, .tls(let certificate)) where isNameMismatch:
+        return .serverNameMismatch(expected: expectedName, names: names(of: certificate))
+    case (.tls, .silent) where isNameMismatch: return .serverNameMismatch(expected: expectedName, names: [])
     case (.tls, .tls(let certificate)) where text.contains("certificate verify failed"):
         return reasonToRefuse(certificate)
     case (.tls, .tls): return channel.tls?.key == nil ? .clientCertificateRequired : .clientCertificateRejected
@@ -101,11 +107,20 @@ private func names(of certificate: Certificate?) -> [String] {
     return names.compactMap { name in
         switch name {
         case .dnsName(let text): text
-        case .ipAddress(let octets) where octets.bytes.count == 4: octets.bytes.map(String.init).joined(separator: ".")
-        case .ipAddress(let octets): octets.bytes.map { String($0, radix: 16) }.joined(separator: ":")
+        case .ipAddress(let octets): address(Array(octets.bytes))
         default: nil
         }
     }
+}
+
+/// An address of 4 or 16 bytes as people write it.
+private func address(_ octets: [UInt8]) -> String? {
+    guard octets.count == 4 || octets.count == 16 else { return nil }
+    var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+    guard inet_ntop(octets.count == 4 ? AF_INET : AF_INET6, octets, &text, socklen_t(text.count)) != nil else {
+        return nil
+    }
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
 /// gRPC's text without its standing preamble: `failed to connect to all addresses; last error: UNKNOWN: <target>: `.

@@ -20,7 +20,7 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         /// The server's certificate isn't valid now.
         case serverCertificateOutdated(notBefore: Date, notAfter: Date)
         /// The server's certificate is for other names; which ones, if that is known.
-        case serverNameMismatch(names: [String])
+        case serverNameMismatch(expected: String, names: [String])
         /// The server wants a client certificate and none is configured.
         case clientCertificateRequired
         /// The server doesn't accept the client's certificate.
@@ -129,10 +129,10 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
                 .untrusted, "the certificate of \(endpoint) is valid from \(day(notBefore)) to \(day(notAfter)) only",
                 hint: "renew the member's server certificate, or check this host's clock"
             )
-        case .serverNameMismatch(let names):
+        case .serverNameMismatch(let expected, let names):
             (
                 .untrusted,
-                "the certificate of \(endpoint) is not for \(quoted(endpoint.host))"
+                "the certificate of \(endpoint) is not for \(quoted(expected))"
                     + (names.isEmpty ? "" : " but for \(names.map(quoted).joined(separator: ", "))"),
                 hint: "use a name of the certificate in --endpoints, or name it with --server-name"
             )

@@ -40,8 +40,9 @@ import Testing
 
         configuration = server.configuration
         configuration.tls.serverName = "elsewhere.example"
-        let names = ["127.0.0.1", "0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:1", "localhost"]
-        expect(try await error(configuration), .serverNameMismatch(names: names), .untrusted)
+        let names = ["127.0.0.1", "::1", "localhost"]
+        let mismatch = EtcdError.Reason.serverNameMismatch(expected: "elsewhere.example", names: names)
+        expect(try await error(configuration), mismatch, .untrusted)
 
         configuration = server.configuration
         configuration.endpoints = [Endpoint(transport: .plaintext, host: "127.0.0.1", port: server.clientPort)]

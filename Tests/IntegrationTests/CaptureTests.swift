@@ -52,7 +52,10 @@ extension Integration {
                 ]))
             #expect(result.status == 3, "\(result.errorText)")
             let findings = try JSON(result.output).findings.array
-            #expect(findings.map(\.code.string) == ["path-unusable", "path-unusable"])
+            #expect(findings.map(\.code.string) == ["path-unusable", "reference-missing"])
+            // A relative path is one of the working directory.
+            let resolved = FileManager.default.currentDirectoryPath + "/relative/path"
+            #expect(findings.last?.subject.string == resolved)
             #expect(try manifest().entries.array.contains { $0.path.string == "files\(tree)" })
         }
 

@@ -141,7 +141,7 @@ extension Integration {
                 try damaged.write(to: URL(fileURLWithPath: sidecar))
                 let result = try SnapTool.attempt(["list"] + store.flags)
                 #expect(result.status == 7 && result.errorText.contains(sidecar), "\(result.errorText)")
-                #expect(try SnapTool.attempt(["verify", "-i", store.key.path] + store.flags).status == 4)
+                #expect(try SnapTool.attempt(["verify", "-i", store.key.path] + store.flags).status == 7)
             }
             try original.write(to: URL(fileURLWithPath: sidecar))
             try FileManager.default.removeItem(atPath: archive)
