@@ -117,12 +117,7 @@ public struct LocalStore: Sendable {
 
     private func checkSize(of backup: StoredBackup, in directory: OpenDirectory) throws {
         guard let name = EntryName(backup.archiveName.utf8) else { return }
-        let byteCount = try directory.attributes(of: name).byteCount
-        guard byteCount != backup.sidecar.object.size else { return }
-        throw Failure(
-            .integrity,
-            "\(quoted(path(of: backup))) has \(byteCount) bytes, its sidecar says \(backup.sidecar.object.size)",
-            hint: "it is cut short or was replaced: use another copy or another backup")
+        try backup.sidecar.object.checkSize(directory.attributes(of: name).byteCount, of: path(of: backup))
     }
 
     private func read(_ id: BackupID, _ scope: StoreScope, in directory: OpenDirectory) throws -> StoredBackup {

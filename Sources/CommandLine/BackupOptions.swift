@@ -1,7 +1,6 @@
 import Age
 import ArchiveStore
 import ArgumentParser
-import FoundationEssentials
 import HostIO
 import Operations
 import PKIBackup
@@ -47,13 +46,9 @@ struct CaptureOptions: ParsableArguments {
         var configuration = configuration
         configuration.discover = discover ?? configuration.discover
         return try NodePlan.make(
-            configuration, include: include.map(absolute), exclude: exclude, root: NodeRoot(prefix: root),
+            configuration, include: include.map { $0.hasPrefix("/") ? $0 : absolutePath($0).string }, exclude: exclude,
+            root: NodeRoot(prefix: root),
             storePath: store?.root)
-    }
-
-    private func absolute(_ path: String) -> String {
-        guard !path.hasPrefix("/") else { return path }
-        return FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).lexicallyNormalized().string
     }
 }
 

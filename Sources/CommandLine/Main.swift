@@ -39,9 +39,8 @@ enum Main {
                 Failure(.failed, "stopped by signal \(number)", hint: "what was unfinished was removed; run it again"))
             return 128 + number
         } catch {
-            let failure = Failure(wrapping: error)
-            Console.shared.error(failure)
-            return signals.received.map { 128 + $0 } ?? failure.code.rawValue
+            let status = report(error)
+            return signals.received.map { 128 + $0 } ?? status
         }
     }
 
@@ -54,6 +53,13 @@ enum Main {
         }
     }
 
+    /// Says why the command failed; returns the status for that.
+    private static func report(_ error: any Error) -> Int32 {
+        let failure = Failure(wrapping: error)
+        Console.shared.error(failure)
+        return failure.code.rawValue
+    }
+
     /// Help goes to standard output with status 0, a wrong command line to standard error with status 2.
     private static func report(parsing error: any Error) -> Int32 {
         let text = RootCommand.fullMessage(for: error)
@@ -62,9 +68,7 @@ enum Main {
                 try printOutput(text)
                 return 0
             } catch {
-                let failure = Failure(wrapping: error)
-                Console.shared.error(failure)
-                return failure.code.rawValue
+                return report(error)
             }
         }
         Console.shared.write(lowercasingLabel(text))

@@ -1,6 +1,5 @@
 import ArgumentParser
 import EtcdStorage
-import FoundationEssentials
 import HostIO
 import Operations
 import SystemPackage
@@ -74,7 +73,7 @@ struct RestoreEtcd: AsyncParsableCommand {
         if allMembers, name != nil || initialAdvertisePeerUrls != nil {
             throw ValidationError("--name and --initial-advertise-peer-urls go with one member, not with --all-members")
         }
-        if let walDir, !isUsualPlace(walDir), normalized(walDir).starts(with: normalized(dataDir)) {
+        if let walDir, !isUsualPlace(walDir), absolutePath(walDir).starts(with: absolutePath(dataDir)) {
             throw ValidationError("--wal-dir must not be in --data-dir, but for its usual place, member/wal")
         }
         if allMembers, walDir != nil { throw ValidationError("--wal-dir goes with one member, not with --all-members") }
@@ -103,13 +102,9 @@ struct RestoreEtcd: AsyncParsableCommand {
         }
     }
 
-    private func normalized(_ path: String) -> FilePath {
-        FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).lexicallyNormalized()
-    }
-
     /// Where etcd has its log without `--wal-dir`.
     private func isUsualPlace(_ path: String) -> Bool {
-        normalized(path) == normalized(dataDir).appending("member").appending("wal")
+        absolutePath(path) == absolutePath(dataDir).appending("member").appending("wal")
     }
 
     private func request() throws -> RestoreEtcdRequest {

@@ -1,10 +1,7 @@
 import FoundationEssentials
+import HostIO
 import SwiftASN1
 import X509
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// Turns what gRPC reports into what is wrong.
 ///
@@ -107,20 +104,10 @@ private func names(of certificate: Certificate?) -> [String] {
     return names.compactMap { name in
         switch name {
         case .dnsName(let text): text
-        case .ipAddress(let octets): address(Array(octets.bytes))
+        case .ipAddress(let octets): IPAddress(bytes: octets.bytes)?.text
         default: nil
         }
     }
-}
-
-/// An address of 4 or 16 bytes as people write it.
-private func address(_ octets: [UInt8]) -> String? {
-    guard octets.count == 4 || octets.count == 16 else { return nil }
-    var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-    guard inet_ntop(octets.count == 4 ? AF_INET : AF_INET6, octets, &text, socklen_t(text.count)) != nil else {
-        return nil
-    }
-    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
 /// gRPC's text without its standing preamble: `failed to connect to all addresses; last error: UNKNOWN: <target>: `.

@@ -13,17 +13,16 @@ struct DatabaseWriter {
     ///
     /// Memory: that of ``BlockFeed``.
     ///
-    /// - Parameter check: gets all bytes of `source` as they are copied, so that what is checked is what is written.
+    /// - Parameter digest: gets all bytes of `source` as they are copied, so that what is digested is what is written.
     func write(
-        from source: any RandomAccessBytes, to file: MemberFile, check: TrailerCheck? = nil
+        from source: any RandomAccessBytes, to file: MemberFile, digest: TrailerDigest? = nil
     ) throws(StorageError) {
         var offset = 0
         let copy: BlockFeed.Stage = { block in
             try file.copyPages(of: block, at: offset, oldMeta, where: edit.copied.contains)
             offset += block.count
         }
-        try BlockFeed(source: source).run(check.map { check in [{ check.digest.consume($0) }, copy] } ?? [copy])
-        try check?.finish()
+        try BlockFeed(source: source).run(digest.map { digest in [{ digest.consume($0) }, copy] } ?? [copy])
         try complete(file)
     }
 

@@ -86,9 +86,10 @@ private struct FirstDatabase {
         if try wrappingErrors({ [edit] in try copy?.settle(edit.copied) ?? false }) {
             try writer.complete(target)
         } else {
-            let check = checksTrailer ? TrailerCheck(of: report, policy: plan.trailerPolicy) : nil
-            try writer.write(from: file.bytes, to: target, check: check)
-            if let check { report = check.report }
+            let digest = checksTrailer && report.trailer != .absent ? TrailerDigest() : nil
+            try writer.write(from: file.bytes, to: target, digest: digest)
+            if let digest { report.trailer = digest.state() }
+            try report.requireSound(trailer: plan.trailerPolicy)
         }
         source = report
     }
@@ -106,26 +107,6 @@ private struct FirstDatabase {
             droppedAlarms: contents?.store.alarms ?? [],
             droppedVersions: contents.map(plan.dropsVersions) ?? false,
             clearedPageCount: source.pageCount - edit.copied.count - 2, databaseByteCount: writer.byteCount)
-    }
-}
-
-/// Checks the trailer of a snapshot over the bytes of a second reading.
-final class TrailerCheck {
-    let digest = TrailerDigest()
-    private(set) var report: SnapshotReport
-    private let policy: SnapshotReport.TrailerPolicy
-
-    /// A check for the snapshot of a report; nil if it has no trailer.
-    init?(of report: SnapshotReport, policy: SnapshotReport.TrailerPolicy) {
-        guard report.trailer == .unchecked else { return nil }
-        self.report = report
-        self.policy = policy
-    }
-
-    /// - Throws: ``StorageError/trailerMismatch(name:expected:found:)``
-    func finish() throws(StorageError) {
-        report.trailer = digest.state()
-        try report.requireSound(trailer: policy)
     }
 }
 

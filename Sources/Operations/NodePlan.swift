@@ -38,7 +38,7 @@ public struct NodePlan: Sendable {
         let real = (try? root.realPath(of: store)) ?? store
         let captured = references.first { reference in
             [reference.path, (try? root.realPath(of: reference.path)) ?? reference.path].contains { path in
-                [store, real].contains { $0 == "/" || path == $0 || path.hasPrefix($0 + "/") }
+                [store, real].contains { isPath(path, atOrBelow: $0) }
             }
         }
         guard let captured, root.attributes(of: captured.path) != nil else { return }

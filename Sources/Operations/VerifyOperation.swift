@@ -59,11 +59,7 @@ public enum VerifyOperation {
     /// Size, recipients and digest of the sealed object, for which no identity is needed.
     static func checkSealed(_ file: any RandomAccessBytes, _ sidecar: Sidecar, observer: Observer) throws {
         let object = sidecar.object
-        guard file.byteCount == object.size else {
-            throw Failure(
-                .integrity, "\(quoted(file.name)) has \(file.byteCount) bytes, its sidecar says \(object.size)",
-                hint: "it is cut short or was replaced: use another copy or another backup")
-        }
+        try object.checkSize(file.byteCount, of: file.name)
         try checkHeader(file, sidecar)
         let digest = try hash(file, from: object.headerSize, observer: observer).hexadecimal
         guard digest == object.payloadSHA256 else {

@@ -141,8 +141,13 @@ public final class ArchiveWriter {
 
     /// Writes a whole member.
     public func add(_ metadata: EntryMetadata, role: String, source: String? = nil, bytes: [UInt8] = []) throws {
+        try bytes.withUnsafeBytes { try add(metadata, role: role, source: source, bytes: $0) }
+    }
+
+    /// Writes a whole member.
+    func add(_ metadata: EntryMetadata, role: String, source: String?, bytes: UnsafeRawBufferPointer) throws {
         try begin(metadata, role: role, source: source)
-        try bytes.withUnsafeBytes { try write($0) }
+        try write(bytes)
         try end()
     }
 

@@ -51,7 +51,7 @@ public final class MemberQueue: @unchecked Sendable {
         try check()
         guard bytes.count <= Self.memberByteCountLimit else {
             try flush()
-            return try Self.write(metadata, role, source, bytes, to: writer)
+            return try writer.add(metadata, role: role, source: source, bytes: bytes)
         }
         let batch = batches[openIndex]
         batch.content.append(bytes)
@@ -91,7 +91,7 @@ public final class MemberQueue: @unchecked Sendable {
                 for member in batch.members {
                     let end = offset + member.byteCount
                     let bytes = UnsafeRawBufferPointer(rebasing: content[offset..<end])
-                    try Self.write(member.metadata, member.role, member.source, bytes, to: writer)
+                    try writer.add(member.metadata, role: member.role, source: member.source, bytes: bytes)
                     offset = end
                 }
             }
@@ -100,14 +100,5 @@ public final class MemberQueue: @unchecked Sendable {
         }
         batch.content.wipe()
         batch.members.removeAll(keepingCapacity: true)
-    }
-
-    private static func write(
-        _ metadata: EntryMetadata, _ role: String, _ source: String?, _ bytes: UnsafeRawBufferPointer,
-        to writer: ArchiveWriter
-    ) throws {
-        try writer.begin(metadata, role: role, source: source)
-        try writer.write(bytes)
-        try writer.end()
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HostIO
 
 /// The public description of an archive, stored beside it as `<id>.json`; its presence says that the archive is complete.
 ///
@@ -18,6 +19,16 @@ public struct Sidecar: Codable, Sendable {
         public var frameSize: Int
         /// The zstd level.
         public var compressionLevel: Int
+
+        /// Checks the size of a stored object called `name`.
+        ///
+        /// - Throws: ``Failure`` with the code `integrity` if it is another one.
+        public func checkSize(_ byteCount: Int, of name: String) throws(Failure) {
+            guard byteCount != size else { return }
+            throw Failure(
+                .integrity, "\(quoted(name)) has \(byteCount) bytes, its sidecar says \(size)",
+                hint: "it is cut short or was replaced: use another copy or another backup")
+        }
     }
 
     /// A public key that opens the archive.

@@ -1,5 +1,5 @@
 /// Whether an absolute path is another one or below it.
-func isPath(_ path: String, atOrBelow other: String) -> Bool {
+public func isPath(_ path: String, atOrBelow other: String) -> Bool {
     path == other || other == "/"
         || path.utf8.starts(with: other.utf8) && path.utf8.dropFirst(other.utf8.count).first == 0x2F
 }

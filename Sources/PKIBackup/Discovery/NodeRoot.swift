@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HostIO
 import SystemPackage
 
@@ -24,10 +23,8 @@ public struct NodeRoot: Sendable {
 
     /// The absolute path on the node of a path of this host; nil if it is outside of the node's file system.
     public func path(of location: String) -> String? {
-        let current = FilePath(FileManager.default.currentDirectoryPath)
-        var path = current.pushing(FilePath(location)).lexicallyNormalized()
-        let root = current.pushing(FilePath(prefix.isEmpty ? "/" : prefix)).lexicallyNormalized()
-        return path.removePrefix(root) ? "/\(path)" : nil
+        var path = absolutePath(location)
+        return path.removePrefix(absolutePath(prefix.isEmpty ? "/" : prefix)) ? "/\(path)" : nil
     }
 
     /// Where an absolute path of the node is on this host once every symbolic link is resolved within the root.

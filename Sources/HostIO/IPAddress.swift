@@ -3,17 +3,18 @@
 #endif
 
 /// An IP address in its one text form.
-struct IPAddress: Hashable {
-    let bytes: [UInt8]
+public struct IPAddress: Hashable, Sendable {
+    /// The 4 or 16 bytes, in network order.
+    public let bytes: [UInt8]
 
     /// An address of 4 or 16 bytes.
-    init?(bytes: some Collection<UInt8>) {
+    public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 4 || bytes.count == 16 else { return nil }
         self.bytes = Array(bytes)
     }
 
     /// An address from its text, nil for anything else.
-    init?(_ text: some StringProtocol) {
+    public init?(_ text: some StringProtocol) {
         let isVersion6 = text.contains(":")
         var bytes = [UInt8](repeating: 0, count: isVersion6 ? 16 : 4)
         guard inet_pton(isVersion6 ? AF_INET6 : AF_INET, String(text), &bytes) == 1 else { return nil }
@@ -21,14 +22,14 @@ struct IPAddress: Hashable {
     }
 
     /// The text as `inet_ntop(3)` writes it.
-    var text: String {
+    public var text: String {
         var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         inet_ntop(bytes.count == 16 ? AF_INET6 : AF_INET, bytes, &buffer, socklen_t(buffer.count))
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// The next address, which in a service range is the API server's.
-    var successor: IPAddress {
+    public var successor: IPAddress {
         var bytes = bytes
         for index in bytes.indices.reversed() {
             bytes[index] &+= 1
