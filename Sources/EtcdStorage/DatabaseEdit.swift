@@ -1,3 +1,20 @@
+/// A database as it is to be written: pages of a snapshot at their own places, and pages behind them.
+struct EditedDatabase: Sendable {
+    /// The snapshot's.
+    let oldMeta: Meta
+    var meta: Meta
+    /// Pages of the snapshot that are copied.
+    var copied: PageSet
+    /// Pages behind the snapshot's high water mark.
+    var appended: [UInt8] = []
+    /// Of each bucket the checksum of all keys and values in order, to hold against what is read back.
+    var bucketChecksums: [[UInt8]: CRC32C]
+    /// The revision that a server continues from.
+    var revision: Int64
+
+    var pageByteCount: Int { meta.pageByteCount }
+}
+
 /// The changes that turn a verified snapshot into the database of a new cluster's members.
 ///
 /// Pages that the old tree reaches are copied; changed buckets, the path to them and a new root are appended behind the
@@ -8,28 +25,35 @@ struct DatabaseEdit {
     private let snapshot: VerifiedSnapshot
     private let contents: SnapshotContents
     private let plan: RestorePlan
-    /// Pages of the source that are copied to their own places.
-    private(set) var copied: PageSet
-    /// Pages behind the old high water mark.
-    private(set) var appended: [UInt8] = []
-    private(set) var meta: Meta
+    private var result: EditedDatabase
 
-    init(file: BoltFile, snapshot: VerifiedSnapshot, plan: RestorePlan) throws(StorageError) {
+    /// Makes the changes that a plan wants.
+    ///
+    /// - Throws: ``StorageError``: a plan that is not possible, or a snapshot with findings.
+    static func make(
+        file: BoltFile, snapshot: VerifiedSnapshot, plan: RestorePlan
+    ) throws(StorageError) -> EditedDatabase {
+        var edit = try DatabaseEdit(file: file, snapshot: snapshot, plan: plan)
+        try edit.apply()
+        return edit.result
+    }
+
+    private init(file: BoltFile, snapshot: VerifiedSnapshot, plan: RestorePlan) throws(StorageError) {
         contents = try snapshot.report.requireSound(trailer: .ignored)
         try plan.validate(contents)
         self.file = file
         self.snapshot = snapshot
         self.plan = plan
-        copied = snapshot.tree.reachable
-        meta = snapshot.meta
-        try apply()
+        result = EditedDatabase(
+            oldMeta: snapshot.meta, meta: snapshot.meta, copied: snapshot.tree.reachable,
+            bucketChecksums: snapshot.tree.bucketChecksums, revision: contents.currentRevision)
     }
 
-    var pageByteCount: Int { meta.pageByteCount }
+    private var pageByteCount: Int { result.pageByteCount }
 
     private mutating func apply() throws(StorageError) {
-        copied.remove(0)
-        copied.remove(1)
+        result.copied.remove(0)
+        result.copied.remove(1)
         var buckets: [[UInt8]: [UInt8]] = [:]
         for bucket in snapshot.tree.buckets { buckets[bucket.name] = bucket.value }
         try replace(Schema.members, in: &buckets) { [plan] _ in
@@ -39,40 +63,44 @@ struct DatabaseEdit {
         try replace(Schema.alarm, in: &buckets) { _ in [] }
         try replace(Schema.cluster, in: &buckets) { [self] in clusterRows($0) }
         try replace(Schema.meta, in: &buckets) { [self] in metaRows($0) }
-        for name in [Schema.key, Schema.lease] where buckets[name] == nil { buckets[name] = try value([]) }
+        for name in [Schema.key, Schema.lease] where buckets[name] == nil { buckets[name] = try value([], of: name) }
         if plan.revisionBump > 0 { try bump(&buckets) }
         dropTree(snapshot.meta.rootPage)
         dropFreelist()
         let rows = buckets.sorted { $0.key.lexicographicallyPrecedes($1.key) }
             .map { PageBuilder.Row(key: $0.key, value: $0.value, isBucket: true) }
         try checkElementCount(rows.count)
-        meta.rootPage = append { PageBuilder.leaf(rows, id: $0, pageByteCount: $1) }
-        meta.freelistPage = Bolt.noFreelist
+        result.meta.rootPage = append { PageBuilder.leaf(rows, id: $0, pageByteCount: $1) }
+        result.meta.freelistPage = Bolt.noFreelist
         // As in a stream: page 0 is in force and belongs to an even transaction.
-        meta.transaction = (snapshot.meta.transaction / 2 + 1) * 2
+        result.meta.transaction = (snapshot.meta.transaction / 2 + 1) * 2
     }
 
     /// Appends a page, or run, at the high water mark.
     private mutating func append(_ build: (_ id: UInt64, _ pageByteCount: Int) -> [UInt8]) -> UInt64 {
-        let id = meta.highWater
+        let id = result.meta.highWater
         let bytes = build(id, pageByteCount)
-        appended += bytes
-        meta.highWater += UInt64(bytes.count / pageByteCount)
+        result.appended += bytes
+        result.meta.highWater += UInt64(bytes.count / pageByteCount)
         return id
     }
 
     /// Leaves out the pages of a tree except those below leaves of buckets.
     private mutating func dropTree(_ page: UInt64) {
         let record = snapshot.ledger[page]
-        for dropped in page...(page + UInt64(snapshot.ledger.overflow(of: page))) { copied.remove(dropped) }
+        dropRun(page)
         guard record.state == .branch else { return }
         for child in snapshot.ledger.branch(record) { dropTree(child.page) }
+    }
+
+    private mutating func dropRun(_ page: UInt64) {
+        for dropped in page...(page + UInt64(snapshot.ledger.overflow(of: page))) { result.copied.remove(dropped) }
     }
 
     private mutating func dropFreelist() {
         let page = snapshot.meta.freelistPage
         guard page != Bolt.noFreelist else { return }
-        for dropped in page...(page + UInt64(snapshot.ledger.overflow(of: page))) { copied.remove(dropped) }
+        dropRun(page)
     }
 
     // MARK: - Small buckets
@@ -88,13 +116,16 @@ struct DatabaseEdit {
             sequence = value.lend { (try? Bytes($0).u64(at: 8)) ?? 0 }
             if let root = bucket.rootPage { dropTree(root) }
         }
-        buckets[name] = try value(change(rows), sequence: sequence)
+        buckets[name] = try value(change(rows), of: name, sequence: sequence)
     }
 
     /// The value of a bucket with these rows; what does not fit inline is appended as one leaf.
-    private mutating func value(_ rows: [BoltRow], sequence: UInt64 = 0) throws(StorageError) -> [UInt8] {
+    private mutating func value(
+        _ rows: [BoltRow], of name: [UInt8], sequence: UInt64 = 0
+    ) throws(StorageError) -> [UInt8] {
         let sorted = rows.sorted { $0.key.lexicographicallyPrecedes($1.key) }
             .map { PageBuilder.Row(key: $0.key, value: $0.value) }
+        result.bucketChecksums[name] = CRC32C(sorted.flatMap { $0.key + $0.value })
         if let inline = PageBuilder.inlineBucket(sorted, sequence: sequence, pageByteCount: pageByteCount) {
             return inline
         }
@@ -133,20 +164,19 @@ struct DatabaseEdit {
 
     // MARK: - Revision bump
 
-    /// The revision after the restore.
-    var revision: Int64 { plan.revisionBump > 0 ? bumpedRevision : contents.currentRevision }
-
     /// Counted from the newest row, and never behind a compaction that the rows don't show any more.
     private var bumpedRevision: Int64 { max(contents.revision, contents.compactRevision) + plan.revisionBump }
 
     /// Adds the marker: a row with the raised revision and no value, behind all others.
     private mutating func bump(_ buckets: inout [[UInt8]: [UInt8]]) throws(StorageError) {
         let marker = BoltRow(key: revisionKey(main: bumpedRevision), value: [])
+        result.revision = bumpedRevision
         let bucket = BoltBucket(name: Schema.key, value: buckets[Schema.key] ?? [])
         guard let root = bucket.rootPage else {
-            buckets[Schema.key] = try value(try file.rows(in: bucket) + [marker])
+            buckets[Schema.key] = try value(try file.rows(in: bucket) + [marker], of: Schema.key)
             return
         }
+        result.bucketChecksums[Schema.key, default: CRC32C()].append(CRC32C(marker.key))
         let leaf = append {
             PageBuilder.leaf([PageBuilder.Row(key: marker.key, value: [])], id: $0, pageByteCount: $1)
         }
@@ -160,6 +190,10 @@ struct DatabaseEdit {
         _ leaf: UInt64, _ key: [UInt8], below page: UInt64
     ) throws(StorageError) -> UInt64 {
         let record = snapshot.ledger[page]
+        if record.state == .emptyLeaf {
+            dropRun(page)
+            return leaf
+        }
         guard record.state == .branch else {
             let first = try firstKey(of: page)
             return append {
@@ -167,7 +201,7 @@ struct DatabaseEdit {
             }
         }
         var children = snapshot.ledger.branch(record).map { (key: $0.key.keyBytes, page: $0.page) }
-        for dropped in page...(page + UInt64(snapshot.ledger.overflow(of: page))) { copied.remove(dropped) }
+        dropRun(page)
         let last = children.count - 1
         if last >= 0, snapshot.ledger[children[last].page].state == .branch {
             children[last].page = try insertRightmost(leaf, key, below: children[last].page)
@@ -182,7 +216,7 @@ struct DatabaseEdit {
     private func checkElementCount(_ count: Int) throws(StorageError) {
         guard count > 0xFFFF else { return }
         throw .damaged(
-            name: file.name, PageFinding(page: meta.rootPage, offset: 0, problem: "a page would have \(count) elements")
+            name: file.name, PageFinding(page: result.meta.rootPage, offset: 0, problem: "a page would have \(count) elements")
         )
     }
 

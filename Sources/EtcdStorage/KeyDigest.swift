@@ -8,22 +8,42 @@ enum KeyShape: UInt8 {
     case other = 2
 }
 
-/// A key in eight bytes that order as the keys do.
+/// A key in eight bytes that order as the keys do, and that tell the key to the byte: ``key(_:_:)`` is the way back.
 ///
-/// Distinct keys of one shape have distinct digests, except that a tombstone has the digest of a put of the same
-/// revision, which etcd never writes beside it. Keys of shape `other` have none.
+/// The digest of a revision is, from the highest bit: 43 bits of main, 20 bits of sub, and one that is set for a
+/// tombstone, whose key is the longer one and so comes behind. Keys that don't fit are of shape `other` and have no digest.
 enum KeyDigest {
-    /// Bits of the digest that hold the main revision; the rest hold the sub revision.
-    static let mainBits: UInt64 = 44
-    static let subBits: UInt64 = 20
+    private static let mainBits: UInt64 = 43
+    private static let subBits: UInt64 = 20
+    private static let separator: UInt8 = 0x5F
+    private static let tombstoneMark: UInt8 = 0x74
 
     @inline(__always)
     static func revision(_ key: UnsafeRawBufferPointer) -> UInt64? {
-        guard key.count == 17 || (key.count == 18 && key[17] == 0x74), key[8] == 0x5F else { return nil }
+        let isTombstone = key.count == 18 && key[17] == tombstoneMark
+        guard key.count == 17 || isTombstone, key[8] == separator else { return nil }
         let main = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
         let sub = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
         guard main < 1 << mainBits, sub < 1 << subBits else { return nil }
-        return main << subBits | sub
+        return main << (subBits + 1) | sub << 1 | (isTombstone ? 1 : 0)
+    }
+
+    /// The digest of a revision that is known to fit.
+    static func revision(main: Int64, sub: Int64 = 0, isTombstone: Bool = false) -> UInt64 {
+        UInt64(main) << (subBits + 1) | UInt64(sub) << 1 | (isTombstone ? 1 : 0)
+    }
+
+    /// The key that has this digest; shape `other` has none.
+    static func key(_ digest: UInt64, _ shape: KeyShape) -> [UInt8] {
+        switch shape {
+        case .revision:
+            return revisionKey(main: main(digest), sub: sub(digest)) + (digest & 1 == 0 ? [] : [tombstoneMark])
+        case .word:
+            var key: [UInt8] = []
+            appendBigEndian(digest, to: &key)
+            return key
+        case .other: return []
+        }
     }
 
     @inline(__always)
@@ -44,7 +64,9 @@ enum KeyDigest {
         return key.count == 8 ? .word : .other
     }
 
-    static func main(_ digest: UInt64) -> Int64 { Int64(digest >> subBits) }
+    static func main(_ digest: UInt64) -> Int64 { Int64(digest >> (subBits + 1)) }
+
+    static func sub(_ digest: UInt64) -> Int64 { Int64(digest >> 1 & (1 << subBits - 1)) }
 
     /// 32 bits of a digest, well mixed: enough to tell that a leaf's first key is the one its parent names.
     static func hash32(_ digest: UInt64) -> UInt32 {

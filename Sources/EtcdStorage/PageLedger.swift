@@ -217,17 +217,13 @@ struct SeparatorKey: Equatable {
     /// For shape `other`.
     var bytes: [UInt8] = []
 
-    var keyBytes: [UInt8] {
-        var key: [UInt8] = []
-        switch shape {
-        case .revision:
-            appendBigEndian(digest >> KeyDigest.subBits, to: &key)
-            key.append(0x5F)
-            appendBigEndian(digest & (1 << KeyDigest.subBits - 1), to: &key)
-        case .word: appendBigEndian(digest, to: &key)
-        case .other: key = bytes
-        }
-        return key
+    /// The key as it stands in the page.
+    var keyBytes: [UInt8] { shape == .other ? bytes : KeyDigest.key(digest, shape) }
+
+    /// Whether both are the same bytes: a branch of mixed shapes keeps all of its keys as `other`.
+    static func == (first: SeparatorKey, second: SeparatorKey) -> Bool {
+        guard first.shape == second.shape, first.shape != .other else { return first.keyBytes == second.keyBytes }
+        return first.digest == second.digest
     }
 }
 

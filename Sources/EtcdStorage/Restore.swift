@@ -23,7 +23,7 @@ public enum Restore {
     ///
     /// A file is read once: while its structure and its SHA-256 trailer are checked, the pages in use are copied. A snapshot in
     /// an archive is read twice, first to check its structure, then to copy it and check its trailer. Only if it is sound is
-    /// anything published. Further members share the first one's blocks where the file system can, or
+    /// anything published, and only after what was written was read back in full and verified like a snapshot. Further members share the first one's blocks where the file system can, or
     /// copy its file. Everything is built in a temporary directory beside each target, synced, and renamed; on failure
     /// nothing is left and no existing directory is touched. Memory: what ``SnapshotVerifier`` states and 6 MiB.
     ///
@@ -68,7 +68,6 @@ public enum Restore {
 /// The database of the first member, made from the snapshot.
 private struct FirstDatabase {
     let source: SnapshotReport
-    let edit: DatabaseEdit
     let writer: DatabaseWriter
 
     /// Verifies the snapshot and writes the database.
@@ -81,9 +80,9 @@ private struct FirstDatabase {
         guard snapshot.meta == file.meta else { throw .inputOutput(Self.changed(file)) }
         var report = snapshot.report
         try report.requireSound(trailer: plan.trailerPolicy)
-        edit = try DatabaseEdit(file: file, snapshot: snapshot, plan: plan)
-        writer = DatabaseWriter(edit: edit, oldMeta: snapshot.meta)
-        if try wrappingErrors({ [edit] in try copy?.settle(edit.copied) ?? false }) {
+        let edit = try DatabaseEdit.make(file: file, snapshot: snapshot, plan: plan)
+        writer = DatabaseWriter(edit: edit)
+        if try wrappingErrors({ try copy?.settle(edit.copied) ?? false }) {
             try writer.complete(target)
         } else {
             let digest = checksTrailer && report.trailer != .absent ? TrailerDigest() : nil
@@ -103,10 +102,10 @@ private struct FirstDatabase {
     func report(_ plan: RestorePlan) -> MemberRestoreReport {
         let contents = source.contents
         return MemberRestoreReport(
-            source: source, cluster: plan.cluster, revision: edit.revision,
+            source: source, cluster: plan.cluster, revision: writer.edit.revision,
             droppedAlarms: contents?.store.alarms ?? [],
             droppedVersions: contents.map(plan.dropsVersions) ?? false,
-            clearedPageCount: source.pageCount - edit.copied.count - 2, databaseByteCount: writer.byteCount)
+            clearedPageCount: source.pageCount - writer.edit.copied.count - 2, databaseByteCount: writer.byteCount)
     }
 }
 
@@ -156,6 +155,10 @@ private final class MemberBuild {
         if let byteCount { try file.reserve(byteCount) }
         try file.write(bytes, at: 0)
         try file.sync()
+        let written = try RandomAccessFile(path: file.path)
+        guard try written.bytes(at: 0, count: bytes.count) == bytes else {
+            throw StorageError.writtenWrong(path: file.path, "it has other bytes")
+        }
     }
 
     func publish() throws {

@@ -20,6 +20,8 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
     case revisionUnavailable(name: String, revision: Int64, compactRevision: Int64, currentRevision: Int64)
     /// The plan of a restore is not possible; `reason` is a sentence, `hint` says what to change.
     case invalidPlan(reason: String, hint: String)
+    /// What was written and read back is not what was to be written.
+    case writtenWrong(path: String, String)
     /// The data directory to be written exists.
     case directoryExists(path: String)
     /// Reading or writing failed underneath.
@@ -62,6 +64,10 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
                     + "it is compacted at \(compactRevision) and ends at \(currentRevision)",
                 hint: "name a revision between the two")
         case .invalidPlan(let reason, let hint): Failure(.usage, reason, hint: hint)
+        case .writtenWrong(let path, let problem):
+            Failure(
+                .integrity, "\(quoted(path)) was written and does not read back as it should: \(problem)",
+                hint: "nothing was published; restore to another disk, and if that fails too, keep the snapshot and report it")
         case .directoryExists(let path):
             Failure(
                 .failed, "\(quoted(path)) exists", hint: "move it away or name another directory; nothing was changed")

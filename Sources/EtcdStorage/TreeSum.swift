@@ -15,6 +15,8 @@ struct TreeSummary {
     var keyLeaves: PageSet
     var contents: SnapshotContents?
     var buckets: [BoltBucket] = []
+    /// Of each bucket the checksum of all keys and values in order.
+    var bucketChecksums: [[UInt8]: CRC32C] = [:]
     var lastRow: (main: Int64, sub: Int64) = (0, 0)
     /// The rows of bucket `key` if that is inline.
     var inlineKeyRows: [BoltRow] = []
@@ -31,13 +33,16 @@ struct TreeSum {
         let store = try storeSummary()
         var hash = CRC32C()
         var summaries: [BucketSummary] = []
+        var checksums: [[UInt8]: CRC32C] = [:]
         var key = KeyBucketSum(store: store)
         var encryptionKeys: UInt64 = 0
         for bucket in buckets {
             hash.append(CRC32C(bucket.name))
             var summary = BucketSummary(name: bucket.title, rowCount: 0, byteCount: 0)
+            var checksum = CRC32C()
             try forEachPart(of: bucket) { (part) throws(StorageError) in
                 hash.append(part.checksum)
+                checksum.append(part.checksum)
                 summary.rowCount += part.counts.rows
                 summary.byteCount += Int(part.checksum.byteCount)
                 guard bucket.name == Schema.key else { return }
@@ -45,8 +50,10 @@ struct TreeSum {
                 encryptionKeys |= try self.encryptionKeys(of: part)
             }
             summaries.append(summary)
+            checksums[bucket.name] = checksum
         }
-        var tree = TreeSummary(reachable: reachable, keyLeaves: keyLeaves, buckets: buckets)
+        var tree = TreeSummary(
+            reachable: reachable, keyLeaves: keyLeaves, buckets: buckets, bucketChecksums: checksums)
         tree.lastRow = key.lastRow
         tree.inlineKeyRows = key.inlineRows
         tree.contents = SnapshotContents(hash: hash.value, key: key, store: store, buckets: summaries)
@@ -180,8 +187,7 @@ struct KeyBucketSum {
         guard part.counts.rows > 0 else { return }
         if let inline = part.inlineRows { inlineRows = inline }
         guard let last = part.lastDigest else { return try add(rows()) }
-        let mask = UInt64(1) << KeyDigest.subBits - 1
-        lastRow = (KeyDigest.main(last), Int64(last & mask))
+        lastRow = (KeyDigest.main(last), KeyDigest.sub(last))
         if lastRow.main <= finishedRevision {
             add(live: part.counts.rows - part.counts.tombstones, hiding: part.counts.tombstones)
         } else if let first = part.firstDigest, KeyDigest.main(first) > finishedRevision {

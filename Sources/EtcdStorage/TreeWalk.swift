@@ -5,6 +5,10 @@ import HostIO
 /// What is checked is bbolt's `Tx.check` (1.4): every page below the high water mark and referred to once; not in the
 /// free list; a leaf or a branch that carries its own number; keys ascending within a page and within what the parent
 /// allows; no page twice in the free list; with a stored free list every page either reachable or free.
+///
+/// And what it leaves out: every key of a branch is the first key of its child, byte for byte. bbolt finds the element
+/// of a changed child by that key (`node.spill`, `node.put`); where it differs the old element stays, one page belongs
+/// to two, and etcd dies or loses rows at a later commit.
 struct TreeWalk {
     private static let findingLimit = 100
 
@@ -105,9 +109,7 @@ struct TreeWalk {
         case .branch:
             guard claim(page) else { return }
             let children = ledger.branch(record)
-            if let lower, let first = children.first, Self.isLess(first.key, lower) {
-                report(page, 16, "the first key is below the one that the parent names")
-            }
+            if let lower, let first = children.first, first.key != lower { reportFirstKey(page, lower) }
             for (index, child) in children.enumerated() {
                 let next = index + 1 < children.count ? children[index + 1].key : upper
                 try check(child.page, child.key, next, depth + 1, visitLeaf)
@@ -168,32 +170,39 @@ struct TreeWalk {
         }
     }
 
+    /// Holds the first key of a leaf to the one that the parent names, and the last one to be below the next.
+    ///
+    /// The digests decide it where leaf and branch have keys of one shape, the first key by 32 bits; elsewhere the rows.
     private mutating func checkBounds(
         _ page: UInt64, _ record: PageRecord, _ lower: SeparatorKey?, _ upper: SeparatorKey?
     ) throws(StorageError) {
-        guard record.state != .emptyLeaf else { return }
+        guard record.state != .emptyLeaf else {
+            if lower != nil { report(page, 10, "a leaf without rows below a branch") }
+            return
+        }
         let shape: KeyShape? = record.state == .revisionLeaf ? .revision : record.state == .wordLeaf ? .word : nil
-        let lowerHolds = lower.map { $0.shape == shape && KeyDigest.hash32($0.digest) == record.firstHash } ?? true
-        let upperHolds = upper.map { $0.shape == shape && record.last < $0.digest } ?? true
-        if lowerHolds && upperHolds { return }
-        let differs = upper.map { $0.shape != shape } ?? false
-        if !upperHolds && !differs { return report(page, 16, "the last key is not below the next one of the parent") }
-        guard source != nil || ledger.keptLeaf(page) != nil else {
-            return report(page, 16, "the first key is not the one that the parent names")
+        guard lower.map({ $0.shape == shape }) ?? true, upper.map({ $0.shape == shape }) ?? true else {
+            return try checkBounds(ofRowsOf: page, lower, upper)
         }
-        let rows = try elements(of: page)
-        guard let first = rows.first?.row.key, let last = rows.last?.row.key else { return }
-        if let lower, first.lexicographicallyPrecedes(lower.keyBytes) {
-            report(page, 16, "the first key is below the one that the parent names")
-        }
-        if let upper, !last.lexicographicallyPrecedes(upper.keyBytes) {
-            report(page, 16, "the last key is not below the next one of the parent")
-        }
+        if let lower, KeyDigest.hash32(lower.digest) != record.firstHash { reportFirstKey(page, lower) }
+        if let upper, record.last >= upper.digest { reportLastKey(page, upper) }
     }
 
-    private static func isLess(_ first: SeparatorKey, _ second: SeparatorKey) -> Bool {
-        if first.shape == second.shape, first.shape != .other { return first.digest < second.digest }
-        return first.keyBytes.lexicographicallyPrecedes(second.keyBytes)
+    private mutating func checkBounds(
+        ofRowsOf page: UInt64, _ lower: SeparatorKey?, _ upper: SeparatorKey?
+    ) throws(StorageError) {
+        let rows = try elements(of: page)
+        guard let first = rows.first?.row.key, let last = rows.last?.row.key else { return }
+        if let lower, first != lower.keyBytes { reportFirstKey(page, lower) }
+        if let upper, !last.lexicographicallyPrecedes(upper.keyBytes) { reportLastKey(page, upper) }
+    }
+
+    private mutating func reportFirstKey(_ page: UInt64, _ lower: SeparatorKey) {
+        report(page, 16, "the first key is not \(lower.keyBytes.lend(excerpt)), which the branch above it names")
+    }
+
+    private mutating func reportLastKey(_ page: UInt64, _ upper: SeparatorKey) {
+        report(page, 16, "the last key is not below \(upper.keyBytes.lend(excerpt)), the next one of the branch above it")
     }
 
     /// The rows of a leaf whose bytes are kept or can be read again.

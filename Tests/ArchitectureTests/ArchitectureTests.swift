@@ -101,10 +101,31 @@ enum Architecture {
             #expect(found.isEmpty, "\(file.name)")
         }
     }
+
+    @Test func initializersAssignPropertiesOnce() throws {
+        for file in try SourceFile.all() {
+            #expect(SourceScan.assignmentsInLoops(ofInitializersIn: file.text).isEmpty, "\(file.name)")
+        }
+    }
 }
 
 /// That the checks see what they are for.
 @Suite struct ArchitectureCheckTests {
+    @Test func assignmentsInLoopsAreSeen() {
+        func source(_ loop: String, _ assignment: String) -> String {
+            "struct Thing {\n    var a = 0\n    init?(_ all: [Int]) {\n        var local = 0\n        \(loop) {\n"
+                + "            if local > 1 {\n                \(assignment)\n            }\n        }\n        a = 1\n    }\n"
+                + "    func run() {\n        for _ in 0..<2 {\n            a = 2\n        }\n    }\n}\n"
+        }
+        for loop in ["for one in all", "while local < 2", "repeat", "all.forEach"] {
+            for assignment in ["a = local", "self.a = local", "a += 1"] {
+                #expect(SourceScan.assignmentsInLoops(ofInitializersIn: source(loop, assignment)).count == 1)
+            }
+            #expect(SourceScan.assignmentsInLoops(ofInitializersIn: source(loop, "local = 1")).isEmpty)
+        }
+        #expect(SourceScan.assignmentsInLoops(ofInitializersIn: source("if true", "a = 1")).isEmpty)
+    }
+
     @Test(arguments: [
         ("PKIBackup", "import EtcdSnap"), ("EtcdSnap", "internal import PKIBackup"),
         ("EtcdStorage", "public import EtcdSnap"), ("EtcdSnap", "import EtcdStorage"),

@@ -48,6 +48,50 @@ enum SourceScan {
         return found
     }
 
+    /// Assignments to properties within loops of initialisers, which `docs/compiler-faults.md` tells of.
+    static func assignmentsInLoops(ofInitializersIn source: String) -> [String] {
+        var found: [String] = []
+        var depth = 0
+        var initializer: (depth: Int, variables: Set<String>)?
+        var loops: [Int] = []
+        var isSignature = false
+        for line in lines(of: source) {
+            if initializer == nil, declaredFunction(in: line)?.hasPrefix("init") == true {
+                initializer = (depth, [])
+                isSignature = true
+            }
+            if var current = initializer {
+                current.variables.formUnion(declaredVariables(in: line))
+                initializer = current
+                let name = assignedName(in: line)
+                if !loops.isEmpty, let name, !current.variables.contains(name) { found.append(line) }
+                if loopStarts.contains(where: line.hasPrefix) || line.contains("forEach") { loops.append(depth) }
+            }
+            for character in line where character == "{" || character == "}" {
+                depth += character == "{" ? 1 : -1
+                if character == "{" { isSignature = false }
+                while let last = loops.last, character == "}", depth <= last { loops.removeLast() }
+            }
+            if let current = initializer, !isSignature, depth <= current.depth {
+                initializer = nil
+                loops = []
+            }
+        }
+        return found
+    }
+
+    private static let loopStarts = ["while ", "for ", "repeat "]
+
+    /// `name` of `name = …` and `self.name = …`.
+    private static func assignedName(in line: String) -> String? {
+        line.firstMatch(of: #/^(?:self\.)?(\w+) [-+|&]?= /#).map { String($0.1) }
+    }
+
+    private static func declaredVariables(in line: String) -> [String] {
+        line.matches(of: #/(?:let|var|for) \(?(\w+)(?:, (\w+))?/#)
+            .flatMap { [String($0.1)] + ($0.2.map { [String($0)] } ?? []) }
+    }
+
     private static let modifiers: Set<String> = [
         "public", "package", "internal", "fileprivate", "private", "static", "final", "mutating", "override",
         "nonmutating", "class", "convenience", "required", "nonisolated", "borrowing", "consuming",

@@ -30,16 +30,13 @@ struct PEMFile {
     init(_ bytes: [UInt8]) {
         var number = 0
         var start = 0
-        while start < bytes.count {
+        while start < bytes.count, blocks.count < Self.blockCountLimit {
             let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
             number += 1
-            guard blocks.count < Self.blockCountLimit else {
-                isCut = true
-                break
-            }
             if end > start { read(Self.trimmed(bytes[start..<end]), number) }
             start = end + 1
         }
+        isCut = start < bytes.count
         close(because: "has no END line")
     }
 
