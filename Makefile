@@ -29,13 +29,13 @@ demo: ## back up a real etcd, destroy it, bring it back and compare every key
 test: ## set up, lint, build and run every test
 	@scripts/test
 
-build: ## debug build with tests
+build: ## debug build, for a debugger; tests and installation use optimised code
 	@scripts/setup
 	swift build --build-tests
 
 release: ## optimised build of the etcd-snap executable
 	@scripts/setup
-	swift build -c release --static-swift-stdlib --product etcd-snap
+	scripts/build-release
 
 lint: ## style of Swift, shell and Python sources
 	@scripts/lint
@@ -48,9 +48,9 @@ check: lint ## lint, systemd units, generated code, C shim: what needs no test r
 	scripts/generate-proto --check
 	scripts/check-shim
 
-fuzz: ## the seeded fuzz tests for longer (FUZZ_SECONDS=N)
-	@scripts/setup
-	ETCD_SNAP_FUZZ_SECONDS=$(FUZZ_SECONDS) swift test --filter "[Ff]uzz"
+fuzz: release ## the seeded fuzz tests for longer (FUZZ_SECONDS=N)
+	scripts/run-tests build
+	ETCD_SNAP_FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/run-tests --filter "[Ff]uzz"
 
 bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for a short run)
 	swift build -c release --static-swift-stdlib --product stream-benchmark
@@ -58,7 +58,7 @@ bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for
 	Benchmarks/at-rest
 
 clean: ## remove what build, demo and benchmarks left; keeps .tools
-	rm -rf .build .demo Benchmarks/.cache
+	rm -rf .build .build-tests .demo Benchmarks/.cache
 
 install: ## install the release build, units and completions (PREFIX, DESTDIR)
 	@test -x $(binary) || { echo "error: $(binary) does not exist; run make release first" >&2; exit 1; }

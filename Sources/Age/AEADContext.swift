@@ -1,4 +1,5 @@
 internal import CCrypto
+import HostIO
 
 /// ChaCha20-Poly1305 (RFC 8439) without associated data, under one key that is set up once.
 ///

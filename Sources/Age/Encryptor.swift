@@ -1,5 +1,6 @@
 internal import Dispatch
 internal import Synchronization
+import HostIO
 
 /// Writes one age file: encrypts a plaintext that arrives piece by piece, in constant memory.
 ///

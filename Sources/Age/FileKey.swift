@@ -1,5 +1,6 @@
 internal import CCrypto
 internal import Crypto
+import HostIO
 
 /// The 16 random bytes that the keys of one age file come from (C2SP age.md, "File key").
 ///

@@ -1,4 +1,5 @@
 internal import CCrypto
+import HostIO
 
 /// A passphrase to encrypt with (C2SP age.md, "The scrypt recipient type"); it can't be used with other recipients.
 public struct ScryptRecipient: Recipient {

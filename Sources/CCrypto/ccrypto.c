@@ -101,7 +101,3 @@ int ccrypto_scrypt(const uint8_t *passphrase, size_t passphrase_length, const ui
                                    memory_limit_bytes, key, key_length) == 1;
     return library_result(succeeded);
 }
-
-void ccrypto_wipe(void *bytes, size_t length) {
-    if (length > 0) OPENSSL_cleanse(bytes, length);
-}

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -118,3 +119,12 @@ int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_lock
     lock.l_len = length;
     return fcntl(descriptor, F_OFD_SETLK, &lock);
 }
+
+void clinux_exclude_from_dumps(void *start, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)start + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)start + size) / page * page;
+    if (start != NULL && end > first) madvise((void *)first, end - first, MADV_DONTDUMP);
+}
+
+int clinux_close_memory(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }

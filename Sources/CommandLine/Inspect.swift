@@ -34,7 +34,11 @@ struct InspectStatus: AsyncParsableCommand {
         let source = try snapshot.open(configuration)
         let status = try await InspectOperation.status(
             source.bytes, checksTrailer: !skipHashCheck, observer: Console.shared.observer)
+        for row in status.unreadableRows {
+            Console.shared.warn("\(row) is not what etcd writes there, and was not read")
+        }
         try render(status, as: output.format) { text(status) }
+        if !status.unreadableRows.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
     private func text(_ status: SnapshotDescription) -> String {

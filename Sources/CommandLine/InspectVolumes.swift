@@ -9,7 +9,8 @@ struct InspectVolumes: AsyncParsableCommand {
         commandName: "volumes",
         abstract: "List persistent volumes and what they are on: what to attach again after a rebuild.",
         discussion: """
-            Claims, storage classes, drivers, attachments and nodes are in the output of -o json and -o yaml.
+            Claims, storage classes, drivers, attachments and nodes are in the output of -o json and -o yaml. Exit code 3 says
+            that the list is not complete: objects are encrypted at rest, could not be read, or are too many.
 
             Example: etcd-snap inspect volumes latest -i key.txt
             """)
@@ -28,12 +29,18 @@ struct InspectVolumes: AsyncParsableCommand {
         for (kind, count) in inventory.unreadableCounts.sorted(by: { $0.key < $1.key }) {
             Console.shared.warn("\(count) objects of kind \(kind) could not be read")
         }
-        if !inventory.isComplete { Console.shared.warn("there are more volumes than could be listed") }
+        if !inventory.isComplete, inventory.encryptedCounts.isEmpty, inventory.unreadableCounts.isEmpty {
+            Console.shared.warn("there are more volumes than could be listed")
+        }
         try render(inventory, as: output.format) { text(inventory) }
+        if !inventory.isComplete { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
     private func text(_ inventory: VolumeInventory) -> String {
-        guard !inventory.persistentVolumes.isEmpty else { return "no persistent volumes" }
+        guard !inventory.persistentVolumes.isEmpty else {
+            return inventory.isComplete
+                ? "no persistent volumes" : "no persistent volumes among those that could be read"
+        }
         return table(
             ["VOLUME", "CLAIM", "CLASS", "CAPACITY", "RECLAIM", "SOURCE", "NODES"],
             inventory.persistentVolumes.map { volume in

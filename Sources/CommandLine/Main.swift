@@ -11,6 +11,7 @@ import Synchronization
 @main
 enum Main {
     static func main() async {
+        closeMemoryToOthers()
         // A reader that goes away is an error like another, told by its name.
         signal(SIGPIPE, SIG_IGN)
         umask(0o077)

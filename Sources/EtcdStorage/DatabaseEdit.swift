@@ -216,7 +216,8 @@ struct DatabaseEdit {
     private func checkElementCount(_ count: Int) throws(StorageError) {
         guard count > 0xFFFF else { return }
         throw .damaged(
-            name: file.name, PageFinding(page: result.meta.rootPage, offset: 0, problem: "a page would have \(count) elements")
+            name: file.name,
+            PageFinding(page: result.meta.rootPage, offset: 0, problem: "a page would have \(count) elements")
         )
     }
 

@@ -20,12 +20,29 @@ enum KeyDigest {
 
     @inline(__always)
     static func revision(_ key: UnsafeRawBufferPointer) -> UInt64? {
+        guard let (main, sub, isTombstone) = parts(key), main < 1 << mainBits, sub < 1 << subBits else { return nil }
+        return main << (subBits + 1) | sub << 1 | (isTombstone ? 1 : 0)
+    }
+
+    /// Main, sub and mark of a revision of any size; nil if the key is none.
+    @inline(__always)
+    static func parts(_ key: UnsafeRawBufferPointer) -> (main: UInt64, sub: UInt64, isTombstone: Bool)? {
         let isTombstone = key.count == 18 && key[17] == tombstoneMark
         guard key.count == 17 || isTombstone, key[8] == separator else { return nil }
         let main = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
         let sub = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 9, as: UInt64.self))
-        guard main < 1 << mainBits, sub < 1 << subBits else { return nil }
-        return main << (subBits + 1) | sub << 1 | (isTombstone ? 1 : 0)
+        return main < 1 << 63 && sub < 1 << 63 ? (main, sub, isTombstone) : nil
+    }
+
+    /// The digest of a revision that tells it from the others of its user's key: what does not fit is taken for the
+    /// largest that does.
+    ///
+    /// A transaction changes a key once, so two revisions of a key never differ in sub alone.
+    @inline(__always)
+    static func ordinal(_ key: UnsafeRawBufferPointer) -> UInt64? {
+        guard let (main, sub, isTombstone) = parts(key) else { return nil }
+        let fitting = (min(main, 1 << mainBits - 1), min(sub, 1 << subBits - 1))
+        return fitting.0 << (subBits + 1) | fitting.1 << 1 | (isTombstone ? 1 : 0)
     }
 
     /// The digest of a revision that is known to fit.

@@ -257,9 +257,12 @@ struct PageExaminer {
     ) throws(PageDefect) {
         if element.key.count == 18 {
             tally.counts.tombstones += 1
-            if let collector, let row = KeyValueRow(element.value) {
-                Self.collect(row, digest, isTombstone: true, tally.page, collector)
+            guard let row = KeyValueRow(element.value) else {
+                throw PageDefect(
+                    offset: element.offset + element.key.count,
+                    problem: "the value of the tombstone at revision \(KeyDigest.main(digest)) is not a key-value")
             }
+            if let collector { Self.collect(row, digest, isTombstone: true, tally.page, collector) }
             return
         }
         // The marker of a revision bump has no value.
@@ -289,18 +292,19 @@ struct PageExaminer {
     /// Examines the rows of an inline bucket `key`, or of a leaf whose keys have no digest.
     ///
     /// - Returns: the keys of the encryption at rest that they refer to.
-    func examine(rows: [BoltRow], of page: UInt64) -> UInt64 {
-        rows.reduce(into: 0) { keys, row in
-            row.key.lend { key in
-                row.value.lend { value in
-                    guard let row = SurveyRow(key: key, value: value) else { return }
-                    if !row.isTombstone { keys |= ledger.encryptionKeys.bit(of: row.value) }
-                    guard let collector, collector.selects(row.userKey) else { return }
+    /// - Throws: ``PageDefect`` for a row that can't be read.
+    func examine(rows: [BoltRow], of page: UInt64) throws(PageDefect) -> UInt64 {
+        var keys: UInt64 = 0
+        for row in rows {
+            keys |= try SurveyRow.lend(row) { row in
+                if let collector, collector.selects(row.userKey) {
                     collector.note(
                         key: row.userKey, value: row.value, digest: row.digest, isTombstone: row.isTombstone,
                         page: page)
                 }
+                return row.isTombstone ? 0 : ledger.encryptionKeys.bit(of: row.value)
             }
         }
+        return keys
     }
 }

@@ -114,11 +114,17 @@ private final class MemberBuild {
     private let member: PlannedMember
     private let data: PendingDirectory
     private let wal: PendingDirectory?
+    private let publishedLog: PublishedLog
+    private var log: WriteAheadLog?
 
     init(_ target: RestoreTarget, member: PlannedMember) throws(StorageError) {
         self.member = member
         data = try PendingDirectory(path: target.dataDirectory)
-        wal = try target.walDirectory.map { (path) throws(StorageError) in try PendingDirectory(path: path) }
+        let publishedLog = try wrappingErrors { try PublishedLog(ofDataDirectory: target.dataDirectory) }
+        self.publishedLog = publishedLog
+        wal = try target.walDirectory.map { (path) throws(StorageError) in
+            try PendingDirectory(path: path) { try publishedLog.removeLogDirectory($1, in: $0) }
+        }
     }
 
     /// Writes all files; the database from `first` if that is there already.
@@ -144,6 +150,7 @@ private final class MemberBuild {
         try Self.write(raftSnapshot.bytes, raftSnapshot.fileName, in: snap, reserving: nil)
         let walDirectory = try wal?.make() ?? memberDirectory.makeDirectory("wal")
         let log = WriteAheadLog(cluster: cluster, member: member)
+        self.log = log
         try Self.write(log.bytes, WriteAheadLog.fileName, in: walDirectory, reserving: WriteAheadLog.segmentByteCount)
         for directory in [snap, walDirectory, memberDirectory, root] { try directory.sync() }
     }
@@ -162,13 +169,17 @@ private final class MemberBuild {
     }
 
     func publish() throws {
-        try wal?.publish()
+        guard let wal, let log else { return try data.publish() }
+        try publishedLog.write(log)
+        try wal.publish()
         try data.publish()
+        try publishedLog.remove()
     }
 
     func discard() {
         data.discard()
         wal?.discard()
+        if wal != nil { try? publishedLog.remove() }
     }
 }
 
@@ -177,11 +188,15 @@ private final class PendingDirectory {
     private let path: String
     private var staging: StagingDirectory?
 
-    /// - Throws: ``StorageError/directoryExists(path:)`` if something of that name exists.
-    init(path: String) throws(StorageError) {
+    /// - Parameter removesLeftover: removes what an earlier restore has left under the name, and says whether it did.
+    /// - Throws: ``StorageError/directoryExists(path:)`` if something else of that name exists.
+    init(
+        path: String, removesLeftover: (_ parent: OpenDirectory, _ name: String) throws -> Bool = { _, _ in false }
+    ) throws(StorageError) {
         self.path = path
         let (parent, name) = try wrappingErrors { try OpenDirectory.parent(of: path) }
-        guard !parent.contains(name) else { throw .directoryExists(path: path) }
+        guard parent.contains(name) else { return }
+        guard try wrappingErrors({ try removesLeftover(parent, name) }) else { throw .directoryExists(path: path) }
     }
 
     func make() throws -> OpenDirectory {

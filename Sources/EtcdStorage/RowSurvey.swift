@@ -130,11 +130,9 @@ private struct SurveyPasses {
         let newest = Mutex(FingerprintMap(slotLimit: FingerprintMap.slotLimit(pageCount: snapshot.meta.highWater)))
         let lowest = compactedRevision
         let isWanted = { (row: SurveyRow) in row.revision > lowest && row.revision <= revision }
-        for row in snapshot.tree.inlineKeyRows {
-            try SurveyRow.lend(row) { row in
-                guard isWanted(row) else { return }
-                newest.withLock { $0.raise(FingerprintMap.fingerprint(row.userKey), to: row.digest) }
-            }
+        try forEachInlineRow { row, _ in
+            guard isWanted(row) else { return }
+            newest.withLock { $0.raise(FingerprintMap.fingerprint(row.userKey), to: row.digest) }
         }
         try scan.forEachRun(
             workerCount: availableCoreCount(),
@@ -147,6 +145,16 @@ private struct SurveyPasses {
             newest.withLock { for entry in noted { $0.raise(entry.fingerprint, to: entry.digest) } }
         }
         return newest.withLock { $0 }
+    }
+
+    private func forEachInlineRow(_ body: (SurveyRow, [UInt8]) -> Void) throws(StorageError) {
+        do throws(PageDefect) {
+            for row in snapshot.tree.inlineKeyRows { try SurveyRow.lend(row) { body($0, row.key + row.value) } }
+        } catch {
+            throw .damaged(
+                name: snapshot.report.name,
+                error.finding(page: snapshot.meta.rootPage, pageByteCount: snapshot.meta.pageByteCount))
+        }
     }
 
     private func forEachRow(
@@ -174,10 +182,8 @@ private struct SurveyPasses {
         let workerCount = availableCoreCount()
         var tallies = (0...workerCount).map { _ in RowTally() }
         var hash = CRC32C(Schema.key)
-        for row in snapshot.tree.inlineKeyRows {
-            try SurveyRow.lend(row) {
-                if tallies[workerCount].add($0, rule) { hash.append(CRC32C(row.key + row.value)) }
-            }
+        try forEachInlineRow { row, bytes in
+            if tallies[workerCount].add(row, rule) { hash.append(CRC32C(bytes)) }
         }
         try tallies.withUnsafeMutableBufferPointer { buffer in
             Result { () throws(StorageError) in

@@ -1,26 +1,39 @@
 /// A row of bucket `key`, lent.
 struct SurveyRow {
+    /// ``KeyDigest/ordinal(_:)``.
     var digest: UInt64
+    var revision: Int64
     var isTombstone: Bool
     var userKey: UnsafeRawBufferPointer
     var value: UnsafeRawBufferPointer
     var byteCount: Int
 
-    var revision: Int64 { KeyDigest.main(digest) }
-
+    /// Nil if the key is no revision or the value no `KeyValue`.
     @inline(__always)
     init?(key: UnsafeRawBufferPointer, value bytes: UnsafeRawBufferPointer) {
-        guard let digest = KeyDigest.revision(key), let row = KeyValueRow(bytes) else { return nil }
+        guard let parts = KeyDigest.parts(key), let digest = KeyDigest.ordinal(key), let row = KeyValueRow(bytes) else {
+            return nil
+        }
         self.digest = digest
-        isTombstone = key.count == 18
+        revision = Int64(parts.main)
+        isTombstone = parts.isTombstone
         userKey = row.key
         value = row.value
         byteCount = key.count + bytes.count
     }
 
-    static func lend(_ row: BoltRow, _ body: (SurveyRow) -> Void) throws(StorageError) {
-        row.key.withUnsafeBytes { key in
-            row.value.withUnsafeBytes { value in if let row = SurveyRow(key: key, value: value) { body(row) } }
+    /// Lends a row of bucket `key`.
+    ///
+    /// - Throws: ``PageDefect`` if it is none of etcd's, on which etcd itself ends (`mvcc.restoreChunk`).
+    static func lend<Result>(_ row: BoltRow, _ body: (SurveyRow) -> Result) throws(PageDefect) -> Result {
+        try row.key.lend { (key) throws(PageDefect) in
+            try row.value.lend { (value) throws(PageDefect) in
+                guard let row = SurveyRow(key: key, value: value) else {
+                    throw PageDefect(
+                        offset: 0, problem: "row \(excerpt(key)) of bucket key is not a revision of a key-value")
+                }
+                return body(row)
+            }
         }
     }
 }

@@ -67,7 +67,9 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
         case .writtenWrong(let path, let problem):
             Failure(
                 .integrity, "\(quoted(path)) was written and does not read back as it should: \(problem)",
-                hint: "nothing was published; restore to another disk, and if that fails too, keep the snapshot and report it")
+                hint:
+                    "nothing was published; restore to another disk, and if that fails too, keep the snapshot and report it"
+            )
         case .directoryExists(let path):
             Failure(
                 .failed, "\(quoted(path)) exists", hint: "move it away or name another directory; nothing was changed")

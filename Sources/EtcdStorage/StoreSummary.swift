@@ -21,7 +21,6 @@ public struct StoredMember: Sendable, Hashable, Codable {
             var name: String?
             var clientURLs: [String]?
         }
-        // A row that can't be read is reported as a count that differs; it does not make the database unsound.
         guard let row = try? JSONDecoder().decode(Row.self, from: Data(json)) else { return nil }
         id = row.id
         name = row.name ?? ""
@@ -107,6 +106,8 @@ public struct StoreSummary: Sendable, Hashable {
     public internal(set) var clusterVersion: String?
     /// The target of a downgrade under way, as JSON.
     public internal(set) var downgrade: String?
+    /// Rows that are not what etcd writes there, as bucket and key; what they say is missing above.
+    public internal(set) var unreadableRows: [String] = []
 
     /// The compact revision, -1 if nothing was ever compacted.
     public var compactRevision: Int64 { max(scheduledCompactRevision ?? -1, finishedCompactRevision ?? -1) }
@@ -117,48 +118,89 @@ public struct StoreSummary: Sendable, Hashable {
     }
 
     mutating func add(_ row: BoltRow, of bucket: [UInt8]) {
-        switch bucket {
-        case Schema.members:
-            if let member = StoredMember(json: row.value) { members.append(member) }
-            members.sort { $0.id < $1.id }
-        case Schema.membersRemoved: removedMemberCount += 1
-        case Schema.alarm: if let alarm = StoredAlarm(key: row.key) { alarms.append(alarm) }
-        case Schema.auth: addAuth(row)
-        case Schema.meta: addMeta(row)
-        case Schema.cluster: addCluster(row)
-        default: break
+        let isReadable =
+            switch bucket {
+            case Schema.members: addMember(row)
+            case Schema.membersRemoved: addRemovedMember()
+            case Schema.alarm: addAlarm(row)
+            case Schema.auth: addAuth(row)
+            case Schema.meta: addMeta(row)
+            case Schema.cluster: addCluster(row)
+            default: true
+            }
+        guard !isReadable, unreadableRows.count < Self.unreadableRowLimit else { return }
+        let isText = row.key.allSatisfy { (0x21...0x7E).contains($0) }
+        let key = isText ? String(decoding: row.key, as: UTF8.self) : row.key.lend(excerpt)
+        unreadableRows.append("\(String(decoding: bucket, as: UTF8.self))/\(key)")
+    }
+
+    private static let unreadableRowLimit = 100
+
+    private mutating func addMember(_ row: BoltRow) -> Bool {
+        guard let member = StoredMember(json: row.value) else { return false }
+        members.append(member)
+        members.sort { $0.id < $1.id }
+        return true
+    }
+
+    private mutating func addRemovedMember() -> Bool {
+        removedMemberCount += 1
+        return true
+    }
+
+    private mutating func addAlarm(_ row: BoltRow) -> Bool {
+        guard let alarm = StoredAlarm(key: row.key) else { return false }
+        alarms.append(alarm)
+        return true
+    }
+
+    private mutating func addAuth(_ row: BoltRow) -> Bool {
+        switch row.key {
+        case Schema.authEnabled:
+            isAuthEnabled = row.value == [1]
+            return row.value == [1] || row.value == [0]
+        case Schema.authRevision: return Self.read(row.value, Self.word) { authRevision = $0 }
+        default: return true
         }
     }
 
-    private mutating func addAuth(_ row: BoltRow) {
+    private mutating func addMeta(_ row: BoltRow) -> Bool {
         switch row.key {
-        case Schema.authEnabled: isAuthEnabled = row.value == [1]
-        case Schema.authRevision: if row.value.count == 8 { authRevision = u64BigEndian(row.value) }
-        default: break
+        case Schema.consistentIndex: Self.read(row.value, Self.word) { consistentIndex = $0 }
+        case Schema.term: Self.read(row.value, Self.word) { term = $0 }
+        case Schema.scheduledCompactRevision: Self.read(row.value, Self.main) { scheduledCompactRevision = $0 }
+        case Schema.finishedCompactRevision: Self.read(row.value, Self.main) { finishedCompactRevision = $0 }
+        case Schema.storageVersion: Self.read(row.value, Self.version) { storageVersion = $0 }
+        default: true
         }
     }
 
-    private mutating func addMeta(_ row: BoltRow) {
+    private mutating func addCluster(_ row: BoltRow) -> Bool {
         switch row.key {
-        case Schema.consistentIndex: if row.value.count == 8 { consistentIndex = u64BigEndian(row.value) }
-        case Schema.term: if row.value.count == 8 { term = u64BigEndian(row.value) }
-        case Schema.scheduledCompactRevision: scheduledCompactRevision = Self.main(row.value)
-        case Schema.finishedCompactRevision: finishedCompactRevision = Self.main(row.value)
-        case Schema.storageVersion: storageVersion = String(decoding: row.value, as: UTF8.self)
-        default: break
+        case Schema.clusterVersion: return Self.read(row.value, Self.version) { clusterVersion = $0 }
+        case Schema.downgrade:
+            downgrade = String(decoding: row.value, as: UTF8.self)
+            return true
+        default: return true
         }
     }
 
-    private mutating func addCluster(_ row: BoltRow) {
-        switch row.key {
-        case Schema.clusterVersion: clusterVersion = String(decoding: row.value, as: UTF8.self)
-        case Schema.downgrade: downgrade = String(decoding: row.value, as: UTF8.self)
-        default: break
-        }
+    /// Says whether a value could be read, and passes on what it says.
+    private static func read<Value>(_ bytes: [UInt8], _ reader: ([UInt8]) -> Value?, _ body: (Value) -> Void) -> Bool {
+        guard let value = reader(bytes) else { return false }
+        body(value)
+        return true
     }
+
+    private static func word(_ bytes: [UInt8]) -> UInt64? { bytes.count == 8 ? u64BigEndian(bytes) : nil }
 
     private static func main(_ revision: [UInt8]) -> Int64? {
-        revision.count == 17 ? Int64(bitPattern: u64BigEndian(revision)) : nil
+        revision.lend(KeyDigest.parts).map { Int64($0.main) }
+    }
+
+    private static func version(_ bytes: [UInt8]) -> String? {
+        let text = String(decoding: bytes, as: UTF8.self)
+        return MinorVersion(text) == nil ? nil : text
     }
 }
 

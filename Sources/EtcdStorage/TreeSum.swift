@@ -66,7 +66,14 @@ struct TreeSum {
 
     private func encryptionKeys(of part: LeafPart) throws(StorageError) -> UInt64 {
         if let keys = part.encryptionKeys { return keys }
-        return walk.examiner.examine(rows: try rows(of: part), of: part.page)
+        let rows = try rows(of: part)
+        do throws(PageDefect) {
+            return try walk.examiner.examine(rows: rows, of: part.page)
+        } catch {
+            throw .damaged(
+                name: walk.name,
+                error.finding(page: part.page, pageByteCount: walk.examiner.meta.pageByteCount))
+        }
     }
 
     private func storeSummary() throws(StorageError) -> StoreSummary {

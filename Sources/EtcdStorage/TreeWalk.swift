@@ -202,7 +202,8 @@ struct TreeWalk {
     }
 
     private mutating func reportLastKey(_ page: UInt64, _ upper: SeparatorKey) {
-        report(page, 16, "the last key is not below \(upper.keyBytes.lend(excerpt)), the next one of the branch above it")
+        report(
+            page, 16, "the last key is not below \(upper.keyBytes.lend(excerpt)), the next one of the branch above it")
     }
 
     /// The rows of a leaf whose bytes are kept or can be read again.

@@ -1,9 +1,5 @@
 internal import CLinux
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// A fixed-capacity run of bytes that is filled once and then shared without copying.
 ///
 /// `@unchecked Sendable`: the bytes are written only by ``fill(_:)`` and ``append(_:)``, which the one owner calls
@@ -14,8 +10,11 @@ public final class ByteBlock: @unchecked Sendable {
     public private(set) var count = 0
 
     /// Allocates a block of `capacity` bytes, aligned for vector instructions.
-    public init(capacity: Int) {
+    ///
+    /// - Parameter holdsKeys: whether it is kept out of swap space and core dumps, as far as this process may.
+    public init(capacity: Int, holdsKeys: Bool = false) {
         storage = .allocate(byteCount: capacity, alignment: 64)
+        if holdsKeys { lockInMemory(storage) }
     }
 
     deinit { storage.deallocate() }
@@ -43,7 +42,7 @@ public final class ByteBlock: @unchecked Sendable {
 
     /// Makes the block empty and overwrites everything that it ever held, which may be keys.
     public func wipe() {
-        if let start = storage.baseAddress { explicit_bzero(start, storage.count) }
+        HostIO.wipe(storage)
         count = 0
     }
 
@@ -55,13 +54,6 @@ public final class ByteBlock: @unchecked Sendable {
         _ body: (UnsafeRawBufferPointer) throws(E) -> Result
     ) throws(E) -> Result {
         try body(unownedBytes)
-    }
-}
-
-/// Fills an array with zeros in place, so that the compiler can't leave it out; a copy elsewhere is not touched.
-public func wipe(_ bytes: inout [UInt8]) {
-    bytes.withUnsafeMutableBytes { buffer in
-        if let start = buffer.baseAddress { explicit_bzero(start, buffer.count) }
     }
 }
 

@@ -19,7 +19,8 @@ public struct VolumeInventory: Sendable, Hashable, Codable {
     /// How many objects are neither JSON nor protobuf of their kind, or have lists or maps of more than 4096 elements,
     /// by kind.
     public var unreadableCounts: [String: Int] = [:]
-    /// Whether all objects of these kinds were looked at.
+    /// Whether everything of these kinds is listed: false if there was more than could be kept, or objects could not be
+    /// read.
     public var isComplete: Bool
 
     /// The second components of the keys whose rows make up an inventory.
@@ -41,8 +42,8 @@ public struct VolumeInventory: Sendable, Hashable, Codable {
     ///   - rows: keys such as `/registry/persistentvolumes/a` and values as the apiserver stores them, or as ``compact(_:)``
     ///     left them; the newest revision of each.
     ///   - isComplete: whether these are all rows of ``resources``.
-    public init(rows: some Sequence<(key: [UInt8], value: [UInt8])>, isComplete: Bool) {
-        self.isComplete = isComplete
+    public init(rows: some Sequence<(key: [UInt8], value: [UInt8])>, isComplete areAll: Bool) {
+        isComplete = areAll
         for row in rows {
             guard let key = ObjectKey(row.key) else { continue }
             switch row.value.withUnsafeBytes({ StoredValue($0, expecting: key.kind) }) {
@@ -51,6 +52,7 @@ public struct VolumeInventory: Sendable, Hashable, Codable {
             case .unreadable: unreadableCounts[key.kind.rawValue, default: 0] += 1
             }
         }
+        isComplete = areAll && encryptedCounts.isEmpty && unreadableCounts.isEmpty
         sort()
     }
 

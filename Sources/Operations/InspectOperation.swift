@@ -51,6 +51,8 @@ public struct SnapshotDescription: Codable, Sendable {
     public var prefixes: [PrefixSize]
     /// The keys of Kubernetes' encryption at rest that values refer to.
     public var encryptionKeys: [EncryptionKeyUse]
+    /// Rows that are not what etcd writes there, as bucket and key.
+    public var unreadableRows: [String]
 
     init(_ report: SnapshotReport, _ contents: SnapshotContents, _ survey: RowSurvey) {
         name = report.name
@@ -80,6 +82,7 @@ public struct SnapshotDescription: Codable, Sendable {
         users = contents.store.userCount
         prefixes = survey.prefixes
         encryptionKeys = survey.encryptionKeys
+        unreadableRows = contents.store.unreadableRows
     }
 }
 

@@ -17,6 +17,8 @@ struct StreamedSnapshot {
     private(set) var encryptionKeys: EncryptionKeysInUse?
     /// The volumes of the cluster; nil if there are none, or that could not be told while it streamed.
     private(set) var volumes: VolumeInventory?
+    /// Rows that could not be read, as bucket and key.
+    private(set) var unreadableRows: [String] = []
     /// The pages, verified; nil before that, and where some have to be read again.
     private(set) var verified: VerifiedSnapshot?
 
@@ -39,6 +41,7 @@ struct StreamedSnapshot {
         result.encryptionKeys = contents.encryptionKeys
         let volumes = contents.selectedRows.map { VolumeInventory($0) }
         result.volumes = volumes?.isEmpty == false ? volumes : nil
+        result.unreadableRows = contents.store.unreadableRows
         return result
     }
 

@@ -22,7 +22,7 @@ public final class MemberQueue: @unchecked Sendable {
     }
 
     private final class Batch {
-        let content = ByteBlock(capacity: memberByteCountLimit)
+        let content = ByteBlock(capacity: memberByteCountLimit, holdsKeys: true)
         var members: [Member] = []
     }
 

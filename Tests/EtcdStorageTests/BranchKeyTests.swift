@@ -55,7 +55,8 @@ import Testing
         }
     }
 
-    private static let databases = (try? FileManager.default.contentsOfDirectory(atPath: Fixtures.directory.path))?
+    private static let databases =
+        (try? FileManager.default.contentsOfDirectory(atPath: Fixtures.directory.path))?
         .filter { $0.hasSuffix(".db") }.sorted() ?? []
 
     @Test(arguments: databases) func restoredFixtures(_ name: String) async throws {

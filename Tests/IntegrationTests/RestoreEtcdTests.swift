@@ -78,5 +78,49 @@ extension Integration {
             try SnapTool.run(restore(store, data, []))
             expectFailure(try SnapTool.attempt(restore(store, data, [])), 1, naming: data)
         }
+
+        /// A restore with a separate log directory publishes two directories: killed anywhere, the same command goes on.
+        @Test func killedBetweenDataAndLogDirectory() throws {
+            let directory = try TemporaryDirectory()
+            let snapshot = directory.file("snapshot.db")
+            try Laboratory.shared().server(.v3_5).etcdctl("snapshot", "save", snapshot)
+            for point in 1...3 {
+                let data = directory.file("data\(point)")
+                let wal = directory.file("wal\(point)")
+                let arguments = ["restore", "etcd", snapshot, "--data-dir", data, "--wal-dir", wal] + Self.member
+                let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"]
+                let kill = ["-e", "inject=renameat2:signal=SIGKILL:when=\(point)"]
+                let result = try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
+                #expect(result.status == SIGKILL, "\(point): \(result.errorText)")
+                try SnapTool.run(arguments)
+                let server = try EtcdServer.start(.v3_5, flags: ["--data-dir=\(data)", "--wal-dir=\(wal)"])
+                #expect(try server.allKeys().count > 300)
+                server.kill()
+            }
+            let left = try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
+            #expect(left == ["data1", "data2", "data3", "snapshot.db", "wal1", "wal2", "wal3"])
+        }
+
+        /// A log that etcd has written on, or anything else, is nobody's leftover.
+        @Test func otherLogDirectoriesAreKept() throws {
+            let directory = try TemporaryDirectory()
+            let snapshot = directory.file("snapshot.db")
+            try Laboratory.shared().server(.v3_5).etcdctl("snapshot", "save", snapshot)
+            let (data, wal) = (directory.file("data"), directory.file("wal"))
+            let arguments = ["restore", "etcd", snapshot, "--data-dir", data, "--wal-dir", wal] + Self.member
+            try run("mkdir", [wal])
+            expectFailure(try SnapTool.attempt(arguments), 1, naming: wal)
+            try run("rmdir", [wal])
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"]
+            let kill = ["-e", "inject=renameat2:signal=SIGKILL:when=3"]
+            _ = try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
+            let log = URL(fileURLWithPath: wal + "/0000000000000000-0000000000000000.wal")
+            var bytes = try Data(contentsOf: log)
+            let end = try #require(bytes.lastIndex { $0 != 0 })
+            bytes[(end / 8 + 1) * 8] = 8
+            try bytes.write(to: log)
+            expectFailure(try SnapTool.attempt(arguments), 1, naming: wal)
+            #expect(try Data(contentsOf: log) == bytes)
+        }
     }
 }

@@ -4,18 +4,18 @@ import Testing
 
 /// The program under test.
 enum SnapTool {
-    /// `.build/debug/etcd-snap` of the repository, or what `ETCD_SNAP_EXECUTABLE` names.
+    /// The executable that is installed: `.build/release/etcd-snap` of the repository, or what `ETCD_SNAP_EXECUTABLE` names.
     static func executable() throws -> String {
         if let path = ProcessInfo.processInfo.environment["ETCD_SNAP_EXECUTABLE"] { return try checked(path) }
         let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        return try checked(repository.appendingPathComponent(".build/debug/etcd-snap").path)
+        return try checked(repository.appendingPathComponent(".build/release/etcd-snap").path)
     }
 
     private static func checked(_ path: String) throws -> String {
         guard access(path, X_OK) == 0 else {
             throw TestSupportError(
-                "\(path) does not exist: run `swift build`, or name the executable with ETCD_SNAP_EXECUTABLE")
+                "\(path) does not exist: run `make release`, or name the executable with ETCD_SNAP_EXECUTABLE")
         }
         return path
     }

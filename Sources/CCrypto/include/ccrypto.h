@@ -99,9 +99,6 @@ int ccrypto_sha256_finish(ccrypto_sha256 *digest, uint8_t *result /* CCRYPTO_SHA
 int ccrypto_scrypt(const uint8_t *CCRYPTO_NULLABLE passphrase, size_t passphrase_length, const uint8_t *salt,
                    size_t salt_length, unsigned log_n, uint8_t *key, size_t key_length);
 
-/* Fills memory with zeros even if it is not read again. */
-void ccrypto_wipe(void *CCRYPTO_NULLABLE bytes, size_t length);
-
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

@@ -39,6 +39,13 @@ void clinux_return_freed_blocks(int threshold, int arena_count);
 /// as they are needed. What only the start needed then counts for nobody.
 void clinux_release_code(void);
 
+/// Leaves memory out of core dumps (madvise(2), `MADV_DONTDUMP`): the whole pages of it.
+void clinux_exclude_from_dumps(void *_Nullable start, size_t size);
+
+/// Lets no other process of this user read this one's memory, and the kernel write no core of it (prctl(2),
+/// `PR_SET_DUMPABLE` 0).
+int clinux_close_memory(void);
+
 /// llistxattr(2): the names of the extended attributes of the file itself, each ended by a zero byte.
 /// Returns their size in bytes; with `size` 0 nothing is written.
 long clinux_list_attributes(const char *path, char *_Nullable names, size_t size);

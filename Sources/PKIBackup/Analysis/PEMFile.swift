@@ -1,3 +1,5 @@
+import HostIO
+
 /// The blocks of a PEM file (RFC 7468, and RFC 1421 for the headers of encrypted keys).
 ///
 /// Go's `encoding/pem`, which Kubernetes and etcd read with, passes over text between blocks and over blocks that it

@@ -27,7 +27,7 @@ final class FileContent {
 
     private let writer: ArchiveWriter
     private let members: MemberQueue
-    private let buffer = ByteBlock(capacity: wholeReadLimit)
+    private let buffer = ByteBlock(capacity: wholeReadLimit, holdsKeys: true)
 
     init(writer: ArchiveWriter, members: MemberQueue) {
         self.writer = writer
