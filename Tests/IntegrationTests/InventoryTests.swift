@@ -12,7 +12,7 @@ extension Integration {
         @Test func volumesOfARealAPIServer() throws {
             let inventory = try SnapTool.json(["inspect", "volumes", Self.fixture])
             #expect(inventory.persistentVolumes[0].name.string == "pv-1")
-            #expect(inventory.persistentVolumes[0].source.volumeHandle.string == "vol-0abc")
+            #expect(inventory.persistentVolumes[0].source.fields.volumeHandle.string == "vol-0abc")
             #expect(inventory.persistentVolumeClaims[0].name.string == "pvc-1")
             #expect(inventory.nodes[0].providerID.string == "aws:///us-east-1a/i-123")
             let text = try SnapTool.run(["inspect", "volumes", Self.fixture])
@@ -41,7 +41,7 @@ extension Integration {
             let target = directory.file("out")
             try SnapTool.run(["restore", "latest", "-i", store.key.path, "--target", target] + store.flags)
             let document = try JSON(Data(contentsOf: URL(fileURLWithPath: target + "/host/volumes.json")))
-            #expect(document.clusters.etcd.persistentVolumes[0].source.volumeHandle.string == "vol-0abc")
+            #expect(document.clusters.etcd.persistentVolumes[0].source.fields.volumeHandle.string == "vol-0abc")
             #expect(document.clusters.etcd.persistentVolumes.array.count == 1)
         }
 

@@ -14,7 +14,7 @@ extension Integration {
             try run("chmod", ["755", directory.path])
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = prefix + [try SnapTool.executable(), "unseal", "-i", copy]
+            process.arguments = prefix + [try SnapTool.executable(), "unseal", "-i", copy, "-"]
             process.currentDirectoryURL = URL(fileURLWithPath: directory.path)
             process.standardInput = Pipe()
             process.standardOutput = FileHandle.nullDevice

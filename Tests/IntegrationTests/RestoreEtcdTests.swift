@@ -79,18 +79,24 @@ extension Integration {
             expectFailure(try SnapTool.attempt(restore(store, data, [])), 1, naming: data)
         }
 
+        private func killed(at point: (call: String, number: Int), _ arguments: [String]) throws -> CommandResult {
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(point.call)"]
+            let kill = ["-e", "inject=\(point.call):signal=SIGKILL:when=\(point.number)"]
+            return try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
+        }
+
         /// A restore with a separate log directory publishes two directories: killed anywhere, the same command goes on.
         @Test func killedBetweenDataAndLogDirectory() throws {
             let directory = try TemporaryDirectory()
             let snapshot = directory.file("snapshot.db")
             try Laboratory.shared().server(.v3_5).etcdctl("snapshot", "save", snapshot)
-            for point in 1...3 {
-                let data = directory.file("data\(point)")
-                let wal = directory.file("wal\(point)")
+            // The note's name, the log directory's, the data directory's.
+            let points = [("renameat", 1), ("renameat2", 1), ("renameat2", 2)]
+            for (index, point) in points.enumerated() {
+                let data = directory.file("data\(index)")
+                let wal = directory.file("wal\(index)")
                 let arguments = ["restore", "etcd", snapshot, "--data-dir", data, "--wal-dir", wal] + Self.member
-                let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"]
-                let kill = ["-e", "inject=renameat2:signal=SIGKILL:when=\(point)"]
-                let result = try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
+                let result = try killed(at: point, arguments)
                 #expect(result.status == SIGKILL, "\(point): \(result.errorText)")
                 try SnapTool.run(arguments)
                 let server = try EtcdServer.start(.v3_5, flags: ["--data-dir=\(data)", "--wal-dir=\(wal)"])
@@ -98,7 +104,7 @@ extension Integration {
                 server.kill()
             }
             let left = try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
-            #expect(left == ["data1", "data2", "data3", "snapshot.db", "wal1", "wal2", "wal3"])
+            #expect(left == ["data0", "data1", "data2", "snapshot.db", "wal0", "wal1", "wal2"])
         }
 
         /// A log that etcd has written on, or anything else, is nobody's leftover.
@@ -111,9 +117,7 @@ extension Integration {
             try run("mkdir", [wal])
             expectFailure(try SnapTool.attempt(arguments), 1, naming: wal)
             try run("rmdir", [wal])
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"]
-            let kill = ["-e", "inject=renameat2:signal=SIGKILL:when=3"]
-            _ = try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
+            #expect(try killed(at: ("renameat2", 2), arguments).status == SIGKILL)
             let log = URL(fileURLWithPath: wal + "/0000000000000000-0000000000000000.wal")
             var bytes = try Data(contentsOf: log)
             let end = try #require(bytes.lastIndex { $0 != 0 })
