@@ -28,12 +28,29 @@ struct Describe: ParsableCommand {
         let manifest = try keys.optional().map { identities in
             try DescribeOperation.run(found, in: store, identities: identities)
         }
-        let description = Description(sidecar: found.sidecar, manifest: manifest)
-        try render(description, as: output.format) { description.text(path: store.path(of: found)) }
+        switch output.format {
+        case .table:
+            let description = Description(sidecar: found.sidecar, manifest: manifest?.manifest)
+            try printOutput(description.text(path: store.path(of: found)))
+        case .json, .yaml:
+            try render(StoredDocuments(found, manifestBytes: manifest?.bytes), as: output.format) { "" }
+        }
     }
 }
 
-private struct Description: Encodable {
+/// Sidecar and manifest as they are stored, with what this version does not know of them.
+private struct StoredDocuments: Encodable {
+    var sidecar: DocumentValue
+    var manifest: DocumentValue?
+
+    init(_ backup: StoredBackup, manifestBytes: [UInt8]?) throws {
+        sidecar = try DocumentValue(backup.sidecarBytes, name: backup.sidecarName)
+        manifest = try manifestBytes.map { try DocumentValue($0, name: ArchiveFormat.manifestPath) }
+    }
+}
+
+/// Sidecar and manifest for people.
+private struct Description {
     var sidecar: Sidecar
     var manifest: Manifest?
 

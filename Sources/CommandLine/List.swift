@@ -27,12 +27,19 @@ struct List: ParsableCommand {
             throw Failure(
                 .notFound, "there is no backup in \(quoted(store.root))", hint: "make one with `etcd-snap backup`")
         }
-        try render(listing.backups.map(\.sidecar), as: output.format) {
+        let documents =
+            output.format == .table
+            ? [] : try listing.backups.map { try DocumentValue($0.sidecarBytes, name: $0.sidecarName) }
+        try render(documents, as: output.format) {
             table(
                 ["CLUSTER", "NODE", "ID", "AGE", "SIZE", "DATABASE", "REVISION", "VERIFIED", "FINDINGS"],
                 listing.backups.map { row($0.sidecar) })
         }
-        if !listing.problems.isEmpty { throw ExitCode(Failure.Code.integrity.rawValue) }
+        // A backup of a newer version is no damage, but this list is not whole without it.
+        let codes = Set(listing.problems.map(\.code))
+        guard codes.isEmpty else {
+            throw ExitCode((codes == [.failed] ? Failure.Code.failed : .integrity).rawValue)
+        }
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {

@@ -3,6 +3,7 @@ import Operations
 /// One line of progress, redrawn on a terminal; elsewhere a plain line twice a minute.
 struct ProgressBar {
     private static let barWidth = 24
+    private static let tellableSeconds = 1e7
     private static let clearLine = "\r\u{1B}[K"
 
     private let isTerminal: Bool
@@ -44,7 +45,9 @@ struct ProgressBar {
             let filled = Int(share * Double(Self.barWidth))
             let bar = String(repeating: "#", count: filled) + String(repeating: "-", count: Self.barWidth - filled)
             text += "  [\(bar)] \(Int(share * 100)) %  \(size(progress.doneByteCount)) of \(size(total))"
-            if rate > 0 { text += "  \(Int(Double(total - progress.doneByteCount) / rate)) s left" }
+            let secondsLeft = Double(total - progress.doneByteCount) / rate
+            // A total that somebody else claims may be anything.
+            if secondsLeft < Self.tellableSeconds { text += "  \(Int(secondsLeft)) s left" }
         } else {
             text += "  \(size(progress.doneByteCount))"
         }

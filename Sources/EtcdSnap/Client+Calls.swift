@@ -106,12 +106,18 @@ extension MemberStatus {
         self.init(
             clusterID: fields.header.cluster_id, memberID: fields.header.member_id, revision: fields.header.revision,
             raftTerm: fields.raft_term, version: String(cString: fields.version),
-            databaseByteCount: fields.db_size_bytes, databaseInUseByteCount: fields.db_size_in_use_bytes,
+            databaseByteCount: believable(fields.db_size_bytes),
+            databaseInUseByteCount: believable(fields.db_size_in_use_bytes),
             leaderID: fields.leader_id, raftIndex: fields.raft_index, raftAppliedIndex: fields.raft_applied_index,
             isLearner: fields.is_learner, storageVersion: storageVersion.isEmpty ? nil : storageVersion,
             databaseQuotaByteCount: fields.db_size_quota_bytes == 0 ? nil : fields.db_size_quota_bytes,
             errors: (0..<fields.error_count).map { String(cString: cgrpc_call_get_status_error(call, $0)) })
     }
+}
+
+/// A size as a server claims it, within what a database can have: sums of such sizes don't overflow.
+private func believable(_ byteCount: Int64) -> Int64 {
+    min(max(0, byteCount), Int64(SnapshotHeader.maximumDatabaseByteCount))
 }
 
 extension Member {

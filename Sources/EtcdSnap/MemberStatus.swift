@@ -10,7 +10,8 @@ public struct MemberStatus: Sendable, Equatable {
     public var raftTerm: UInt64
     /// The server's version, such as `3.5.1`.
     public var version: String
-    /// The size of the database as a snapshot delivers it, without the SHA-256 after it, in bytes.
+    /// The size of the database as a snapshot delivers it, without the SHA-256 after it, in bytes: at most
+    /// ``SnapshotHeader/maximumDatabaseByteCount``, whatever the server says.
     public var databaseByteCount: Int64
     /// How many of these bytes are in use.
     public var databaseInUseByteCount: Int64

@@ -37,8 +37,7 @@ final class SnapshotReader: @unchecked Sendable {
             if error.kind == .status { throw error }
             throw self.error(for: error)
         }
-        // The digest has to fit behind it, and files are addressed with Int.
-        guard header.databaseByteCount <= UInt64(Int.max) - SnapshotHeader.digestByteCount else {
+        guard header.databaseByteCount <= SnapshotHeader.maximumDatabaseByteCount else {
             throw SnapshotError.malformed(
                 endpoint, message: "a size of \(header.databaseByteCount) bytes is impossible")
         }

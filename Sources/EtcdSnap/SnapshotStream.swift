@@ -5,6 +5,8 @@ import Synchronization
 public struct SnapshotHeader: Sendable, Equatable {
     /// The number of bytes that the SHA-256 after the database has.
     public static let digestByteCount: UInt64 = 32
+    /// The largest size that is believed, in bytes: sums of such sizes don't overflow.
+    public static let maximumDatabaseByteCount: UInt64 = 1 << 50
 
     /// The size of the database in bytes.
     public var databaseByteCount: UInt64

@@ -101,7 +101,9 @@ struct BackupAttempt: @unchecked Sendable {
     }
 
     private func fill(_ archive: ArchiveWriter, _ file: PendingFile) async throws -> BackupReport {
-        var manifest = Manifest(archive: archive.header)
+        var manifest = Manifest(
+            archive: archive.header, sequence: (previous?.sidecar.sequence ?? 0) + 1,
+            previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
         manifest.findings = unreachable + targets.flatMap(\.alarmFindings)
         if plan.etcds.isEmpty { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let node = NodeCapture(plan.node, observer: observer)
@@ -131,6 +133,8 @@ struct BackupAttempt: @unchecked Sendable {
         try checkStored(reader, &checks)
         try Task.checkCancellation()
         let sidecar = sidecar(manifest, sealed, checks)
+        // A server may claim numbers that no reader takes; a backup that can't be listed is none.
+        _ = try Sidecar.decode(DocumentCoding.encode(sidecar), name: archive.header.id.description)
         try writer.publish(file, sidecar: sidecar)
         return BackupReport(
             reference: "\(plan.scope)/\(archive.header.id)", path: file.path, sidecar: sidecar,
@@ -162,9 +166,8 @@ struct BackupAttempt: @unchecked Sendable {
     private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
         var sidecar = Sidecar(
             manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients), completedAt: Date(),
-            sequence: (previous?.sidecar.sequence ?? 0) + 1,
-            previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
-        sidecar.verification = checks.map(\.level).min() ?? .streamed
+            sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
+        sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
         sidecar.checkFindings = checks.flatMap(\.findings)
         sidecar.findingCount += sidecar.checkFindings.count
@@ -179,7 +182,7 @@ struct BackupAttempt: @unchecked Sendable {
         let fileByteCount = Int(stream.header.totalByteCount)
         let metadata = EntryMetadata(path: target.path, byteCount: fileByteCount, time: archive.header.createdAt)
         try archive.begin(
-            metadata, role: EntryRole.etcd, source: target.candidate.endpoint.description, isHashed: false)
+            metadata, role: EntryRole.etcd, source: Array(target.candidate.endpoint.description.utf8), isHashed: false)
         // The stream checks the trailer itself.
         let verifier =
             plan.verification >= .structural

@@ -39,7 +39,7 @@ struct NodeCapture {
         let skipped = try HostFacts.collect(root: plan.root, components: plan.layout.components) { fact in
             try archive.add(
                 EntryMetadata(path: fact.path, byteCount: fact.bytes.count, time: archive.header.createdAt),
-                role: CaptureClass.host.rawValue, source: fact.source, bytes: fact.bytes)
+                role: CaptureClass.host.rawValue, source: Array(fact.source.utf8), bytes: fact.bytes)
         }
         manifest.skipped += skipped
     }

@@ -20,12 +20,20 @@ public struct VolumeDocument: Codable, Sendable {
     public var clusters: [String: VolumeInventory]
 }
 
+/// The largest document of an archive that is read into memory as a whole.
+private let maximumDocumentSize = 64 << 20
+
 extension ArchiveReader {
     /// Reads a document of an archive, and nothing else but the manifest.
     ///
     /// - Returns: nil if the archive has none.
     func document<Document: Decodable>(_ type: Document.Type, at path: String) throws -> Document? {
         guard let entry = try readManifest().entries.first(where: { $0.path == path }) else { return nil }
+        guard entry.size <= maximumDocumentSize else {
+            throw Failure(
+                .integrity, "\(quoted(path)) in \(quoted(name)) has \(entry.size) bytes, too many for a document",
+                hint: "use another backup, or restore it and look yourself")
+        }
         let bytes = try bytes(of: entry)
         return try DocumentCoding.decode(type, from: bytes.bytes(at: 0, count: bytes.byteCount), name: bytes.name)
     }

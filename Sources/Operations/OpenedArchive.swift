@@ -20,6 +20,8 @@ public struct OpenedArchive: Sendable {
 
     /// Opens it, and checks that it is the one that its sidecar describes.
     func reader(_ identities: [any Identity]) throws -> ArchiveReader {
+        // Before a key is tried: what a damaged header says is that no key fits.
+        try sidecar?.object.checkHeader(of: file)
         let reader = try ArchiveReader(file, identities: identities)
         if let sidecar { try VerifyOperation.check(reader, against: sidecar) }
         return reader

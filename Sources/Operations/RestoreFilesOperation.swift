@@ -43,18 +43,18 @@ public struct FileSelection: Sendable {
                 && (classes.isEmpty || classes.contains(entry.role))
         }
         // A further name of a file needs the first.
-        let firstNames = Set(selected.filter { $0.kind == .hardLink }.compactMap(\.linkTarget))
-        var needed = Set(selected.map(\.path)).union(firstNames)
+        let firstNames = Set(selected.filter { $0.kind == .hardLink }.compactMap(\.linkTargetInArchive))
+        var needed = Set(selected.map(\.pathInArchive)).union(firstNames)
         for path in Array(needed) {
             var rest = path[...]
-            while let slash = rest.lastIndex(of: "/") {
+            while let slash = rest.lastIndex(of: UInt8(ascii: "/")) {
                 rest = rest[..<slash]
-                needed.insert(String(rest))
+                needed.insert(Array(rest))
             }
         }
         return files.filter { entry in
             // An empty directory is there for itself.
-            needed.contains(entry.path)
+            needed.contains(entry.pathInArchive)
                 || entry.kind == .directory && classes.isEmpty && !leftOut.contains(entry.role)
         }
     }

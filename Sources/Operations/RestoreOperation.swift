@@ -112,7 +112,7 @@ public enum RestoreOperation {
             reference: "", target: "", memberCount: 0, byteCount: 0, refusedAttributeCount: 0, snapshots: [],
             durationSeconds: 0)
         try reader.forEachMember { member in
-            try checker.begin(member.metadata)
+            try checker.begin(member)
             let path = member.metadata.displayPath
             if isChosen(member.metadata.path) {
                 try placement.place(member) { try inspect($0) }

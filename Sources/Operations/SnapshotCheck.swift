@@ -69,13 +69,14 @@ extension EtcdSnapshotRecord {
         revision = contents.currentRevision
         compactRevision = contents.compactRevision
         hash = contents.hash
+        hashKV = contents.hashKV?.hash
         totalKey = contents.totalRowCount
-        verification = .structural
+        verification = OpenValue(.structural)
         guard let previous, let last = previous.sidecar.etcd.first(where: { $0.name == name }),
             last.clusterID == clusterID, let lastRevision = last.revision, contents.currentRevision >= lastRevision
         else { return }
         let seconds = max(1, Date().timeIntervalSince(previous.sidecar.archive.createdAt))
-        revisionsPerSecond = Double(contents.currentRevision - lastRevision) / seconds
+        revisionsPerSecond = (Double(contents.currentRevision) - Double(lastRevision)) / seconds
     }
 }
 
@@ -137,7 +138,8 @@ extension Client {
 /// How far a stored snapshot was verified, and what was found.
 struct SnapshotCheck {
     var level: VerificationLevel
-    var hashKV: UInt32?
+    /// The hash by which the snapshot was compared with its cluster.
+    var hashKV: KeyValueHash?
     /// What the database itself says; nil when only the stream was checked.
     var contents: SnapshotContents?
     var findings: [Finding] = []
@@ -167,8 +169,11 @@ struct SnapshotCheck {
 
     /// Takes over into the sidecar what the manifest, which was written before, may lack.
     func fill(_ summary: inout Sidecar.EtcdSummary) {
-        summary.hashKV = hashKV
         guard let contents else { return }
+        summary.hashKV = (hashKV ?? contents.hashKV)?.hash
+        if let hashKV, hashKV.compactRevision != contents.compactRevision {
+            summary.hashKVCompactRevision = hashKV.compactRevision
+        }
         summary.revision = contents.currentRevision
         summary.compactRevision = contents.compactRevision
         summary.hash = contents.hash
@@ -229,7 +234,7 @@ extension BackupAttempt {
         guard let own = try hashKV(verified, bytes, contents, compactRevision: compactRevision) else {
             return report(["more keys were written since its compaction than fit into memory"], of: name, &check)
         }
-        check.hashKV = own.hash
+        check.hashKV = own
         var problems: [String] = []
         for member in hashes {
             switch member.result {

@@ -48,9 +48,12 @@ public enum VerifyOperation {
             }
         }
         try await sealed
-        report.checked = ["size, recipients and sha256 of the sealed object"]
+        let header = backup.sidecar.object.headerSHA256 == nil ? "" : " and of its age header"
+        report.checked = ["size, types of recipients and sha256 of the sealed object\(header)"]
         if identities != nil {
-            report.checked.append("every member's sha256, every page of etcd's database, its trailer, the manifest")
+            report.checked.append(
+                "every member's sha256, every page of etcd's database, its trailer, the manifest, "
+                    + "and what the sidecar says of them")
         }
         report.durationSeconds = (ContinuousClock.now - start).seconds
         return report
@@ -73,6 +76,7 @@ public enum VerifyOperation {
 
     /// Checks that the age header is one for the recipients of the sidecar, as far as that shows without an identity.
     static func checkHeader(_ file: any RandomAccessBytes, _ sidecar: Sidecar) throws {
+        try sidecar.object.checkHeader(of: file)
         let header = try Header.read(from: file)
         let types = header.stanzas.map(\.type)
         guard header.byteCount == sidecar.object.headerSize, types == sidecar.recipients.map(\.type) else {
@@ -102,18 +106,22 @@ public enum VerifyOperation {
     ) throws -> Int {
         let reader = try ArchiveReader(file, identities: identities)
         try check(reader, against: sidecar)
-        return try checkMembers(reader, observer: observer)
+        return try checkMembers(reader, against: sidecar, observer: observer)
     }
 
     /// Reads all members and checks them against the manifest; snapshots of etcd page by page too.
     ///
+    /// - Parameter sidecar: what must agree with the snapshots, where it is at hand.
     /// - Returns: the number of bytes checked.
     @discardableResult
-    static func checkMembers(_ reader: ArchiveReader, observer: Observer) throws -> Int {
+    static func checkMembers(
+        _ reader: ArchiveReader, against sidecar: Sidecar? = nil, observer: Observer
+    ) throws -> Int {
+        let comparison = sidecar.map { SidecarComparison(sidecar: $0, name: reader.name) }
         var checker = try MemberChecker(reader)
         let records = try reader.readManifest().etcd
         try reader.forEachMember { member in
-            try checker.begin(member.metadata)
+            try checker.begin(member)
             let path = member.metadata.displayPath
             let record = records.first { path == $0.path }
             let verifier = record.map { _ in SnapshotVerifier(name: path, checksTrailer: false) }
@@ -127,22 +135,33 @@ public enum VerifyOperation {
             }
             // The digest first: it says best what is wrong with damaged bytes.
             try checker.end()
-            if let verifier, let record { try checkStructure(verifier, record, reader) }
+            if let verifier, let record { try checkStructure(verifier, record, reader, comparison) }
         }
         try checker.finish()
         return checker.checkedByteCount
     }
 
     private static func checkStructure(
-        _ verifier: SnapshotVerifier, _ record: EtcdSnapshotRecord, _ reader: ArchiveReader
+        _ verifier: SnapshotVerifier, _ record: EtcdSnapshotRecord, _ reader: ArchiveReader,
+        _ comparison: SidecarComparison?
     ) throws {
         let path = record.path
-        let stored = try reader.readManifest().entries.first { $0.path == path }.map(reader.bytes(of:))
-        let contents = try verifier.finish(rereading: stored).requireSound(trailer: .ignored)
-        guard let hash = record.hash, hash != contents.hash else { return }
-        throw Failure(
-            .integrity, "\(quoted(path)) has the hash \(contents.hash), the manifest says \(hash)",
-            hint: "use another backup: `etcd-snap list`")
+        guard let entry = try reader.readManifest().entries.first(where: { $0.path == path }) else { return }
+        let stored = try reader.bytes(of: entry)
+        let verified = try verifier.finishKeepingPages(rereading: stored)
+        let contents = try verified.report.requireSound(trailer: .ignored)
+        for (name, recorded, found) in [
+            ("hash", record.hash.map(Int64.init), Int64(contents.hash)),
+            ("revision", record.revision, contents.currentRevision),
+            ("compact revision", record.compactRevision, contents.compactRevision),
+            ("HashKV", record.hashKV.map(Int64.init), contents.hashKV.map { Int64($0.hash) }),
+        ] {
+            guard let recorded, let found, recorded != found else { continue }
+            throw Failure(
+                .integrity, "\(quoted(path)) has the \(name) \(found), the manifest says \(recorded)",
+                hint: "use another backup: `etcd-snap list`")
+        }
+        try comparison?.check(verified, of: record.name, stored: stored)
     }
 
     /// That the archive is the one that the sidecar describes.
@@ -152,11 +171,8 @@ public enum VerifyOperation {
                 .integrity, "\(quoted(reader.name)) has another manifest than its sidecar says",
                 hint: "archive and sidecar do not belong together: compare them with another copy of the store")
         }
-        let header = try reader.readManifest().archive
-        guard header == sidecar.archive else {
-            throw Failure(
-                .integrity, "\(quoted(reader.name)) is \(header.cluster)/\(header.node)/\(header.id) by its manifest")
-        }
+        try SidecarComparison(sidecar: sidecar, name: reader.name)
+            .check(reader.readManifest(), tarByteCount: reader.tarByteCount)
     }
 }
 

@@ -16,7 +16,7 @@ import FoundationEssentials
 /// ```
 public enum ArchiveFormat {
     /// The layout version that this code writes, and the newest that it reads.
-    public static let version = 1
+    public static let version = FormatRules.version
     /// The first member: what the archive is.
     public static let headerPath = "etcd-snap.json"
     /// The last member: what the archive holds.
@@ -46,6 +46,8 @@ public struct Tool: Codable, Sendable, Equatable {
 public struct ArchiveHeader: Codable, Sendable, Equatable {
     /// The layout version, ``ArchiveFormat/version``.
     public var formatVersion = ArchiveFormat.version
+    /// What a reader of the archive must know besides, or refuses it; nil means nothing.
+    public var requires: [String]? = []
     /// The program that wrote the archive.
     public var tool = Tool.current
     /// The archive's identifier.

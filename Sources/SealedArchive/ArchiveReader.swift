@@ -32,16 +32,24 @@ public final class ArchiveReader {
     /// SHA-256 of the manifest's bytes as the archive itself records it, in hexadecimal.
     public var manifestSHA256: String { tar.locator.sha256.hexadecimal }
 
-    /// The manifest, read without what comes before it.
-    public func readManifest() throws -> Manifest {
-        if let manifest { return manifest }
+    /// The manifest's bytes as they were sealed, read without what comes before them.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` if they do not have their digest.
+    public func manifestBytes() throws -> [UInt8] {
         let bytes = try tar.bytes(at: tar.locator.offset, count: tar.locator.byteCount)
         guard Array(SHA256.hash(data: bytes)) == tar.locator.sha256 else {
             throw Failure(
                 .integrity, "the manifest in \(quoted(name)) does not have the digest that the archive records",
                 hint: "use another backup: `etcd-snap list`")
         }
-        let manifest = try Manifest.decode(bytes, name: "\(name): \(ArchiveFormat.manifestPath)")
+        return bytes
+    }
+
+    /// The manifest, read without what comes before it.
+    public func readManifest() throws -> Manifest {
+        if let manifest { return manifest }
+        let manifest = try Manifest.decode(
+            manifestBytes(), tarByteCount: tar.byteCount, name: "\(name): \(ArchiveFormat.manifestPath)")
         self.manifest = manifest
         return manifest
     }
@@ -73,7 +81,13 @@ public final class ArchiveReader {
         }
         defer { withExtendedLifetime(block) {} }
         while let metadata = try reader.next() {
-            try body(ArchiveMember(metadata: metadata, reader: reader))
+            guard metadata.byteCount <= tar.byteCount - reader.dataOffset else {
+                throw Failure(
+                    .integrity,
+                    "\(quoted(name)): member \(quoted(metadata.displayPath)) of \(metadata.byteCount) bytes "
+                        + "does not fit a tar of \(tar.byteCount)")
+            }
+            try body(ArchiveMember(metadata: metadata, offset: reader.dataOffset, reader: reader))
         }
         while let rest = try frames.next() {
             guard rest.withUnsafeBytes({ $0.allSatisfy { $0 == 0 } }) else {
@@ -87,10 +101,13 @@ public final class ArchiveReader {
 public struct ArchiveMember {
     /// What the member is.
     public let metadata: EntryMetadata
+    /// Where its bytes begin in the uncompressed tar.
+    public let offset: Int
     fileprivate let reader: PaxReader
 
-    fileprivate init(metadata: EntryMetadata, reader: PaxReader) {
+    fileprivate init(metadata: EntryMetadata, offset: Int, reader: PaxReader) {
         self.metadata = metadata
+        self.offset = offset
         self.reader = reader
     }
 

@@ -32,10 +32,14 @@ public final class ArchiveWriter {
     /// The header that was written first.
     public let header: ArchiveHeader
 
+    /// The largest manifest that is written, in bytes.
+    var manifestSizeLimit = ManifestLocator.maximumManifestSize
+
     private let options: CompressionOptions
     private let frames: SealedFrameWriter
     private let payload: PayloadSink
     private let headerSize: Int
+    private let headerSHA256: String
     private let fileKey: FileKey
     private let tar: PaxWriter
     private let lent: LentBlock
@@ -45,7 +49,7 @@ public final class ArchiveWriter {
     private struct OpenEntry {
         var metadata: EntryMetadata
         var role: String
-        var source: String?
+        var source: [UInt8]?
         var offset: Int
         var byteCount = 0
         // Nil when the source brings its own digest.
@@ -64,6 +68,7 @@ public final class ArchiveWriter {
         let encryptor = try Encryptor(recipients: recipients)
         try sink.write(encryptor.headerBytes)
         headerSize = encryptor.header.byteCount
+        headerSHA256 = Array(SHA256.hash(data: encryptor.headerBytes)).hexadecimal
         fileKey = encryptor.fileKey
         let payload = PayloadSink(sink)
         let frames = try SealedFrameWriter(options: options, encryptor: encryptor, sink: payload)
@@ -91,7 +96,7 @@ public final class ArchiveWriter {
     ///   - role: what the member is in a control plane.
     ///   - source: where it was read from.
     ///   - isHashed: whether its SHA-256 is computed here; otherwise ``end(sha256:)`` is given it.
-    public func begin(_ metadata: EntryMetadata, role: String, source: String? = nil, isHashed: Bool = true) throws {
+    public func begin(_ metadata: EntryMetadata, role: String, source: [UInt8]? = nil, isHashed: Bool = true) throws {
         precondition(open == nil, "a member is begun before the last one has ended")
         try tar.begin(metadata)
         // The blocks of a large member can then be frames as they are.
@@ -140,12 +145,12 @@ public final class ArchiveWriter {
     }
 
     /// Writes a whole member.
-    public func add(_ metadata: EntryMetadata, role: String, source: String? = nil, bytes: [UInt8] = []) throws {
+    public func add(_ metadata: EntryMetadata, role: String, source: [UInt8]? = nil, bytes: [UInt8] = []) throws {
         try bytes.withUnsafeBytes { try add(metadata, role: role, source: source, bytes: $0) }
     }
 
     /// Writes a whole member.
-    func add(_ metadata: EntryMetadata, role: String, source: String?, bytes: UnsafeRawBufferPointer) throws {
+    func add(_ metadata: EntryMetadata, role: String, source: [UInt8]?, bytes: UnsafeRawBufferPointer) throws {
         try begin(metadata, role: role, source: source)
         try write(bytes)
         try end()
@@ -169,6 +174,8 @@ public final class ArchiveWriter {
         // In frames of its own the manifest is read without decompressing anything else.
         try frames.cutFrame()
         let document = ManifestDocument(try DocumentCoding.encode(manifest), entries: entries)
+        try ManifestLocator.checkManifestSize(
+            document.byteCount, limit: manifestSizeLimit, code: .failed, name: "\(header.id)")
         let metadata = EntryMetadata(
             path: ArchiveFormat.manifestPath, byteCount: document.byteCount, time: header.createdAt)
         try tar.begin(metadata)
@@ -183,8 +190,9 @@ public final class ArchiveWriter {
         let digest = Array(hash.finalize())
         try frames.finish(locator: ManifestLocator(offset: offset, byteCount: document.byteCount, sha256: digest))
         let object = Sidecar.SealedObject(
-            size: headerSize + payload.byteCount, headerSize: headerSize, payloadSHA256: payload.digest().hexadecimal,
-            tarSize: tar.byteCount, frameSize: options.frameSize, compressionLevel: options.level)
+            size: headerSize + payload.byteCount, headerSize: headerSize, headerSHA256: headerSHA256,
+            payloadSHA256: payload.digest().hexadecimal, tarSize: tar.byteCount, frameSize: options.frameSize,
+            compressionLevel: options.level)
         return SealedArchiveSummary(
             object: object, manifestSHA256: digest.hexadecimal, entryCount: entries.count + 1)
     }

@@ -19,24 +19,38 @@ enum DocumentLimits {
     }
 }
 
+extension DocumentLimits {
+    /// Checks sizes that together are not more than a whole, so that their sum can't overflow.
+    static func checkSum(_ sizes: some Sequence<Int>, _ whole: Int, _ field: String, of name: String) throws(Failure) {
+        var rest = whole
+        for size in sizes {
+            try check(size, 0...max(0, rest), field, of: name)
+            rest -= size
+        }
+    }
+}
+
 extension Sidecar {
     /// Reads a sidecar; `name` names it in errors.
     ///
-    /// - Throws: ``Failure`` with the code `integrity` for what can't be a sidecar, impossible numbers included.
+    /// - Throws: ``Failure`` with the code `integrity` for what can't be a sidecar, impossible numbers included; with the
+    ///   code `failed` for one of a later version, or one that requires what this version does not know.
     public static func decode(_ bytes: [UInt8], name: String) throws -> Sidecar {
-        let sidecar = try DocumentCoding.decode(Sidecar.self, from: bytes, name: name)
+        let sidecar = try decodeByRules(bytes, name: name)
         let object = sidecar.object
         for (value, field) in [
-            (object.size, "object.size"), (object.headerSize, "object.headerSize"), (object.tarSize, "object.tarSize"),
-            (object.frameSize, "object.frameSize"), (sidecar.entryCount, "entryCount"),
-            (sidecar.findingCount, "findingCount"),
+            (object.size, "object.size"), (object.tarSize, "object.tarSize"), (object.frameSize, "object.frameSize"),
+            (sidecar.entryCount, "entryCount"), (sidecar.findingCount, "findingCount"),
         ] {
             try DocumentLimits.check(value, DocumentLimits.size, field, of: name)
         }
+        try DocumentLimits.check(object.headerSize, 0...object.size, "object.headerSize", of: name)
         try DocumentLimits.check(sidecar.sequence, DocumentLimits.sequence, "sequence", of: name)
+        try DocumentLimits.checkSum(sidecar.etcd.map(\.databaseSize), object.tarSize, "etcd.databaseSize", of: name)
         for summary in sidecar.etcd {
-            try DocumentLimits.check(summary.databaseSize, DocumentLimits.size, "databaseSize", of: name)
-            for revision in [summary.revision, summary.revisionAtStart, summary.compactRevision] {
+            for revision in [
+                summary.revision, summary.revisionAtStart, summary.compactRevision, summary.hashKVCompactRevision,
+            ] {
                 try DocumentLimits.check(revision, DocumentLimits.revision, "revision", of: name)
             }
         }
@@ -45,31 +59,44 @@ extension Sidecar {
 }
 
 extension Manifest {
-    /// Reads a manifest; `name` names it in errors.
+    /// Reads the manifest of a tar of that size; `name` names it in errors.
     ///
-    /// - Throws: ``Failure`` with the code `integrity` for what can't be a manifest, impossible numbers included;
-    ///   ``Failure`` with the code `failed` for one of a newer version.
-    static func decode(_ bytes: [UInt8], name: String) throws -> Manifest {
-        let manifest = try DocumentCoding.decode(Manifest.self, from: bytes, name: name)
-        guard manifest.archive.formatVersion <= ArchiveFormat.version else {
-            throw Failure(
-                .failed,
-                "\(quoted(name)) has format version \(manifest.archive.formatVersion), "
-                    + "this program reads \(ArchiveFormat.version)",
-                hint: "use a newer etcd-snap, or `age -d | zstd -d | tar x`")
-        }
+    /// - Throws: ``Failure`` with the code `integrity` for what can't be a manifest, impossible numbers included; with
+    ///   the code `failed` for one of a later version, or one that requires what this version does not know.
+    static func decode(_ bytes: [UInt8], tarByteCount: Int, name: String) throws -> Manifest {
+        let manifest = try decodeByRules(bytes, name: name)
+        try DocumentLimits.check(manifest.sequence, DocumentLimits.sequence, "sequence", of: name)
+        try manifest.checkPlaces(tarByteCount: tarByteCount, name: name)
+        let snapshots = Set(manifest.entries.filter { $0.role == EntryRole.etcd }.map(\.path))
+        try DocumentLimits.checkSum(manifest.etcd.map(\.databaseSize), tarByteCount, "etcd.databaseSize", of: name)
         for record in manifest.etcd {
-            try DocumentLimits.check(record.databaseSize, DocumentLimits.size, "databaseSize", of: name)
             try DocumentLimits.check(
                 record.revisionsPerSecond, DocumentLimits.revisionsPerSecond, "revisionsPerSecond", of: name)
             for revision in [record.revision, record.revisionAtStart, record.compactRevision] {
                 try DocumentLimits.check(revision, DocumentLimits.revision, "revision", of: name)
             }
-            guard manifest.entries.contains(where: { $0.path == record.path && $0.role == EntryRole.etcd }) else {
+            guard snapshots.contains(record.path) else {
                 throw Failure(.integrity, "\(quoted(name)) names \(quoted(record.path)) and does not hold it")
             }
         }
         return manifest
+    }
+
+    /// Members follow each other in the tar, so that none lies outside it or in another.
+    private func checkPlaces(tarByteCount: Int, name: String) throws(Failure) {
+        var end = 0
+        for entry in entries {
+            guard entry.size >= 0, entry.offset >= end, entry.size <= tarByteCount,
+                entry.offset <= tarByteCount - entry.size
+            else {
+                throw Failure(
+                    .integrity,
+                    "\(quoted(name)): \(quoted(entry.path)) of \(entry.size) bytes at \(entry.offset) lies outside "
+                        + "the tar of \(tarByteCount) bytes or in another member",
+                    hint: "the document is damaged or was made up: use another backup")
+            }
+            end = entry.offset + entry.size
+        }
     }
 }
 

@@ -12,6 +12,7 @@ enum EntryLine {
         line.append(UInt8(ascii: "{"))
         append("kind", entry.kind.rawValue, to: &line)
         append("linkTarget", entry.linkTarget, to: &line)
+        append("linkTargetBytes", entry.linkTargetBytes?.base64EncodedString(), to: &line)
         append("mode", entry.mode, to: &line)
         append("modifiedAt", modifiedAt, to: &line)
         append("offset", entry.offset, to: &line)
@@ -22,6 +23,7 @@ enum EntryLine {
         append("sha256", entry.sha256, to: &line)
         append("size", entry.size, to: &line)
         append("source", entry.source, to: &line)
+        append("sourceBytes", entry.sourceBytes?.base64EncodedString(), to: &line)
         line.append(UInt8(ascii: "}"))
     }
 

@@ -9,6 +9,8 @@ struct LittleEndianReader {
 
     init(_ bytes: [UInt8]) { rest = bytes[...] }
 
+    init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
     var isAtEnd: Bool { rest.isEmpty }
 
     mutating func read<Integer: FixedWidthInteger>(_: Integer.Type = Integer.self) -> Integer? {
@@ -18,9 +20,10 @@ struct LittleEndianReader {
         return rest.prefix(size).reversed().reduce(0) { $0 << 8 | Integer($1) }
     }
 
-    mutating func read(count: Int) -> [UInt8]? {
+    /// The next bytes, in the memory of the run.
+    mutating func read(count: Int) -> ArraySlice<UInt8>? {
         guard rest.count >= count else { return nil }
         defer { rest = rest.dropFirst(count) }
-        return Array(rest.prefix(count))
+        return rest.prefix(count)
     }
 }

@@ -2,9 +2,17 @@ import FoundationEssentials
 import HostIO
 
 /// The last member of an archive, `manifest.json`: everything it holds and everything it lacks.
-public struct Manifest: Codable, Sendable {
+public struct Manifest: Codable, Sendable, RuledDocument {
+    /// The version of the manifest's format, ``ArchiveFormat/version``; nil means 1.
+    public var formatVersion: Int? = ArchiveFormat.version
+    /// What a reader of the manifest must know besides, or refuses it; nil means nothing.
+    public var requires: [String]? = []
     /// The archive's header, repeated so that the manifest stands by itself.
     public var archive: ArchiveHeader
+    /// The number of this archive among those of its cluster and node, from 1; nil where it was not sealed.
+    public var sequence: Int?
+    /// SHA-256 of the sidecar before it as it was stored, in hexadecimal; none for the first.
+    public var previousSidecarSHA256: String?
     /// Every member before the manifest, in archive order.
     public var entries: [ManifestEntry]
     /// The etcd snapshots.
@@ -15,8 +23,10 @@ public struct Manifest: Codable, Sendable {
     public var findings: [Finding]
 
     /// A manifest without entries.
-    public init(archive: ArchiveHeader) {
+    public init(archive: ArchiveHeader, sequence: Int = 1, previousSidecarSHA256: String? = nil) {
         self.archive = archive
+        self.sequence = sequence
+        self.previousSidecarSHA256 = previousSidecarSHA256
         entries = []
         etcd = []
         skipped = []
@@ -31,11 +41,13 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
     /// The path's bytes when they are not valid UTF-8.
     public var pathBytes: Data?
     /// The type.
-    public var kind: EntryKind
+    public var kind: OpenValue<EntryKind>
     /// What the entry is in a control plane: `include`, `etcd`, `header`.
     public var role: String
     /// The absolute path or the endpoint that it was read from.
     public var source: String?
+    /// The source's bytes when they are not valid UTF-8.
+    public var sourceBytes: Data?
     /// The size in bytes.
     public var size: Int
     /// SHA-256 of the bytes in hexadecimal; only files have one.
@@ -48,15 +60,20 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
     public var modifiedAt: Date
     /// Where a link points.
     public var linkTarget: String?
+    /// The link target's bytes when they are not valid UTF-8.
+    public var linkTargetBytes: Data?
     /// Where the bytes begin in the uncompressed tar.
     public var offset: Int
 
-    init(_ metadata: EntryMetadata, role: String, source: String?, sha256: [UInt8]?, offset: Int) {
-        path = metadata.displayPath
-        pathBytes = path.utf8.elementsEqual(metadata.path) ? nil : Data(metadata.path)
-        kind = metadata.kind
+    init(_ metadata: EntryMetadata, role: String, source: [UInt8]?, sha256: [UInt8]?, offset: Int) {
+        let path = RecordedName(metadata.path)
+        let source = source.map(RecordedName.init)
+        let linkTarget = metadata.linkTarget.map(RecordedName.init)
+        (self.path, pathBytes) = (path.text, path.bytes)
+        (self.source, sourceBytes) = (source?.text, source?.bytes)
+        (self.linkTarget, linkTargetBytes) = (linkTarget?.text, linkTarget?.bytes)
+        kind = OpenValue(metadata.kind)
         self.role = role
-        self.source = source
         size = metadata.byteCount
         self.sha256 = sha256?.hexadecimal
         mode = "0" + String(metadata.mode, radix: 8)
@@ -64,20 +81,24 @@ public struct ManifestEntry: Codable, Sendable, Equatable {
         let writable = Self.writableSeconds
         let seconds = min(max(metadata.modificationSeconds, writable.lowerBound), writable.upperBound)
         modifiedAt = Date(timeIntervalSince1970: Double(seconds))
-        linkTarget = metadata.linkTarget.map { String(decoding: $0, as: UTF8.self) }
         self.offset = offset
     }
 
     /// The path in the archive as bytes.
-    public var pathInArchive: [UInt8] { pathBytes.map { Array($0) } ?? Array(path.utf8) }
+    public var pathInArchive: [UInt8] { RecordedName.bytes(text: path, bytes: pathBytes) }
+
+    /// Where a link points, as bytes; of a hard link it is the path in the archive of the file that it is a name of.
+    public var linkTargetInArchive: [UInt8]? {
+        linkTarget.map { RecordedName.bytes(text: $0, bytes: linkTargetBytes) }
+    }
 
     /// The times that RFC 3339 can write, for its years have four digits; a file may have any other.
     private static let writableSeconds: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
 
     /// Whether a member is the one that this entry records, apart from its bytes.
     func describes(_ metadata: EntryMetadata) -> Bool {
-        var found = ManifestEntry(metadata, role: role, source: source, sha256: nil, offset: offset)
-        found.sha256 = sha256
+        var found = ManifestEntry(metadata, role: role, source: nil, sha256: nil, offset: offset)
+        (found.source, found.sourceBytes, found.sha256) = (source, sourceBytes, sha256)
         return found == self
     }
 }
@@ -106,6 +127,8 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     public var compactRevision: Int64?
     /// The hash that `etcdutl snapshot status` prints.
     public var hash: UInt32?
+    /// The hash over the key space at ``revision``, as a member answers that has compacted no further: etcd's HashKV.
+    public var hashKV: UInt32?
     /// The rows of all buckets: `totalKey` of `etcdutl snapshot status` up to 3.5.
     public var totalKey: Int?
     /// How many revisions the cluster wrote per second since the backup before; nil for the first.
@@ -121,7 +144,7 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     /// Alarms that were raised, such as `NOSPACE` of a member.
     public var alarms: [String]
     /// The verification levels reached for this snapshot.
-    public var verification: VerificationLevel
+    public var verification: OpenValue<VerificationLevel>
     /// How long the stream took, in seconds.
     public var durationSeconds: Double
 
@@ -144,7 +167,7 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
         self.databaseSHA256 = databaseSHA256
         self.members = members
         self.alarms = alarms
-        self.verification = verification
+        self.verification = OpenValue(verification)
         self.durationSeconds = durationSeconds
     }
 }
@@ -174,14 +197,23 @@ public struct EtcdMemberRecord: Codable, Sendable, Equatable {
 
 /// Something that was met and not taken.
 public struct SkippedPath: Codable, Sendable, Equatable {
-    /// The path on the host.
+    /// The path on the host, or what was asked of it.
     public var path: String
+    /// The path's bytes when they are not valid UTF-8.
+    public var pathBytes: Data?
     /// Why it was not taken.
     public var reason: String
 
     /// A skipped path from its parts.
     public init(path: String, reason: String) {
         self.path = path
+        self.reason = reason
+    }
+
+    /// A skipped path by its bytes.
+    public init(path: [UInt8], reason: String) {
+        let name = RecordedName(path)
+        (self.path, pathBytes) = (name.text, name.bytes)
         self.reason = reason
     }
 }
@@ -197,7 +229,7 @@ public struct Finding: Codable, Sendable, Equatable {
     }
 
     /// How bad it is.
-    public var severity: Severity
+    public var severity: OpenValue<Severity>
     /// A stable name, such as `file-missing`.
     public var code: String
     /// What it is about: a path, an endpoint.
@@ -209,7 +241,7 @@ public struct Finding: Codable, Sendable, Equatable {
 
     /// A finding from its parts.
     public init(_ severity: Severity, code: String, subject: String, message: String, advice: String? = nil) {
-        self.severity = severity
+        self.severity = OpenValue(severity)
         self.code = code
         self.subject = subject
         self.message = message

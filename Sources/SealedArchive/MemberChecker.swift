@@ -4,10 +4,11 @@ import HostIO
 /// Checks the members of an archive, as they are read in order, against its manifest.
 ///
 /// Every member must be the one that the manifest lists at that place, with everything that is listed of it: type, size,
-/// owner, mode, time, link target and digest; an etcd snapshot must besides carry its own digest in its last 32 bytes,
-/// as etcd sent it.
+/// place in the tar, owner, mode, time, link target and digest; an etcd snapshot must besides carry its own digest in its last 32 bytes,
+/// as etcd sent it. The archive's header, the first member, must be the one that the manifest repeats.
 public struct MemberChecker {
     private static let trailerSize = 32
+    private static let maximumHeaderSize = 64 << 10
 
     private let manifest: Manifest
     private let manifestSHA256: String
@@ -17,6 +18,8 @@ public struct MemberChecker {
     private var remainingByteCount = 0
     private var trailer: [UInt8] = []
     private var databaseDigest: [UInt8]?
+    /// What was read of the archive's header; nil in other members.
+    private var header: [UInt8]?
     /// The number of bytes checked in members so far.
     public private(set) var checkedByteCount = 0
 
@@ -30,11 +33,13 @@ public struct MemberChecker {
     /// Begins the next member.
     ///
     /// - Throws: ``Failure`` with the code `integrity` if another one is due.
-    public mutating func begin(_ metadata: EntryMetadata) throws(Failure) {
+    public mutating func begin(_ member: ArchiveMember) throws(Failure) {
+        let metadata = member.metadata
         hash = SHA256()
         trailer = []
         databaseDigest = nil
         remainingByteCount = metadata.byteCount
+        header = nil
         guard let entry = current else {
             guard index == manifest.entries.count, metadata.displayPath == ArchiveFormat.manifestPath else {
                 throw unexpected(metadata, expected: ArchiveFormat.manifestPath)
@@ -42,7 +47,24 @@ public struct MemberChecker {
             return
         }
         guard entry.path == metadata.displayPath, entry.kind == metadata.kind, entry.size == metadata.byteCount else {
-            throw unexpected(metadata, expected: "\(entry.kind.rawValue) \(entry.path) of \(entry.size) bytes")
+            throw unexpected(metadata, expected: "\(entry.kind) \(entry.path) of \(entry.size) bytes")
+        }
+        if index == 0 {
+            guard entry.path == ArchiveFormat.headerPath, entry.size <= Self.maximumHeaderSize else {
+                throw unexpected(metadata, expected: ArchiveFormat.headerPath)
+            }
+            header = []
+        }
+        guard entry.offset == member.offset else {
+            throw Failure(
+                .integrity,
+                "\(quoted(name)): member \(quoted(entry.path)) begins at \(member.offset), "
+                    + "the manifest says at \(entry.offset)", hint: "use another backup: `etcd-snap list`")
+        }
+        guard entry.kind != .file || entry.sha256 != nil else {
+            throw Failure(
+                .integrity, "\(quoted(name)): the manifest has no sha256 of the file \(quoted(entry.path))",
+                hint: "use another backup: `etcd-snap list`")
         }
         guard entry.describes(metadata) else {
             throw Failure(
@@ -55,6 +77,7 @@ public struct MemberChecker {
     /// Takes the next bytes of the member.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         checkedByteCount += bytes.count
+        header?.append(contentsOf: bytes)
         let isSnapshot = current?.role == EntryRole.etcd
         let databaseCount = isSnapshot ? max(0, min(bytes.count, remainingByteCount - Self.trailerSize)) : bytes.count
         remainingByteCount -= bytes.count
@@ -76,6 +99,7 @@ public struct MemberChecker {
             return try check(digest, manifestSHA256, ArchiveFormat.manifestPath)
         }
         if let expected = entry.sha256 { try check(digest, expected, entry.path) }
+        if let header { try checkHeader(header) }
         if entry.role == EntryRole.etcd {
             let digest = databaseDigest?.hexadecimal ?? "nothing"
             try check(digest, trailer.hexadecimal, "\(entry.path), by its own trailer")
@@ -93,6 +117,14 @@ public struct MemberChecker {
     }
 
     private var current: ManifestEntry? { index < manifest.entries.count ? manifest.entries[index] : nil }
+
+    private func checkHeader(_ bytes: [UInt8]) throws(Failure) {
+        let header = try? DocumentCoding.decode(ArchiveHeader.self, from: bytes, name: ArchiveFormat.headerPath)
+        guard header != manifest.archive else { return }
+        throw Failure(
+            .integrity, "\(quoted(name)): \(ArchiveFormat.headerPath) is not the header that the manifest repeats",
+            hint: "use another backup: `etcd-snap list`")
+    }
 
     private func check(_ digest: String, _ expected: String, _ member: String) throws(Failure) {
         guard digest == expected else {

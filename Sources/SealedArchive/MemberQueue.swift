@@ -17,7 +17,7 @@ public final class MemberQueue: @unchecked Sendable {
     private struct Member {
         var metadata: EntryMetadata
         var role: String
-        var source: String?
+        var source: [UInt8]?
         var byteCount: Int
     }
 
@@ -44,7 +44,7 @@ public final class MemberQueue: @unchecked Sendable {
     ///
     /// - Throws: what the writer threw for an earlier member; then nothing more is written.
     public func add(
-        _ metadata: EntryMetadata, role: String, source: String?,
+        _ metadata: EntryMetadata, role: String, source: [UInt8]?,
         bytes: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     ) throws {
         if bytes.count > batches[openIndex].content.capacity - batches[openIndex].content.count { submit() }

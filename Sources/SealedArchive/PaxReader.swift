@@ -16,6 +16,9 @@ final class PaxReader {
     private let archive: OpaquePointer
     private let input: Input
     private var inputError: (any Error)?
+    /// The path and the size of the current member, and how many of its bytes were given.
+    private var current = (path: "", byteCount: 0)
+    private var givenByteCount = 0
 
     init(input: @escaping Input) throws {
         guard let archive = archive_read_new() else { throw Failure(.failed, "out of memory for a tar reader") }
@@ -40,17 +43,32 @@ final class PaxReader {
         if result == ARCHIVE_EOF { return nil }
         try check(result)
         guard let entry else { return nil }
-        return try metadata(entry)
+        let metadata = try metadata(entry)
+        current = (metadata.displayPath, metadata.byteCount)
+        givenByteCount = 0
+        return metadata
     }
 
+    /// Where the bytes of the member whose metadata was read last begin in the tar.
+    var dataOffset: Int { Int(archive_filter_bytes(archive, 0)) }
+
     /// The next bytes of the current member, valid until the next call, or nil at its end.
+    ///
+    /// - Throws: ``Failure`` for a sparse member, whose size is not that of its bytes in the tar.
     func data() throws -> UnsafeRawBufferPointer? {
         var bytes: UnsafeRawPointer?
         var count = 0
         var offset: Int64 = 0
         let result = archive_read_data_block(archive, &bytes, &count, &offset)
-        if result == ARCHIVE_EOF { return nil }
-        try check(result)
+        if result != ARCHIVE_EOF { try check(result) }
+        let isAtEnd = result == ARCHIVE_EOF
+        guard isAtEnd ? givenByteCount == current.byteCount : offset == givenByteCount else {
+            throw Failure(
+                .integrity, "tar: member \(quoted(current.path)) of \(current.byteCount) bytes has holes",
+                hint: "an archive of etcd-snap holds no sparse members; this one was not made by it")
+        }
+        if isAtEnd { return nil }
+        givenByteCount += count
         return UnsafeRawBufferPointer(start: bytes, count: count)
     }
 

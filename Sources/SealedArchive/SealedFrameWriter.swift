@@ -115,6 +115,12 @@ private final class Sealer: @unchecked Sendable {
     }
 
     func seal(_ frame: CompressedFrame) throws {
+        // One frame more is the locator's.
+        guard table.frames.count < SeekTable.maximumFrameCount - 1 else {
+            throw Failure(
+                .failed, "the archive would have more than \(SeekTable.maximumFrameCount) zstd frames",
+                hint: "nobody could read it: back up less into one archive")
+        }
         try frame.bytes.withUnsafeBytes { try encryptor.write($0, to: sink.write) }
         table.frames.append(
             SeekTable.Frame(

@@ -17,7 +17,7 @@ enum SkippableFrame {
     }
 
     /// The content of a frame that fills `bytes` exactly, or nil.
-    static func decode(magic: UInt32, _ bytes: [UInt8]) -> [UInt8]? {
+    static func decode(magic: UInt32, _ bytes: [UInt8]) -> ArraySlice<UInt8>? {
         var reader = LittleEndianReader(bytes)
         guard reader.read(UInt32.self) == magic, let size = reader.read(UInt32.self),
             let content = reader.read(count: Int(size)), reader.isAtEnd
@@ -46,6 +46,8 @@ struct SeekTable: Equatable {
     static let footerSize = 9
     /// The most decompressed bytes a frame may claim: more than this code ever writes, little enough to allocate.
     static let maximumFrameSize: UInt32 = 32 << 20
+    /// The most frames that an archive is written or read with: 2 TiB in frames of 2 MiB.
+    static let maximumFrameCount = 1 << 20
     static let entrySize = 8
 
     var frames: [Frame] = []
@@ -72,6 +74,9 @@ struct SeekTable: Equatable {
             reader.read(UInt32.self) == footerMagic
         else { throw malformed(name, "has no zstd seek table at its end") }
         guard descriptor == 0 else { throw malformed(name, "has a seek table of an unknown kind (\(descriptor))") }
+        guard count <= maximumFrameCount else {
+            throw malformed(name, "has a seek table of \(count) frames, at most \(maximumFrameCount) are read")
+        }
         return SkippableFrame.overhead + Int(count) * entrySize + footerSize
     }
 
@@ -84,6 +89,7 @@ struct SeekTable: Equatable {
             throw Self.malformed(name, "has a damaged zstd seek table")
         }
         var reader = LittleEndianReader(content)
+        frames.reserveCapacity(content.count / Self.entrySize)
         for index in 0..<(content.count - Self.footerSize) / Self.entrySize {
             guard let compressed = reader.read(UInt32.self), let decompressed = reader.read(UInt32.self) else { break }
             // What does not compress grows by less than a hundredth.
@@ -104,44 +110,5 @@ struct SeekTable: Equatable {
         Failure(
             .integrity, "\(quoted(name)) \(what)",
             hint: "it is not an archive of etcd-snap; `etcd-snap unseal` opens any age file")
-    }
-}
-
-/// Where the manifest is in the uncompressed tar; a skippable frame just before the seek table.
-///
-/// ```
-/// u32le 0x184D2A5D | u32le 56
-/// "esnapmf1" | u64le offset of the manifest's bytes in the tar | u64le their count | 32 bytes SHA-256 of them
-/// ```
-struct ManifestLocator: Equatable {
-    static let skippableMagic: UInt32 = 0x184D_2A5D
-    static let tag = Array("esnapmf1".utf8)
-    static let encodedSize = SkippableFrame.overhead + 56
-    /// The largest manifest that is read into memory.
-    static let maximumManifestSize = 1 << 30
-
-    var offset: Int
-    var byteCount: Int
-    var sha256: [UInt8]
-
-    func encode() -> [UInt8] {
-        var content = Self.tag
-        append(UInt64(offset), to: &content)
-        append(UInt64(byteCount), to: &content)
-        return SkippableFrame.encode(magic: Self.skippableMagic, content: content + sha256)
-    }
-}
-
-extension ManifestLocator {
-    /// Reads a locator from its whole skippable frame; nil if the bytes are not one.
-    init?(_ bytes: [UInt8]) {
-        guard let content = SkippableFrame.decode(magic: Self.skippableMagic, bytes) else { return nil }
-        var reader = LittleEndianReader(content)
-        guard reader.read(count: Self.tag.count) == Self.tag,
-            let offset = reader.read(UInt64.self), let count = reader.read(UInt64.self),
-            let sha256 = reader.read(count: 32), reader.isAtEnd,
-            offset <= UInt64(Int.max), count <= UInt64(Self.maximumManifestSize)
-        else { return nil }
-        self.init(offset: Int(offset), byteCount: Int(count), sha256: sha256)
     }
 }

@@ -1,16 +1,20 @@
+import Age
+import Crypto
 import FoundationEssentials
 import HostIO
 
 /// The public description of an archive, stored beside it as `<id>.json`; its presence says that the archive is complete.
 ///
 /// It holds no secret, and is all that can be said of an archive without an identity.
-public struct Sidecar: Codable, Sendable {
+public struct Sidecar: Codable, Sendable, RuledDocument {
     /// The sealed object.
     public struct SealedObject: Codable, Sendable {
         /// The size of the whole age file in bytes.
         public var size: Int
         /// The size of its age header in bytes; the payload follows.
         public var headerSize: Int
+        /// SHA-256 of the age header in hexadecimal, by which damage shows without a key; a rewrap renews it.
+        public var headerSHA256: String?
         /// SHA-256 of the payload (its nonce and chunks), in hexadecimal: a rewrap of the header leaves it as it is.
         public var payloadSHA256: String
         /// The size of the uncompressed tar in bytes.
@@ -19,6 +23,21 @@ public struct Sidecar: Codable, Sendable {
         public var frameSize: Int
         /// The zstd level.
         public var compressionLevel: Int
+
+        /// Checks that the age header of a stored object is the one that was written, as far as that is known.
+        ///
+        /// - Throws: ``Failure`` with the code `integrity` if it is another one; the source's error.
+        public func checkHeader(of file: any RandomAccessBytes) throws {
+            guard let headerSHA256 else { return }
+            let bytes = try file.bytes(at: 0, count: min(headerSize, Header.byteCountLimit))
+            let digest = Array(SHA256.hash(data: bytes)).hexadecimal
+            guard digest != headerSHA256 else { return }
+            throw Failure(
+                .integrity,
+                "\(quoted(file.name)): age header sha256 mismatch (expected \(headerSHA256.prefix(16))…, "
+                    + "found \(digest.prefix(16))…)",
+                hint: "it is damaged, or was replaced without its sidecar: use another copy or another backup")
+        }
 
         /// Checks the size of a stored object called `name`.
         ///
@@ -63,12 +82,18 @@ public struct Sidecar: Codable, Sendable {
         public var hash: UInt32?
         /// The hash over the key space at ``revision``, which the cluster's own equals from level `consistent` on.
         public var hashKV: UInt32?
+        /// The compaction under which ``hashKV`` was computed, where it is a later one than ``compactRevision``.
+        public var hashKVCompactRevision: Int64?
         /// The size of the database in bytes.
         public var databaseSize: Int
         /// SHA-256 of the database in hexadecimal.
         public var databaseSHA256: String
     }
 
+    /// The version of the sidecar's format, ``ArchiveFormat/version``; nil means 1.
+    public var formatVersion: Int? = ArchiveFormat.version
+    /// What a reader of the sidecar must know besides, or refuses it; nil means nothing.
+    public var requires: [String]? = []
     /// What the archive is.
     public var archive: ArchiveHeader
     /// When it was sealed.
@@ -92,7 +117,7 @@ public struct Sidecar: Codable, Sendable {
     /// What was found when the sealed archive was checked, after its manifest was written.
     public var checkFindings: [Finding]
     /// How far the archive was verified when it was made: the least of its snapshots' levels.
-    public var verification: VerificationLevel
+    public var verification: OpenValue<VerificationLevel>
 
     /// Assembles the sidecar of a sealed archive.
     public init(
@@ -110,11 +135,11 @@ public struct Sidecar: Codable, Sendable {
             EtcdSummary(
                 name: $0.name, clusterID: $0.clusterID, serverVersion: $0.serverVersion,
                 revisionAtStart: $0.revisionAtStart, revision: $0.revision, compactRevision: $0.compactRevision,
-                hash: $0.hash, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
+                hash: $0.hash, hashKV: $0.hashKV, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
         }
         self.recipients = recipients
         findingCount = manifest.findings.count
         checkFindings = []
-        verification = manifest.etcd.map(\.verification).min() ?? .streamed
+        verification = OpenValue(manifest.etcd.compactMap(\.verification.known).min() ?? .streamed)
     }
 }

@@ -51,13 +51,12 @@ final class TarBytes: RandomAccessBytes {
 struct FrameTable: Sendable {
     let payload: PayloadReader
     let name: String
-    private let table: SeekTable
     /// Offsets in the payload, one more than frames.
     private let compressedOffsets: [Int]
     /// Offsets in the tar, one more than frames.
     private let decompressedOffsets: [Int]
 
-    var count: Int { table.frames.count }
+    var count: Int { compressedOffsets.count - 1 }
     var decompressedByteCount: Int { decompressedOffsets.last ?? 0 }
 
     init(payload: PayloadReader, name: String) throws {
@@ -69,15 +68,28 @@ struct FrameTable: Sendable {
         guard tableSize <= size else {
             throw Failure(.integrity, "\(quoted(name)) has a seek table of \(tableSize) bytes in \(size) bytes")
         }
-        table = try SeekTable(
+        let table = try SeekTable(
             payload.bytes(at: size - tableSize, count: tableSize), precedingByteCount: size - tableSize, name: name)
-        compressedOffsets = table.frames.reduce(into: [0]) { $0.append($0[$0.count - 1] + Int($1.compressedSize)) }
-        decompressedOffsets = table.frames.reduce(into: [0]) { $0.append($0[$0.count - 1] + Int($1.decompressedSize)) }
+        compressedOffsets = Self.offsets(table.frames.lazy.map(\.compressedSize))
+        decompressedOffsets = Self.offsets(table.frames.lazy.map(\.decompressedSize))
+    }
+
+    /// Where frames begin; within the limits of ``SeekTable`` their sums can't overflow.
+    private static func offsets(_ sizes: some Collection<UInt32>) -> [Int] {
+        var offsets: [Int] = []
+        offsets.reserveCapacity(sizes.count + 1)
+        offsets.append(0)
+        var offset = 0
+        for size in sizes {
+            offset += Int(size)
+            offsets.append(offset)
+        }
+        return offsets
     }
 
     func readLocator() throws -> ManifestLocator {
-        guard let frame = table.frames.last, Int(frame.compressedSize) == ManifestLocator.encodedSize,
-            let locator = ManifestLocator(try bytes(ofFrame: count - 1)),
+        guard count > 0, compressedSize(of: count - 1) <= ManifestLocator.maximumEncodedSize,
+            let locator = try ManifestLocator(bytes(ofFrame: count - 1), name: name),
             locator.offset <= decompressedByteCount - locator.byteCount
         else {
             throw Failure(
@@ -89,9 +101,9 @@ struct FrameTable: Sendable {
 
     func decompressedOffset(of index: Int) -> Int { decompressedOffsets[index] }
 
-    func compressedSize(of index: Int) -> Int { Int(table.frames[index].compressedSize) }
+    func compressedSize(of index: Int) -> Int { compressedOffsets[index + 1] - compressedOffsets[index] }
 
-    func decompressedSize(of index: Int) -> Int { Int(table.frames[index].decompressedSize) }
+    func decompressedSize(of index: Int) -> Int { decompressedOffsets[index + 1] - decompressedOffsets[index] }
 
     var largestCompressedSize: Int { (0..<count).map(compressedSize).max() ?? 0 }
 

@@ -107,6 +107,19 @@ import Testing
         }
     }
 
+    /// Sizes that no database has: sums of what several servers claim must not overflow.
+    @Test func sizesOfAStatus() async throws {
+        for (claimed, believed): (Int64, Int64) in [
+            (.max, 1 << 50), (1 << 62, 1 << 50), (1 << 50, 1 << 50), (8192, 8192), (-1, 0), (.min, 0),
+        ] {
+            let size = varint(UInt64(bitPattern: claimed))
+            // dbSize and dbSizeInUse of etcd's `StatusResponse`.
+            let server = try ScriptedServer([[0x18] + size + [0x48] + size])
+            let status = try await Client(ClientConfiguration(endpoints: [server.endpoint])).status(of: server.endpoint)
+            #expect(status.databaseByteCount == believed && status.databaseInUseByteCount == believed)
+        }
+    }
+
     @Test func noMessageAtAll() async throws {
         guard case .malformed = try await error([]) else { return #expect(Bool(false)) }
     }
@@ -124,8 +137,10 @@ import Testing
         guard case .malformed = try await error([snapshotMessage(remaining: .max, blob: [1])]) else {
             return #expect(Bool(false))
         }
-        guard case .malformed = try await error([snapshotMessage(remaining: .max - 1, blob: [1])]) else {
-            return #expect(Bool(false))
+        for remaining in [UInt64.max - 1, UInt64(Int.max), UInt64(Int.max) - 33, 1 << 62, 1 << 50] {
+            guard case .malformed = try await error([snapshotMessage(remaining: remaining, blob: [1])]) else {
+                return #expect(Bool(false), "\(remaining)")
+            }
         }
     }
 }

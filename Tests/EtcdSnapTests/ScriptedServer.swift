@@ -106,7 +106,8 @@ func snapshotMessage(remaining: UInt64, blob: [UInt8], version: String = "") -> 
     return message
 }
 
-private func varint(_ value: UInt64) -> [UInt8] {
+/// A number as protobuf writes it.
+func varint(_ value: UInt64) -> [UInt8] {
     var rest = value
     var bytes: [UInt8] = []
     while rest >= 0x80 {

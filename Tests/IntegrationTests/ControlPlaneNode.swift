@@ -31,6 +31,17 @@ struct ControlPlaneNode {
             """#, root, server.name, server.clientURL, "http://127.0.0.1:\(server.peerPort)")
     }
 
+    /// Adds the manifest of a second etcd, without TLS, to one that runs `server`.
+    func addEvents(_ events: EtcdServer, beside server: EtcdServer) throws {
+        try shell(
+            #"""
+            cd "$1/etc/kubernetes/manifests"
+            sed -e '/--[a-z-]*\(cert\|key\|ca\)-file=/d' -e '/--.*client-cert-auth/d' -e "s#$2#$3#g" \
+                -e 's#/var/lib/etcd#/var/lib/etcd-events#' -e 's#^  name: etcd$#  name: etcd-events#' \
+                -e "s#http://127.0.0.1:$4#http://127.0.0.1:$5#" etcd.yaml >etcd-events.yaml
+            """#, root, server.clientURL, events.clientURL, "\(server.peerPort)", "\(events.peerPort)")
+    }
+
     /// A path of the node as this host sees it.
     func file(_ path: String) -> String { root + path }
 

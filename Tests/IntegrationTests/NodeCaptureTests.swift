@@ -109,14 +109,7 @@ extension Integration {
         @Test func everyEtcdIsTaken() throws {
             let events = try EtcdServer.start(.v3_4)
             defer { events.kill() }
-            try shell(
-                #"""
-                cd "$1/etc/kubernetes/manifests"
-                sed -e '/--[a-z-]*\(cert\|key\|ca\)-file=/d' -e '/--.*client-cert-auth/d' -e "s#$2#$3#g" \
-                    -e 's#/var/lib/etcd#/var/lib/etcd-events#' -e 's#^  name: etcd$#  name: etcd-events#' \
-                    -e "s#http://127.0.0.1:$4#http://127.0.0.1:$5#" etcd.yaml >etcd-events.yaml
-                """#, node.root, store.server.clientURL, events.clientURL, "\(store.server.peerPort)",
-                "\(events.peerPort)")
+            try node.addEvents(events, beside: store.server)
             let report = try SnapTool.json(backup(store.server.flags()))
             #expect(report.findings.array.isEmpty)
             let names = report.sidecar.etcd.array.map(\.name.string)

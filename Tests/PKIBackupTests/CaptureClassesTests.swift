@@ -220,6 +220,20 @@ import Testing
             ])
     }
 
+    /// Names that are the same as text and not as bytes.
+    @Test func epochsTellNamesApart() throws {
+        try tree.make("mkdir -p d; for n in 350 351; do echo a >\"$(printf \"d/\\\\$n.key\")\"; done")
+        let references = [FileReference(path: "/d", captureClass: .privateKey, referrer: "test", isRequired: true)]
+        func epoch() throws -> CaptureEpoch { try CaptureEpoch.digest(of: references, root: tree.root) }
+        let before = try epoch()
+        #expect(before.digests.count == 2)
+        for name in [350, 351] {
+            let last = try epoch()
+            try tree.make("echo more >>\"$(printf 'd/\\\(name).key')\"")
+            #expect(last.changes(to: try epoch()) == ["/d/\u{FFFD}.key"], "\(name)")
+        }
+    }
+
     @Test(arguments: [
         ("ca.key", "", CaptureClass.caKey), ("etcd-ca.key", "", .caKey), ("ca-key.pem", "", .caKey),
         ("front-proxy-ca.crt", "", .caCertificate), ("ca.pem", "", .caCertificate),

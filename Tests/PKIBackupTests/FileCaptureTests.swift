@@ -205,7 +205,7 @@ import Testing
             #expect(entry.path == "files\(path)")
             var checker = try MemberChecker(reader)
             try reader.forEachMember { member in
-                try checker.begin(member.metadata)
+                try checker.begin(member)
                 try member.forEachPiece { checker.update($0) }
                 try checker.end()
             }

@@ -74,7 +74,7 @@ struct Laboratory {
         let placement = FilePlacement(root: try OpenDirectory.make(path: target))
         var checker = try MemberChecker(reader)
         try reader.forEachMember { member in
-            try checker.begin(member.metadata)
+            try checker.begin(member)
             try placement.place(member) { checker.update($0) }
             try checker.end()
         }

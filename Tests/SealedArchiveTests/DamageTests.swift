@@ -252,7 +252,8 @@ import Testing
         for index in members.indices {
             var fewer = members
             fewer.remove(at: index)
-            try expectIntegrity(fewer, naming: "member \(index + 2) is")
+            // Without the largest the tar is too short for what the manifest lists.
+            try expectIntegrity(fewer, naming: index == 4 ? "lies outside the tar" : "member \(index + 2) is")
         }
         try expectIntegrity(members + [.file("files/more", [])], naming: "\"files/more\"")
         try expectIntegrity([.file("etcd-snap.json", [])] + members, naming: "member 2 is")
@@ -303,7 +304,7 @@ import Testing
         for pieceSize in [1, 31, 32, 33, 39_999, 40_001] {
             var checker = try MemberChecker(reader)
             try reader.forEachMember { member in
-                try checker.begin(member.metadata)
+                try checker.begin(member)
                 let bytes = try member.bytes(limit: 1 << 20)
                 for offset in stride(from: 0, to: bytes.count, by: pieceSize) {
                     bytes[offset..<min(bytes.count, offset + pieceSize)].withUnsafeBytes { checker.update($0) }

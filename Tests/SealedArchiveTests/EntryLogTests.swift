@@ -6,13 +6,14 @@ import Testing
 
 @Suite struct EntryLogTests {
     private func entry(
-        _ path: [UInt8], kind: EntryKind = .file, target: String? = nil, seconds: Int64 = 1_795_402_800
+        _ path: [UInt8], kind: EntryKind = .file, target: [UInt8]? = nil,
+        source: [UInt8] = Array("/etc/a \"quoted\" \\ name".utf8), seconds: Int64 = 1_795_402_800
     ) -> ManifestEntry {
         var metadata = EntryMetadata(path: path, kind: kind, byteCount: 7, mode: 0o4755, modifiedAt: Date())
         metadata.modificationSeconds = seconds
-        metadata.linkTarget = target.map { Array($0.utf8) }
+        metadata.linkTarget = target
         return ManifestEntry(
-            metadata, role: "ca-key", source: "/etc/a \"quoted\" \\ name",
+            metadata, role: "ca-key", source: source,
             sha256: kind == .file ? [UInt8](repeating: 0xAB, count: 32) : nil, offset: 1536)
     }
 
@@ -28,7 +29,8 @@ import Testing
             entry(Array("files/etc/kubernetes/pki/ca.key".utf8)), entry([]), entry([0xFF, 0xFE, 0x2F, 0x61]),
             entry(Array("files/\u{1}\u{8}\t\n\u{B}\u{C}\r\u{1F}\u{7F}\u{80}".utf8)),
             entry(Array("files/日本語 \u{1F600} \u{2028}".utf8)),
-            entry(Array("files/link".utf8), kind: .symbolicLink, target: "../\"x\"\\{}[]:,"),
+            entry(Array("files/link".utf8), kind: .symbolicLink, target: Array("../\"x\"\\{}[]:,".utf8)),
+            entry(Array("files/hard".utf8), kind: .hardLink, target: [0x6E, 0xE9], source: [0x2F, 0xE9, 0x22]),
             entry(Array("files/early".utf8), seconds: -62_135_596_800),
             entry(Array("files/late".utf8), seconds: 253_402_300_799),
             entry(Array("files/before".utf8), seconds: .min), entry(Array("files/after".utf8), seconds: .max),

@@ -142,7 +142,7 @@ struct Laboratory {
         let reader = try open(bytes)
         var checker = try MemberChecker(reader)
         try reader.forEachMember(workerCount: workerCount) { member in
-            try checker.begin(member.metadata)
+            try checker.begin(member)
             try member.forEachPiece { checker.update($0) }
             try checker.end()
         }

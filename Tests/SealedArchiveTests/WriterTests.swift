@@ -65,7 +65,7 @@ private final class CountingSink: ByteSink {
         for (index, size) in sizes.enumerated() {
             let metadata = EntryMetadata(path: "files/\(index)", byteCount: size, time: backupTime)
             try pattern(size, seed: UInt64(index)).withUnsafeBytes {
-                try queue.add(metadata, role: EntryRole.include, source: "/\(index)", bytes: $0)
+                try queue.add(metadata, role: EntryRole.include, source: Array("/\(index)".utf8), bytes: $0)
             }
         }
         try queue.flush()

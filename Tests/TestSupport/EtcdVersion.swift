@@ -27,7 +27,8 @@ public enum EtcdVersion: String, Sendable, CaseIterable, CustomStringConvertible
         }
     }
 
-    private static let toolsDirectory: String = {
+    /// The directory of the tests' own tools.
+    public static let toolsDirectory: String = {
         if let path = ProcessInfo.processInfo.environment["ETCD_SNAP_TEST_TOOLS"] { return path }
         let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()

@@ -16,8 +16,8 @@ public struct CaptureEpoch: Sendable, Equatable {
         .staticPod,
     ]
 
-    /// SHA-256 of each file's contents, mode and owner in hexadecimal, by its real absolute path.
-    public private(set) var digests: [String: String] = [:]
+    /// SHA-256 of each file's contents, mode and owner in hexadecimal, by the bytes of its real absolute path.
+    public private(set) var digests: [[UInt8]: String] = [:]
 
     /// The largest file that is digested; keys and certificates are far smaller.
     private static let byteCountLimit = 4 << 20
@@ -32,7 +32,7 @@ public struct CaptureEpoch: Sendable, Equatable {
         let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
         try walk.run(references.filter { canHold($0.captureClass) }) { entry in
             guard entry.attributes.kind == .file else { return [] }
-            if let digest = try digest(of: entry) { epoch.digests[display(entry.path)] = digest }
+            if let digest = try digest(of: entry) { epoch.digests[entry.path] = digest }
             return []
         }
         return epoch
@@ -40,7 +40,7 @@ public struct CaptureEpoch: Sendable, Equatable {
 
     /// The paths that are not the same in a later epoch, sorted.
     public func changes(to later: CaptureEpoch) -> [String] {
-        Set(digests.keys).union(later.digests.keys).filter { digests[$0] != later.digests[$0] }.sorted()
+        Set(digests.keys).union(later.digests.keys).filter { digests[$0] != later.digests[$0] }.map(display).sorted()
     }
 
     /// Whether files of ``classes`` may be below a reference of a class.

@@ -225,7 +225,7 @@ final class CaptureWalk {
     }
 
     func skip(_ path: [UInt8], _ reason: String) {
-        report.skipped.append(SkippedPath(path: display(path), reason: reason))
+        report.skipped.append(SkippedPath(path: path, reason: reason))
     }
 
     // MARK: Findings

@@ -76,7 +76,7 @@ public final class FileCapture {
     }
 
     private func add(_ metadata: EntryMetadata, _ captureClass: CaptureClass, _ entry: WalkedEntry) throws {
-        try archiving { try members.add(metadata, role: captureClass.rawValue, source: display(entry.path)) }
+        try archiving { try members.add(metadata, role: captureClass.rawValue, source: metadata.sourcePath) }
     }
 
     private func takeFile(_ entry: WalkedEntry, _ metadata: EntryMetadata) throws -> [EntryName] {
@@ -171,4 +171,9 @@ public final class FileCapture {
 
     /// Replaced by the file's own time, which has nanoseconds.
     private static let anyDate = Date(timeIntervalSince1970: 0)
+}
+
+extension EntryMetadata {
+    /// The path on the node of a captured file.
+    var sourcePath: [UInt8] { Array(path.dropFirst(ArchiveFormat.filesPrefix.utf8.count)) }
 }

@@ -127,7 +127,7 @@ final class FileContent {
         outcome.byteCount = buffer.count
         try archiving {
             try buffer.withUnsafeBytes {
-                try members.add(metadata, role: outcome.captureClass.rawValue, source: file.path, bytes: $0)
+                try members.add(metadata, role: outcome.captureClass.rawValue, source: metadata.sourcePath, bytes: $0)
             }
         }
     }
@@ -141,7 +141,7 @@ final class FileContent {
         metadata.byteCount = state.byteCount ?? before.byteCount
         try archiving {
             try members.flush()
-            try writer.begin(metadata, role: outcome.captureClass.rawValue, source: file.path)
+            try writer.begin(metadata, role: outcome.captureClass.rawValue, source: metadata.sourcePath)
         }
         var copied: [[UInt8]] = []
         while outcome.byteCount < metadata.byteCount {

@@ -68,7 +68,7 @@ extension FilePlacement {
         guard let name = names.last, let existing = try parent.existingAttributes(of: name) else {
             return (entry.kind == .directory ? .makeDirectory : .create, nil)
         }
-        switch (entry.kind, existing.kind) {
+        switch (entry.kind.known, existing.kind) {
         case (.directory, .directory): return (.unchanged, nil)
         case (_, .directory), (_, .fifo), (_, .socket), (_, .device): return (.blocked, "a \(existing.kind) is there")
         default: break
@@ -80,9 +80,9 @@ extension FilePlacement {
     private func differences(
         _ entry: ManifestEntry, _ name: EntryName, _ existing: EntryAttributes, in parent: OpenDirectory
     ) throws -> [String] {
-        switch (entry.kind, existing.kind) {
+        switch (entry.kind.known, existing.kind) {
         case (.symbolicLink, .symbolicLink):
-            return display(try parent.readLink(name)) == entry.linkTarget ? [] : ["target"]
+            return try parent.readLink(name) == entry.linkTargetInArchive ? [] : ["target"]
         case (.hardLink, .file): return try isLinked(entry, existing) ? [] : ["hard link"]
         case (.file, .file): break
         default: return ["kind"]
@@ -102,7 +102,7 @@ extension FilePlacement {
 
     /// Whether what is there is a name of the file that the entry is a further name of.
     private func isLinked(_ entry: ManifestEntry, _ existing: EntryAttributes) throws -> Bool {
-        guard let target = entry.linkTarget, let all = EntryName.components(of: target.utf8),
+        guard let target = entry.linkTargetInArchive, let all = EntryName.components(of: target),
             all.count > strippedNames.count, all.starts(with: strippedNames), let name = all.last
         else { return false }
         let parents = all.dropFirst(strippedNames.count).dropLast()
