@@ -179,7 +179,8 @@ import Testing
         }
         try check("", "var/lib/etcd-snap", "store", "missing")
         try check("other", "store")
-        for store in ["var/lib", "var", "", "../node/var/./lib"] {
+        // The last does not exist yet.
+        for store in ["var/lib", "var", "", "../node/var/./lib", "var/lib/etcd-snap-kept"] {
             let error = #expect(throws: Failure.self, "\(store)") { try check("", "store", store) }
             #expect(error?.code == .usage && error?.hint != nil)
         }

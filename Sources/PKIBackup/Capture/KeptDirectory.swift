@@ -95,7 +95,7 @@ extension KeptDirectory {
 
     /// Refuses a root whose directory of replaced files would be within a store, by whatever path it is reached.
     ///
-    /// - Parameter stores: the stores' paths; one that does not exist holds nothing.
+    /// - Parameter stores: the stores' paths, which need not exist.
     /// - Throws: ``Failure`` with the code `usage`.
     public static func check(in root: OpenDirectory, isOutside stores: [String]) throws {
         var directory = root
@@ -107,15 +107,21 @@ extension KeptDirectory {
         while try above.insert(directory.attributes().identity).inserted {
             directory = try directory.openDirectory("..")
         }
-        for path in stores {
-            guard let store = try? OpenDirectory(path: path) else { continue }
-            guard try directories(of: store, depth: storeDepth).isDisjoint(with: above) else {
-                throw Failure(
-                    .usage,
-                    "what is replaced would be kept in the clear in \(quoted(root.path(of: Self.path))), within the store \(quoted(path))",
-                    hint: "move the store to a directory of its own, or restore from a copy of the archive")
-            }
+        let keptPath = absolutePath(root.path(of: path)).string
+        for store in stores {
+            // One that does not exist yet has only its path.
+            let isWithin = isPath(keptPath, atOrBelow: absolutePath(store).string)
+            guard try isWithin || holds(store, anyOf: above) else { continue }
+            throw Failure(
+                .usage,
+                "what is replaced would be kept in the clear in \(quoted(keptPath)), within the store \(quoted(store))",
+                hint: "move the store to a directory of its own, or restore from a copy of the archive")
         }
+    }
+
+    private static func holds(_ store: String, anyOf identities: Set<FileIdentity>) throws -> Bool {
+        guard let directory = try? OpenDirectory(path: store) else { return false }
+        return try !directories(of: directory, depth: storeDepth).isDisjoint(with: identities)
     }
 
     /// The identities of a store and of its directories: one of them may be mounted elsewhere.
