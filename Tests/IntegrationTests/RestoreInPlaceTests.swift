@@ -178,6 +178,35 @@ extension Integration {
             #expect(targets.suffix(2) == ["etcd.yaml", "kube-apiserver.yaml"], "\(targets)")
         }
 
+        /// A power loss takes what is not synced: no rename before the directories that keep what it replaces are.
+        @Test func directoriesAreDurableBeforeTheNextRename() throws {
+            try resetHost()
+            let log = store.directory.file("calls")
+            let calls = ["-f", "-y", "-qq", "-o", log, "-e", "trace=mkdirat,fsync,renameat"]
+            try run("strace", calls + [SnapTool.executable()] + inPlace())
+            var unsynced: [String: Set<String>] = [:]
+            var (madeCount, renameCount) = (0, 0)
+            for line in try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n") {
+                // `mkdirat(7</directory>, "name", 0700) = 0`
+                guard let start = line.firstIndex(of: "<"), let end = line.firstIndex(of: ">") else { continue }
+                let directory = String(line[line.index(after: start)..<end])
+                let names = line.split(separator: "\"", omittingEmptySubsequences: false)
+                if line.contains("mkdirat("), !line.contains("EEXIST") {
+                    unsynced[directory, default: []].insert(String(names[1]))
+                    madeCount += 1
+                } else if line.contains("fsync(") {
+                    unsynced[directory] = nil
+                } else if line.contains("renameat(") {
+                    // A directory that is made under a temporary name is synced with its last one.
+                    unsynced[directory]?.remove(String(names[1]))
+                    let left = unsynced.filter { !$0.value.isEmpty }
+                    #expect(left == [:], "before \(line)")
+                    renameCount += 1
+                }
+            }
+            #expect(madeCount >= 8 && renameCount == 8)
+        }
+
         @Test func whatIsKeptIsSaidAndStaysOutOfStoresAndBackups() throws {
             try resetHost()
             let text = try SnapTool.run(inPlace()).text
