@@ -53,7 +53,8 @@ struct Backup: AsyncParsableCommand {
     }
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
-        let node = try capture.plan(configuration, store: place.store(configuration))
+        let node = try capture.plan(
+            configuration, store: place.store(configuration), removesLeftovers: !dryRun)
         var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
             etcds: try etcd.sources(configuration, of: node, name: name),

@@ -35,20 +35,25 @@ struct CaptureOptions: ParsableArguments {
         }
     }
 
-    /// The plan of the configuration, with the flags before it.
+    /// The plan of the configuration, with the flags before it; what an interrupted restore has left on the node is removed.
     ///
-    /// - Parameter store: where the archives go, which is no part of the node's state.
-    func plan(_ configuration: Configuration, store: LocalStore? = nil) throws -> NodePlan {
+    /// - Parameters:
+    ///   - store: where the archives go, which is no part of the node's state.
+    ///   - removesLeftovers: whether it is; not where nothing may be changed.
+    func plan(
+        _ configuration: Configuration, store: LocalStore? = nil, removesLeftovers: Bool = true
+    ) throws -> NodePlan {
         guard (try? OpenDirectory(path: root)) != nil else {
             throw Failure(
                 .notFound, "the root \(quoted(root)) is no directory that can be read", hint: "correct --root")
         }
+        let root = NodeRoot(prefix: root)
+        if removesLeftovers { LeftoverRemoval.run(root: root, observer: Console.shared.observer) }
         var configuration = configuration
         configuration.discover = discover ?? configuration.discover
         return try NodePlan.make(
             configuration, include: include.map { $0.hasPrefix("/") ? $0 : absolutePath($0).string }, exclude: exclude,
-            root: NodeRoot(prefix: root),
-            storePath: store?.root)
+            root: root, storePath: store?.root)
     }
 }
 

@@ -7,11 +7,11 @@ import SealedArchive
 /// The command `etcd-snap doctor`.
 struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Look at what a backup of this node would take and depends on; changes nothing.",
+        abstract: "Look at what a backup of this node would take and depends on.",
         discussion: """
             Shows what was found on the node and would be captured, whether etcd answers, for whom archives are sealed,
             whether the store can be written to and the timer is on, and what a rebuild would lack. Exit status 3 if
-            anything needs attention.
+            anything needs attention. Nothing is changed, but that temporary files of an interrupted restore are removed.
 
             Example: etcd-snap doctor
             """)

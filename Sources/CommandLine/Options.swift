@@ -3,6 +3,7 @@ import ArchiveStore
 import ArgumentParser
 import HostIO
 import Operations
+import PKIBackup
 import SystemPackage
 
 #if canImport(Glibc)
@@ -80,6 +81,50 @@ struct StoreOptions: ParsableArguments {
         }
         let (store, found) = try find(name, configuration)
         return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
+    }
+
+    /// An archive whose files are to be put in place on a node: one of that node, unless another is named.
+    ///
+    /// - Parameter thisNode: the node's name; a reference without a node means an archive of it.
+    func open(_ name: String, _ configuration: Configuration, on thisNode: String) throws -> OpenedArchive {
+        let isNamed = node != nil || name.contains("/") || name.hasSuffix(".age")
+        guard !isNamed else { return try open(name, configuration) }
+        var place = self
+        if name == BackupReference.latest { place.node = thisNode }
+        do {
+            let (store, found) = try place.find(name, configuration)
+            guard found.scope.node == thisNode else {
+                throw Failure(
+                    .usage, "\(quoted(found.reference)) is of another node than this one, \(thisNode)",
+                    hint: "if that is meant, write it as above, or add --node \(found.scope.node)")
+            }
+            return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
+        } catch let failure as Failure where failure.code == .notFound && place.node != node {
+            throw notOfThisNode(thisNode, configuration) ?? failure
+        }
+    }
+
+    /// That a store has backups, but none of this node; nil if it has none at all.
+    private func notOfThisNode(_ thisNode: String, _ configuration: Configuration) -> Failure? {
+        let store = store(configuration)
+        let backups = (try? store.list(cluster: cluster ?? configuration.cluster))?.backups ?? []
+        let nodes = Set(backups.map(\.scope.node)).sorted()
+        guard !nodes.isEmpty else { return nil }
+        return Failure(
+            .notFound, "the store \(quoted(store.root)) has no backup of this node, \(thisNode)",
+            hint:
+                "it has some of \(nodes.prefix(5).joined(separator: ", ")): name one with --node, or add --for new-host"
+        )
+    }
+
+    /// The name of the node whose file system is at `root`, as far as it can be known: that of the configuration, else the
+    /// host's; of a root that is not this host's what its `/etc/hostname` or --node says goes before.
+    func nodeName(of root: NodeRoot, _ configuration: Configuration) -> String {
+        if let node = configuration.node { return node }
+        guard !root.isHost else { return Self.hostName() }
+        let bytes = try? root.bytes(of: "/etc/hostname", limitByteCount: 4096)
+        let text = bytes.map { String(decoding: $0, as: UTF8.self) }?.split(whereSeparator: \.isWhitespace).first
+        return text.map(String.init) ?? node ?? Self.hostName()
     }
 
     private static func hostName() -> String {

@@ -1,4 +1,5 @@
 import Age
+import ArchiveStore
 import ArgumentParser
 import FoundationEssentials
 import HostIO
@@ -16,12 +17,20 @@ struct RestoreFiles: AsyncParsableCommand {
         abstract: "Restore captured files, into a new directory or to where they were.",
         discussion: """
             Without --in-place the files go into a new directory, by default restored-ID. With it they go to their own paths below
-            --root: the plan is printed first, and nothing is done without --yes or an answer on the terminal. Each file
-            appears complete with owner, mode, times and attributes; what it replaces is kept below
-            var/lib/etcd-snap/replaced-TIME of the root. What belongs to the old host itself (its network, its machine ID) is
-            left alone unless --only names that class.
+            --root: the plan is printed first, and nothing is done without --yes or an answer on the terminal. Everything is
+            staged, checked and durable before the first file is replaced; keys come first and static pods last. What is
+            replaced is kept, in the clear as it was, below var/lib/etcd-snap-kept of the root: remove it when it is no
+            longer needed.
 
-            Example: etcd-snap restore files latest -i key.txt --only ca-key --only ca-certificate --in-place
+            Without --node the archive is one of this node. Another node's has to be named, as --node or CLUSTER/NODE/ID;
+            classes that belong to a node (its certificates, kubeconfigs, static pods) are then left alone unless --only names
+            them, and so is what describes the host and its networks. A host where a control plane runs is refused.
+
+            --for new-host restores what a new host of the same cluster needs before its kubelet, such as the keys of the
+            authorities and of service accounts and the encryption configuration, and nothing that belongs to the old one.
+
+            Example: etcd-snap restore files latest -i key.txt --in-place --dry-run
+            Example: etcd-snap restore files latest -i key.txt --in-place --for new-host
             """)
 
     @OptionGroup var common: CommonOptions
@@ -43,6 +52,14 @@ struct RestoreFiles: AsyncParsableCommand {
         completion: .list(CaptureClass.allCases.map(\.rawValue)))
     var only: [String] = []
 
+    @Option(
+        name: .customLong("for"),
+        help: "Restore what is needed for a purpose: new-host, another host of the same cluster.")
+    var purpose: RestorePurpose?
+
+    @Flag(help: "With --in-place: go on though a control plane runs below the root.")
+    var force = false
+
     @Flag(help: "With --in-place: do not ask.")
     var yes = false
 
@@ -53,7 +70,10 @@ struct RestoreFiles: AsyncParsableCommand {
     var backup = BackupReference.latest
 
     func validate() throws {
-        if !inPlace, yes || root != nil { throw ValidationError("--yes and --root are for --in-place") }
+        if !inPlace, yes || force || root != nil {
+            throw ValidationError("--yes, --force and --root are for --in-place")
+        }
+        if purpose != nil, !only.isEmpty { throw ValidationError("--for and --only exclude each other") }
         if root?.isEmpty == true { throw ValidationError("--root names no directory") }
         if inPlace, target != nil { throw ValidationError("--in-place and --target exclude each other") }
         let known = CaptureClass.allCases.map(\.rawValue)
@@ -64,17 +84,33 @@ struct RestoreFiles: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let archive = try place.open(backup, configuration)
-        let identities = try keys.required()
-        let selection = FileSelection(
-            classes: Set(only), leftOut: inPlace && only.isEmpty ? FileSelection.classesOfTheHost : [])
+        let selection = purpose == .newHost ? FileSelection.forNewHost : FileSelection(classes: Set(only))
         guard inPlace else {
+            let archive = try place.open(backup, configuration)
             let name = archive.reference.split(separator: "/").last.map(String.init) ?? "backup"
-            return try await stage(archive, identities, selection, target ?? "restored-\(name)")
+            return try await stage(archive, try keys.required(), selection, target ?? "restored-\(name)")
         }
+        let target = inPlaceTarget(configuration)
+        // What belongs to no node may come from any.
+        let archive =
+            purpose == .newHost
+            ? try place.open(backup, configuration) : try place.open(backup, configuration, on: target.node)
+        try await restoreInPlace(archive, try keys.required(), selection, target)
+    }
+
+    private func inPlaceTarget(_ configuration: Configuration) -> InPlaceTarget {
         let root = root ?? "/"
+        let node = NodeRoot(prefix: root)
+        let stores = [place.store(configuration).root, node.location(of: StoreOptions.defaultStore)]
+        return InPlaceTarget(
+            root: root, node: place.nodeName(of: node, configuration), stores: stores, isForced: force)
+    }
+
+    private func restoreInPlace(
+        _ archive: OpenedArchive, _ identities: [any Identity], _ selection: FileSelection, _ target: InPlaceTarget
+    ) async throws {
         Console.shared.note("restoring from \(archive.reference)")
-        let plan = try RestoreFilesOperation.plan(archive, identities: identities, root: root, selection: selection)
+        let plan = try RestoreFilesOperation.plan(archive, identities: identities, target: target, selection: selection)
         let isDone = dryRun || plan.contains { $0.action == .blocked }
         if isDone || output.format == .table {
             try render(plan, as: output.format) { text(plan) }
@@ -84,10 +120,11 @@ struct RestoreFiles: AsyncParsableCommand {
                 .failed, "\(quoted(blocked.path)) can't be placed: \(blocked.reason ?? "")",
                 hint: "move away what is there; nothing was changed")
         }
+        try RestoreFilesOperation.checkNothingRuns(at: target, observer: Console.shared.observer)
         if dryRun { return }
-        try confirm(plan, root)
+        try confirm(plan, target.root)
         let report = try await RestoreFilesOperation.run(
-            archive, identities: identities, root: root, selection: selection, observer: Console.shared.observer)
+            archive, identities: identities, target: target, selection: selection, observer: Console.shared.observer)
         try finish(report)
     }
 
@@ -100,9 +137,20 @@ struct RestoreFiles: AsyncParsableCommand {
                     "restored",
                     "\(report.createdCount) created, \(report.replacedCount) replaced, \(report.unchangedCount) unchanged"
                 ),
-                ("replaced files", report.keptPath.map { "kept in \($0)" } ?? "none"),
+                (
+                    "replaced files",
+                    report.keptPath.map { "kept in the clear in \($0); remove them with: rm -r \($0)" } ?? "none"
+                ),
+                ("left out", report.leftOut.isEmpty ? "nothing" : lines(report.leftOut).joined(separator: "; ")),
                 ("took", seconds(report.durationSeconds)),
             ])
+        }
+    }
+
+    /// What was left out, a sentence for each reason.
+    private func lines(_ leftOut: [LeftOutClass]) -> [String] {
+        Dictionary(grouping: leftOut, by: \.reason).sorted { $0.key < $1.key }.map { reason, classes in
+            "\(classes.map { "\($0.captureClass) (\($0.fileCount))" }.joined(separator: ", ")): \(reason)"
         }
     }
 
@@ -138,9 +186,17 @@ struct RestoreFiles: AsyncParsableCommand {
     }
 
     private func text(_ plan: [PlannedPlacement]) -> String {
-        table(
-            ["ACTION", "CLASS", "PATH", "DIFFERS IN"],
-            plan.filter { $0.action != .unchanged }.map { [$0.action.rawValue, $0.role, $0.path, $0.reason ?? ""] })
-            + "\n\(plan.count { $0.action == .unchanged }) entries are there already"
+        let shown = plan.filter { $0.action != .unchanged && $0.action != .leftOut }
+        let rows = shown.map { [$0.action.rawValue, $0.role, $0.path, $0.reason ?? ""] }
+        return
+            ([
+                table(["ACTION", "CLASS", "PATH", "DIFFERS IN"], rows),
+                "\(plan.count { $0.action == .unchanged }) entries are there already",
+            ] + lines(LeftOutClass.of(plan)).map { "left out unless --only names it: \($0)" }).joined(separator: "\n")
     }
+}
+
+/// What files are restored for.
+enum RestorePurpose: String, ExpressibleByArgument, CaseIterable {
+    case newHost = "new-host"
 }

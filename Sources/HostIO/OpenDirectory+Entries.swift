@@ -126,6 +126,13 @@ extension OpenDirectory {
         }
     }
 
+    /// Removes the directory `name`, which must be empty.
+    public func removeEmptyDirectory(_ name: EntryName) throws(SystemCallError) {
+        try retryingInterrupts("remove directory", path(of: name)) {
+            name.withCString { unlinkat(descriptor.rawValue, $0, AT_REMOVEDIR) }
+        }
+    }
+
     /// Renames an entry over another one of this directory, or to a new name, and returns after the directory is synced.
     public func rename(_ source: EntryName, over target: EntryName) throws(SystemCallError) {
         try retryingInterrupts("rename to", path(of: target)) {

@@ -4,60 +4,14 @@ import HostIO
 import PKIBackup
 import SealedArchive
 
-/// Which captured files are restored.
-public struct FileSelection: Sendable {
-    /// Classes as the manifest names them; empty for all.
-    public var classes: Set<String>
-    /// Classes that are not restored.
-    public var leftOut: Set<String>
-
-    /// What belongs to the host that the backup was made on, and would harm another.
-    public static let classesOfTheHost: Set<String> = [CaptureClass.network.rawValue, CaptureClass.host.rawValue]
-
-    /// A selection of classes, or of all.
-    public init(classes: Set<String> = [], leftOut: Set<String> = []) {
-        self.classes = classes
-        self.leftOut = leftOut
-    }
-
-    /// The selected entries of an archive.
-    ///
-    /// - Throws: ``Failure`` with the code `notFound` if there are none.
-    func entries(of reader: ArchiveReader, reference: String) throws -> [ManifestEntry] {
-        let manifest = try reader.readManifest()
-        let selected = entries(of: manifest)
-        guard selected.isEmpty else { return selected }
-        let known = Set(FileSelection().entries(of: manifest).filter { $0.kind != .directory }.map(\.role)).sorted()
-        let classes = classes.isEmpty ? "" : " of the class \(classes.sorted().joined(separator: ", "))"
-        throw Failure(
-            .notFound, "\(quoted(reference)) has no files\(classes)",
-            hint: known.isEmpty ? nil : "it has: \(known.joined(separator: ", "))")
-    }
-
-    /// The directories above a selected file are needed for it, whatever they are.
-    private func entries(of manifest: Manifest) -> [ManifestEntry] {
-        let files = manifest.entries.filter { $0.path.hasPrefix(ArchiveFormat.filesPrefix + "/") }
-        guard !classes.isEmpty || !leftOut.isEmpty else { return files }
-        let selected = files.filter { entry in
-            entry.kind != .directory && !leftOut.contains(entry.role)
-                && (classes.isEmpty || classes.contains(entry.role))
-        }
-        // A further name of a file needs the first.
-        let firstNames = Set(selected.filter { $0.kind == .hardLink }.compactMap(\.linkTargetInArchive))
-        var needed = Set(selected.map(\.pathInArchive)).union(firstNames)
-        for path in Array(needed) {
-            var rest = path[...]
-            while let slash = rest.lastIndex(of: UInt8(ascii: "/")) {
-                rest = rest[..<slash]
-                needed.insert(Array(rest))
-            }
-        }
-        return files.filter { entry in
-            // An empty directory is there for itself.
-            needed.contains(entry.pathInArchive)
-                || entry.kind == .directory && classes.isEmpty && !leftOut.contains(entry.role)
-        }
-    }
+/// A class of files that a restore in place has left out.
+public struct LeftOutClass: Codable, Sendable, Equatable {
+    /// The class, as the manifest names it.
+    public var captureClass: String
+    /// How many files and links it has.
+    public var fileCount: Int
+    /// Why.
+    public var reason: String
 }
 
 /// What restoring files in place came to.
@@ -74,10 +28,39 @@ public struct RestoreFilesReport: Codable, Sendable {
     public var unchangedCount: Int
     /// Where what was replaced is kept; nil if nothing was.
     public var keptPath: String?
+    /// What was not placed, for nobody asked for it.
+    public var leftOut: [LeftOutClass]
     /// How many owners or attributes could not be set, because this user may not.
     public var refusedAttributeCount: Int
     /// How long it took, in seconds.
     public var durationSeconds: Double
+}
+
+/// Where files are restored to in place.
+public struct InPlaceTarget: Sendable {
+    /// The root of the file system.
+    public var root: String
+    /// This node's name, by which it is told whose files an archive has.
+    public var node: String
+    /// Stores, in which nothing may be kept that is not sealed.
+    public var stores: [String]
+    /// Whether to go on though a control plane runs there.
+    public var isForced: Bool
+
+    /// A target from its parts.
+    public init(root: String, node: String, stores: [String], isForced: Bool = false) {
+        self.root = root
+        self.node = node
+        self.stores = stores
+        self.isForced = isForced
+    }
+
+    /// Opens the root, where what is replaced can be kept.
+    func open() throws -> OpenDirectory {
+        let directory = try OpenDirectory(path: root)
+        try KeptDirectory.check(in: directory, isOutside: stores)
+        return directory
+    }
 }
 
 /// Places captured files of an archive at their paths below a root, such as `/`.
@@ -89,60 +72,96 @@ public enum RestoreFilesOperation {
         try selection.entries(of: archive.reader(identities), reference: archive.reference)
     }
 
-    /// What a restore in place would do; changes nothing.
+    /// What a restore in place would do, and what it would leave out; changes nothing.
     public static func plan(
-        _ archive: OpenedArchive, identities: [any Identity], root: String, selection: FileSelection
+        _ archive: OpenedArchive, identities: [any Identity], target: InPlaceTarget, selection: FileSelection
     ) throws -> [PlannedPlacement] {
-        let entries = try selection.entries(of: archive.reader(identities), reference: archive.reference)
-        let placement = FilePlacement(
-            root: try OpenDirectory(path: root), strippedPrefix: ArchiveFormat.filesPrefix,
-            replacement: FilePlacement.Replacement(at: Date()))
-        return try placement.plan(for: entries)
+        let root = try target.open()
+        let reader = try archive.reader(identities)
+        let manifest = try reader.readManifest()
+        let selection = selection.inPlace(from: manifest.archive.node, on: target.node)
+        let entries = try selection.entries(of: reader, reference: archive.reference)
+        let placement = FilePlacement(root: root, strippedPrefix: ArchiveFormat.filesPrefix)
+        return try placement.plan(for: entries) + selection.leftOut(of: manifest)
     }
 
-    /// Restores in place: each file appears complete, and what it replaces is kept aside.
+    /// Refuses to place files where a control plane runs; where that is forced, it is a warning.
     ///
-    /// The whole archive is read and checked before the first file is touched.
+    /// - Throws: ``Failure`` with what runs.
+    public static func checkNothingRuns(at target: InPlaceTarget, observer: Observer) throws {
+        let users = try LiveControlPlane().users(of: OpenDirectory(path: target.root))
+        guard !users.isEmpty else { return }
+        let others = users.count > 4 ? " and \(users.count - 4) more" : ""
+        let message =
+            "a control plane runs below \(quoted(target.root)): \(users.prefix(4).joined(separator: ", "))\(others)"
+        let danger =
+            "components would run with half of the old files and half of the new, and a kubelet starts an etcd on "
+            + "whatever data is there"
+        guard target.isForced else {
+            throw Failure(
+                .failed, message,
+                hint: "stop the kubelet and the static pods first; --force goes on all the same, but then \(danger)")
+        }
+        observer.warn("\(message); it goes on because of --force: \(danger)")
+    }
+
+    /// Restores in place: everything is read, checked and staged before the first file is replaced, each file appears
+    /// complete, static pods last, and what is replaced is kept aside.
     ///
     /// - Throws: ``Failure`` with the code `integrity` for a damaged archive; then nothing was changed.
     public static func run(
-        _ archive: OpenedArchive, identities: [any Identity], root: String, selection: FileSelection,
+        _ archive: OpenedArchive, identities: [any Identity], target: InPlaceTarget, selection: FileSelection,
         observer: Observer = Observer()
     ) async throws -> RestoreFilesReport {
         try await withBlockingThread("etcd-snap.restore") {
             let start = ContinuousClock.now
+            // Who forces it was warned when the plan was shown.
+            if !target.isForced { try checkNothingRuns(at: target, observer: observer) }
             let reader = try archive.reader(identities)
-            let paths = Set(try selection.entries(of: reader, reference: archive.reference).map(\.pathInArchive))
+            let manifest = try reader.readManifest()
+            let selection = selection.inPlace(from: manifest.archive.node, on: target.node)
+            let entries = try selection.entries(of: reader, reference: archive.reference)
+            let roles = Dictionary(entries.map { ($0.pathInArchive, $0.role) }) { first, _ in first }
             try VerifyOperation.checkMembers(reader, observer: observer)
-            let replacement = FilePlacement.Replacement(at: Date())
-            let placement = FilePlacement(
-                root: try OpenDirectory(path: root), strippedPrefix: ArchiveFormat.filesPrefix,
-                replacement: replacement)
-            let keptPath = (root.hasSuffix("/") ? root : root + "/") + replacement.keptPath
+            let placement = try FilePlacement(
+                replacingIn: target.open(), strippedPrefix: ArchiveFormat.filesPrefix)
+            for path in placement.removedLeftovers { observer.warn(LeftoverRemoval.sentence(path)) }
             do {
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
-                    if paths.contains(member.metadata.path) {
-                        try placement.place(member) { _ in try Task.checkCancellation() }
-                    }
+                    guard let role = roles[member.metadata.path] else { return }
+                    try placement.place(member, as: CaptureClass(rawValue: role)) { _ in try Task.checkCancellation() }
                 }
                 try placement.finish()
             } catch {
-                throw stopped(error, placement, keptPath)
+                throw stopped(error, placement, target)
             }
-            let counts = placement.counts
-            return RestoreFilesReport(
-                reference: archive.reference, root: root, createdCount: counts.createdCount,
-                replacedCount: counts.replacedCount, unchangedCount: counts.unchangedCount,
-                keptPath: counts.replacedCount > 0 ? keptPath : nil,
-                refusedAttributeCount: placement.refusedAttributeCount,
-                durationSeconds: (ContinuousClock.now - start).seconds)
+            return report(placement, target, LeftOutClass.of(selection.leftOut(of: manifest)), archive, start)
         }
     }
 
-    /// An error in the middle, with what was done by then; directories get their attributes all the same.
-    private static func stopped(_ error: any Error, _ placement: FilePlacement, _ keptPath: String) -> any Error {
-        try? placement.finish()
+    private static func report(
+        _ placement: FilePlacement, _ target: InPlaceTarget, _ leftOut: [LeftOutClass], _ archive: OpenedArchive,
+        _ start: ContinuousClock.Instant
+    ) -> RestoreFilesReport {
+        let counts = placement.counts
+        return RestoreFilesReport(
+            reference: archive.reference, root: target.root, createdCount: counts.createdCount,
+            replacedCount: counts.replacedCount, unchangedCount: counts.unchangedCount,
+            keptPath: placement.keptPath.map { joined(target.root, $0) }, leftOut: leftOut,
+            refusedAttributeCount: placement.refusedAttributeCount,
+            durationSeconds: (ContinuousClock.now - start).seconds)
+    }
+
+    private static func joined(_ root: String, _ path: String) -> String {
+        (root.hasSuffix("/") ? root : root + "/") + path
+    }
+
+    /// An error in the middle, with what was done by then.
+    private static func stopped(
+        _ error: any Error, _ placement: FilePlacement, _ target: InPlaceTarget
+    ) -> any Error {
+        placement.abandon()
         let counts = placement.counts
         guard counts.createdCount + counts.replacedCount > 0 else { return error }
         let isStopped = error is CancellationError
@@ -150,9 +169,18 @@ public enum RestoreFilesOperation {
         return Failure(
             failure.code,
             "\(failure.message); \(counts.createdCount) files were created and \(counts.replacedCount) replaced before",
-            hint: counts.replacedCount > 0
-                ? "what was replaced is kept in \(quoted(keptPath)); the same command again goes on"
-                : failure.hint ?? "the same command again goes on",
+            hint: placement.keptPath.map {
+                "what was replaced is kept in \(quoted(joined(target.root, $0))); the same command again goes on"
+            } ?? failure.hint ?? "the same command again goes on",
             cause: isStopped ? nil : error)
+    }
+}
+
+extension LeftOutClass {
+    /// The classes of what a plan leaves out.
+    public static func of(_ plan: [PlannedPlacement]) -> [LeftOutClass] {
+        Dictionary(grouping: plan.filter { $0.action == .leftOut }, by: \.role).map { role, entries in
+            LeftOutClass(captureClass: role, fileCount: entries.count, reason: entries[0].reason ?? "")
+        }.sorted { $0.captureClass < $1.captureClass }
     }
 }

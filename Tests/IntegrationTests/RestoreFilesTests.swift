@@ -109,7 +109,7 @@ extension Integration {
             let report = try SnapTool.json(inPlace())
             #expect(report.createdCount.int == 1 && report.replacedCount.int == 4)
             let kept = report.keptPath.string
-            #expect(kept.hasPrefix("\(host)/var/lib/etcd-snap/replaced-"))
+            #expect(kept.hasPrefix("\(host)/var/lib/etcd-snap-kept/2"))
             let text = try shell(
                 """
                 cd "$1/etc/kubernetes"; cat pki/sa.key; readlink pki/sa.pub; stat -c '%a %y' pki/sa.key pki/ca.key admin.conf

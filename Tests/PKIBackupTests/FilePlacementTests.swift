@@ -176,8 +176,8 @@ import Testing
             metadata.extendedAttributes = [ExtendedAttribute(name: "user.x", value: Data([1]))]
             try writer.add(metadata, role: EntryRole.include, bytes: Array("evil".utf8))
         }
-        let placement = FilePlacement(
-            root: try OpenDirectory(path: root), replacement: isReplacing ? .init(keptPath: "kept") : nil)
+        let directory = try OpenDirectory(path: root)
+        let placement = try isReplacing ? FilePlacement(replacingIn: directory) : FilePlacement(root: directory)
         try reader.forEachMember { member in
             guard member.metadata.displayPath == "there/file" else { return try member.forEachPiece { _ in } }
             try? placement.place(member) { _ in

@@ -28,9 +28,21 @@ import Testing
     }
 
     private func placement() throws -> FilePlacement {
-        FilePlacement(
-            root: try OpenDirectory(path: target.path), strippedPrefix: ArchiveFormat.filesPrefix,
-            replacement: FilePlacement.Replacement(keptPath: "var/lib/etcd-snap/replaced"))
+        try FilePlacement(
+            replacingIn: OpenDirectory(path: target.path), strippedPrefix: ArchiveFormat.filesPrefix)
+    }
+
+    /// Where the only placement so far has kept what it replaced.
+    private func keptPath() throws -> String {
+        let kept = "\(target.path)/var/lib/etcd-snap-kept"
+        let names = try FileManager.default.contentsOfDirectory(atPath: kept)
+        try #require(names.count == 1, "\(names)")
+        return "\(kept)/\(names[0])"
+    }
+
+    private func plan(_ entries: [ManifestEntry]) throws -> [PlannedPlacement] {
+        try FilePlacement(root: OpenDirectory(path: target.path), strippedPrefix: ArchiveFormat.filesPrefix)
+            .plan(for: entries)
     }
 
     private func place(_ reader: ArchiveReader) throws -> FilePlacement.Counts {
@@ -75,7 +87,7 @@ import Testing
             """)
         touchLink("etc/other")
         let (reader, manifest) = try archive()
-        let plan = try placement().plan(for: manifest.entries.filter { $0.path.hasPrefix("files/") })
+        let plan = try plan(manifest.entries.filter { $0.path.hasPrefix("files/") })
         let actions = Dictionary(uniqueKeysWithValues: plan.map { ($0.path, $0.action) })
         #expect(actions["/etc/kubernetes/pki/ca.key"] == .replace && actions["/etc/kubernetes/manifests"] == .unchanged)
         #expect(
@@ -85,19 +97,19 @@ import Testing
         let left = try differences()
         #expect(left == "")
         #expect(counts.createdCount + counts.replacedCount + counts.unchangedCount == 7)
-        let kept = "\(target.path)/var/lib/etcd-snap/replaced/etc"
+        let kept = try "\(keptPath())/etc"
         #expect(try String(contentsOfFile: "\(kept)/kubernetes/pki/ca.key", encoding: .utf8) == "old")
         #expect(try run("stat", ["-c", "%a %y", "\(kept)/kubernetes/pki/ca.key"]).text.hasPrefix("640 1999-01-01"))
         #expect(try FileManager.default.destinationOfSymbolicLink(atPath: "\(kept)/link") == "elsewhere")
-        #expect(try run("stat", ["-c", "%a", "\(target.path)/var/lib/etcd-snap/replaced"]).text == "700\n")
+        #expect(try run("stat", ["-c", "%a", keptPath()]).text == "700\n")
+        #expect(try run("stat", ["-c", "%a", "\(target.path)/var/lib/etcd-snap-kept"]).text == "700\n")
         #expect(try run("stat", ["-c", "%a", "\(target.path)/var/lib"]).text == "755\n")
         #expect(try run("find", [target.path, "-name", ".etcd-snap-*"]).text == "")
         // A second time nothing is left to do, and nothing is kept.
         try run("rm", ["-r", "\(target.path)/var"])
         #expect(try place(reader) == FilePlacement.Counts(createdCount: 0, replacedCount: 0, unchangedCount: 7))
         #expect(!FileManager.default.fileExists(atPath: "\(target.path)/var"))
-        let again = try placement().plan(
-            for: manifest.entries.filter { $0.path.hasPrefix("files/") && $0.kind != .hardLink })
+        let again = try self.plan(manifest.entries.filter { $0.path.hasPrefix("files/") && $0.kind != .hardLink })
         #expect(again.allSatisfy { $0.action == .unchanged }, "\(again)")
     }
 
@@ -111,7 +123,7 @@ import Testing
         try outside.make("mkdir kubernetes; printf kept > kubernetes/file")
         try target.make("mkdir etc; ln -s \(outside.path)/kubernetes etc/kubernetes")
         let (reader, manifest) = try archive()
-        let plan = try placement().plan(for: manifest.entries.filter { $0.path.contains("ca.key") })
+        let plan = try plan(manifest.entries.filter { $0.path.contains("ca.key") })
         #expect(plan.map(\.action) == [.blocked])
         // The archive says that it is a directory, so the link is kept aside and gives way.
         _ = try place(reader)
@@ -187,7 +199,7 @@ import Testing
         }
         let before = try state()
         let (reader, manifest) = try archive()
-        let plan = try placement().plan(for: manifest.entries.filter { $0.kind == .directory })
+        let plan = try plan(manifest.entries.filter { $0.kind == .directory })
         #expect(plan.filter { $0.action == .unchanged }.map(\.path) == ["/etc", "/etc/kubernetes"])
         _ = try place(reader)
         #expect(try state() == before)
@@ -234,7 +246,7 @@ import Testing
             let counts = try place(reader)
             #expect(counts.unchangedCount == (round == "unchanged" ? 1 : 0) && counts.createdCount == 0)
             let kept = try target.files().filter { $0.hasPrefix("/var") && !$0.hasSuffix("state.db") }
-            let directory = "/var/lib/etcd-snap/replaced/etc"
+            let directory = try keptPath().dropFirst(target.path.count) + "/etc"
             #expect(kept == Set(["-journal", "-shm", "-wal"].map { "\(directory)/state.db\($0)" }))
             #expect(try values(in: target) == "1\n")
             let left = try target.files().filter { $0.hasPrefix("/etc") }
@@ -249,7 +261,7 @@ import Testing
         let (reader, _) = try archive()
         #expect(try place(reader) == FilePlacement.Counts(createdCount: 0, replacedCount: 2, unchangedCount: 0))
         #expect(try values(in: target) == "1\n")
-        let kept = "\(target.path)/var/lib/etcd-snap/replaced/etc"
+        let kept = try "\(keptPath())/etc"
         #expect(try run("sqlite3", ["\(kept)/state.db", "SELECT group_concat(b) FROM a"]).text == "5,6\n")
         // A second time there is nothing to do, and shared memory that fits is left.
         try run("rm", ["-r", "\(target.path)/var"])

@@ -15,7 +15,9 @@ public struct CaptureLimits: Sendable {
     /// Limits that every control plane known stays below; databases of k3s and of networks may be large.
     public init(
         standardByteCount: Int = 64 << 20,
-        byteCounts: [CaptureClass: Int] = [.distribution: 8 << 30, .cniState: 1 << 30, .include: 4 << 30]
+        byteCounts: [CaptureClass: Int] = [
+            .datastore: 8 << 30, .distribution: 8 << 30, .cniState: 1 << 30, .include: 4 << 30,
+        ]
     ) {
         self.standardByteCount = standardByteCount
         self.byteCounts = byteCounts

@@ -204,7 +204,8 @@ final class CaptureWalk {
     // MARK: What is left out
 
     private func isLeftOut(_ path: [UInt8]) -> Bool {
-        if let reason = excludedPaths[path] {
+        let name = path[(path.lastIndex(of: 0x2F).map { $0 + 1 } ?? 0)...]
+        if let reason = excludedPaths[path] ?? KeptDirectory.reasonToLeaveOut(name) {
             if saidPaths.insert(path).inserted { skip(path, reason) }
             return true
         }

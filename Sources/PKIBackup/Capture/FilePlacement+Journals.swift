@@ -59,10 +59,7 @@ extension FilePlacement {
 
     /// The same of databases that were left as they were, once it is known what the archive has.
     func keepStaleJournalsAside() throws {
-        guard replacement != nil else { return }
-        for database in databases.places {
-            let parent = try database.dropLast().reduce(root) { try $0.openDirectory($1) }
-            try keepJournalsAside(of: database, in: parent)
-        }
+        guard journal != nil else { return }
+        for database in databases.places { try keepJournalsAside(of: database, in: parent(of: database)) }
     }
 }

@@ -13,33 +13,17 @@ import SystemPackage
 /// nor a link that the archive itself brings leads out. Owners, modes, times and extended attributes are kept as far as
 /// this user may set them; what could not be set is counted.
 ///
-/// By default nothing that exists is replaced. A placement that replaces, as into `/`, makes each entry complete under a
-/// hidden name beside its place, syncs it and renames it over what is there; that was kept aside before, below
-/// ``Replacement/keptPath`` with its path, owner, mode and times. What is the same already is left alone. Files are not kept
-/// beside their old place: in the kubelet's directory a copy of a manifest would be run. Directories that are there keep
-/// their attributes. With a database of SQLite, logs and journals of the old one are kept aside, which would be replayed
-/// into it, unless the archive brings its own.
+/// By default nothing that exists is replaced. A placement that replaces, as into `/`, first stages every entry complete
+/// and durable under a hidden name beside its place, so that a failure until then changes nothing. ``finish()`` renames them
+/// over what is there, which is kept aside before, in the ``KeptDirectory`` with its path, owner, mode and times. It goes
+/// by the ``PlacementStep`` of each class: static pods come last. What is the same already is left alone. Files are not
+/// kept beside their old place: in the kubelet's directory a copy of a manifest would be run. Directories that are there
+/// keep their attributes. With a database of SQLite, logs and journals of the old one are kept aside, which would be
+/// replayed into it, unless the archive brings its own.
 ///
 /// Attributes are set by the descriptor that a file was made through, so nobody who may rename entries meanwhile can have
 /// them set on something else.
 public final class FilePlacement {
-    /// How existing entries are replaced.
-    public struct Replacement: Sendable {
-        /// Where what is replaced is kept, relative to the root: a directory of mode 0700, made when it is needed.
-        public var keptPath: String
-
-        /// A replacement that keeps what was there below `keptPath`.
-        public init(keptPath: String) { self.keptPath = keptPath }
-
-        /// One that keeps what was there in a directory of its own below `/var/lib/etcd-snap`, named by the time.
-        public init(at time: Date) {
-            let text = time.formatted(
-                .iso8601.year().month().day().dateSeparator(.omitted).time(includingFractionalSeconds: false)
-                    .timeSeparator(.omitted))
-            keptPath = "var/lib/etcd-snap/replaced-\(text)Z"
-        }
-    }
-
     /// What became of the members.
     public struct Counts: Sendable, Equatable {
         /// Entries made where nothing was.
@@ -54,66 +38,178 @@ public final class FilePlacement {
     public internal(set) var refusedAttributeCount = 0
     /// What became of the members so far, directories aside.
     public internal(set) var counts = Counts()
+    /// Where what was replaced is kept, relative to the root; nil if nothing was.
+    public internal(set) var keptPath: String?
+    /// What an interrupted placement had left below the root and was removed, as paths.
+    public var removedLeftovers: [String] { journal?.removedLeftovers ?? [] }
 
     let root: OpenDirectory
-    let replacement: Replacement?
+    /// For a placement that replaces.
+    let journal: PlacementJournal?
     let strippedNames: [EntryName]
     private let isPrivileged = geteuid() == 0
     /// Set last and inside out, for a directory's mode may forbid and its time would change by placing into it.
-    private var directories: [(names: [EntryName], metadata: EntryMetadata, identity: FileIdentity)] = []
-    /// The directories that were not there before.
-    var madeDirectories: Set<[EntryName]> = []
+    private var directories: [PlacedDirectory] = []
+    /// The directories that were not there before, in the order of their making.
+    private var madeDirectories: [[EntryName]] = []
+    private var madeDirectorySet: Set<[EntryName]> = []
+    private var isEnded = false
+    /// Whether something that was staged could not be removed.
+    var leavesSomething = false
+    /// What is complete and not yet in its place.
+    var staged: [StagedEntry] = []
+    /// The names that they have until then.
+    var stagedNames: [[EntryName]: EntryName] = [:]
+    /// Where what is replaced goes, once something is.
+    var keptPlace: OpenDirectory?
     /// Where databases of SQLite are and what else was placed beside them.
     var databases = PlacedDatabases()
 
-    /// A placement below `root`.
+    /// A placement below `root` where nothing is replaced.
     ///
-    /// - Parameters:
-    ///   - strippedPrefix: a directory of the archive, such as ``ArchiveFormat/filesPrefix``, whose members are placed
-    ///     without it; others are refused.
-    ///   - replacement: how existing entries are replaced; nil if they are an error.
-    public init(root: OpenDirectory, strippedPrefix: String = "", replacement: Replacement? = nil) {
+    /// - Parameter strippedPrefix: a directory of the archive, such as ``ArchiveFormat/filesPrefix``, whose members are
+    ///   placed without it; others are refused.
+    public convenience init(root: OpenDirectory, strippedPrefix: String = "") {
+        self.init(root: root, strippedPrefix: strippedPrefix, journal: nil)
+    }
+
+    /// A placement that replaces what exists; what an interrupted one has left is removed.
+    ///
+    /// - Throws: ``Failure`` with the code `locked` while another process does the same below that root.
+    public convenience init(replacingIn root: OpenDirectory, strippedPrefix: String = "") throws {
+        self.init(root: root, strippedPrefix: strippedPrefix, journal: try PlacementJournal(root: root))
+    }
+
+    private init(root: OpenDirectory, strippedPrefix: String, journal: PlacementJournal?) {
         self.root = root
-        self.replacement = replacement
+        self.journal = journal
         strippedNames = EntryName.components(of: strippedPrefix.utf8) ?? []
     }
 
-    /// Places one member.
+    deinit { abandon() }
+
+    /// Places one member; with a placement that replaces, stages it.
     ///
-    /// - Parameter inspect: sees each piece of a file's bytes before it is written.
+    /// A member of a name as interrupted restores leave them is passed over.
+    ///
+    /// - Parameters:
+    ///   - captureClass: what it is, nil if that is not known.
+    ///   - inspect: sees each piece of a file's bytes before it is written.
     /// - Throws: ``Failure`` with the code `integrity` if its path or link can't be placed safely; ``SystemCallError``.
-    public func place(_ member: ArchiveMember, inspect: (UnsafeRawBufferPointer) throws -> Void = { _ in }) throws {
+    public func place(
+        _ member: ArchiveMember, as captureClass: CaptureClass? = nil,
+        inspect: (UnsafeRawBufferPointer) throws -> Void = { _ in }
+    ) throws {
         let metadata = member.metadata
         let names = try components(metadata.path, of: metadata)
         guard let name = names.last else { return }
+        guard !StagedName.matches(name.bytes) else { return try member.forEachPiece(inspect) }
         let parent = try makeDirectories(names.dropLast())
         if metadata.kind == .directory {
-            let directory = try placeDirectory(name, names, in: parent)
-            if replacement == nil || madeDirectories.contains(names) {
-                directories.append((names, metadata, try directory.attributes().identity))
+            let directory = try placeDirectory(name, names, metadata, in: parent)
+            if journal == nil || madeDirectorySet.contains(names) {
+                let identity = try directory.attributes().identity
+                directories.append(PlacedDirectory(names: names, metadata: metadata, identity: identity))
             }
-        } else if replacement != nil {
-            try replace(names, member, in: parent, inspect)
+        } else if journal != nil {
+            try stage(names, member, as: captureClass, in: parent, inspect)
         } else {
             _ = try make(name, member, in: parent, inspect)
             counts.createdCount += 1
         }
     }
 
-    /// Sets the attributes of the directories and returns when everything is durable.
+    /// Puts what is staged into its place, sets the attributes of the directories, and returns when everything is durable.
     public func finish() throws {
+        try commit(before: .staticPods)
         try keepStaleJournalsAside()
-        for (names, metadata, identity) in directories.sorted(by: { $0.names.count > $1.names.count }) {
-            let directory = try names.reduce(root) { try $0.openDirectory($1) }
-            guard try directory.attributes().identity == identity else {
-                throw Failure(
-                    .failed, "\(quoted(directory.path)) became another directory while files were placed in it",
-                    hint: "find out who renames directories there, and restore again")
-            }
-            try setAttributes(of: directory.descriptor, metadata, path: directory.path)
-        }
+        // A pod that starts meanwhile finds its directories as they should be.
+        let changing = Set(staged.map { Array($0.names.dropLast()) })
+        for directory in directories(where: { !changing.contains($0) }) { try setAttributes(of: directory) }
+        try commit(before: nil)
+        for directory in directories(where: changing.contains) { try setAttributes(of: directory) }
         try root.syncFileSystem()
+        try journal?.remove()
+        isEnded = true
     }
+
+    /// Removes what is staged, and the directories made for it unless something is in them; what is in place stays.
+    ///
+    /// As far as that is possible: it is for what failed, and the next run removes the rest.
+    public func abandon() {
+        guard let journal, !isEnded else { return }
+        isEnded = true
+        for entry in staged { remove(entry.temporaryName, below: entry.names.dropLast()) }
+        for names in madeDirectories.reversed() {
+            guard let name = names.last else { continue }
+            try? parent(of: names).removeEmptyDirectory(name)
+        }
+        for directory in directories(where: { _ in true }) { try? setAttributes(of: directory) }
+        if !leavesSomething { try? journal.remove() }
+    }
+
+    /// Removes a staged entry; if that fails, the journal stays for the next run.
+    func remove(_ temporaryName: EntryName, below directory: some Collection<EntryName>) {
+        do {
+            try directory.reduce(root) { try $0.openDirectory($1) }.removeEntry(temporaryName)
+        } catch {
+            leavesSomething = true
+        }
+    }
+
+    // MARK: Directories
+
+    private struct PlacedDirectory {
+        var names: [EntryName]
+        var metadata: EntryMetadata
+        var identity: FileIdentity
+    }
+
+    private func directories(where isIncluded: ([EntryName]) -> Bool) -> [PlacedDirectory] {
+        directories.filter { isIncluded($0.names) }.sorted { $0.names.count > $1.names.count }
+    }
+
+    /// Makes a directory with its owner and mode at once, for a run that follows a killed one leaves it as it is.
+    ///
+    /// What is placed in it changes its time, so that is set at the end.
+    func stageDirectory(
+        _ name: EntryName, _ names: [EntryName], _ metadata: EntryMetadata, in parent: OpenDirectory
+    ) throws {
+        try journal?.note(Array(names.dropLast()))
+        let temporaryName = StagedName.random()
+        do {
+            let directory = try parent.makeDirectory(temporaryName)
+            var metadata = metadata
+            if !isPrivileged { metadata.mode |= 0o700 }
+            let refusedCount = refusedAttributeCount
+            try setAttributes(of: directory.descriptor, metadata, path: parent.path(of: name))
+            // They are set once more, and counted then.
+            refusedAttributeCount = refusedCount
+            try parent.rename(temporaryName, over: name)
+        } catch {
+            remove(temporaryName, below: names.dropLast())
+            throw error
+        }
+        note(made: names)
+    }
+
+    private func note(made names: [EntryName]) {
+        madeDirectories.append(names)
+        madeDirectorySet.insert(names)
+    }
+
+    private func setAttributes(of placed: PlacedDirectory) throws {
+        let directory = try placed.names.reduce(root) { try $0.openDirectory($1) }
+        guard try directory.attributes().identity == placed.identity else {
+            throw Failure(
+                .failed, "\(quoted(directory.path)) became another directory while files were placed in it",
+                hint: "find out who renames directories there, and restore again")
+        }
+        try setAttributes(of: directory.descriptor, placed.metadata, path: directory.path)
+        if journal != nil { try directory.sync() }
+    }
+
+    // MARK: Paths
 
     /// The names of a member's place.
     func components(_ path: [UInt8], of metadata: EntryMetadata) throws -> [EntryName] {
@@ -129,13 +225,25 @@ public final class FilePlacement {
         return Array(names.dropFirst(strippedNames.count))
     }
 
+    /// The directory that holds an entry, which must exist.
+    func parent(of names: [EntryName]) throws -> OpenDirectory {
+        try names.dropLast().reduce(root) { try $0.openDirectory($1) }
+    }
+
     func makeDirectories(_ names: some Collection<EntryName>) throws -> OpenDirectory {
         var directory = root
         for (index, name) in names.enumerated() {
-            if try directory.makeDirectoryIfAbsent(name) { madeDirectories.insert(Array(names.prefix(index + 1))) }
+            try makeDirectory(name, Array(names.prefix(index + 1)), in: directory)
             directory = try directory.openDirectory(name)
         }
         return directory
+    }
+
+    /// Makes a directory unless it is there; durably, for what is renamed into it later is to last.
+    func makeDirectory(_ name: EntryName, _ names: [EntryName], in parent: OpenDirectory) throws {
+        guard try parent.makeDirectoryIfAbsent(name) else { return }
+        note(made: names)
+        if journal != nil { try parent.sync() }
     }
 
     // MARK: Entries
@@ -171,14 +279,15 @@ public final class FilePlacement {
         }
         try setAttributes(of: descriptor, member.metadata, path: path)
         // Before it is renamed over another; everything else is synced at the end.
-        if replacement != nil { try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) } }
+        if journal != nil { try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) } }
         return beginning == DatabaseKind.sqliteMagic
     }
 
     private func makeHardLink(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
         let target = try components(metadata.linkTarget ?? [], of: metadata)
         guard let targetName = target.last else { return }
-        try parent.makeHardLink(name, to: targetName, in: try makeDirectories(target.dropLast()))
+        try parent.makeHardLink(
+            name, to: stagedNames[target] ?? targetName, in: try makeDirectories(target.dropLast()))
     }
 
     /// A link can't be opened, so its attributes are set by calls that do not follow it.

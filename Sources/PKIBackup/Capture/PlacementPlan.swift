@@ -18,6 +18,8 @@ public struct PlannedPlacement: Codable, Sendable, Equatable {
         case makeDirectory = "make-directory"
         /// It can't be placed.
         case blocked
+        /// It is left out unless its class is asked for.
+        case leftOut = "left-out"
     }
 
     /// The absolute path on the node.
@@ -26,8 +28,16 @@ public struct PlannedPlacement: Codable, Sendable, Equatable {
     public var role: String
     /// What is done.
     public var action: Action
-    /// What differs, or why it is blocked.
+    /// What differs, or why it is blocked or left out.
     public var reason: String?
+
+    /// A plan for an entry from its parts.
+    public init(path: String, role: String, action: Action, reason: String? = nil) {
+        self.path = path
+        self.role = role
+        self.action = action
+        self.reason = reason
+    }
 }
 
 extension FilePlacement {
@@ -38,7 +48,7 @@ extension FilePlacement {
     ///
     /// - Throws: ``SystemCallError`` if what is there can't be read.
     public func plan(for entries: [ManifestEntry]) throws -> [PlannedPlacement] {
-        try entries.map { entry in
+        try entries.compactMap { entry in
             let bytes = entry.pathBytes.map(Array.init) ?? Array(entry.path.utf8)
             guard let all = EntryName.components(of: bytes), all.count > strippedNames.count,
                 all.starts(with: strippedNames)
@@ -47,6 +57,7 @@ extension FilePlacement {
                     path: entry.path, role: entry.role, action: .blocked, reason: "its path leads elsewhere")
             }
             let names = Array(all.dropFirst(strippedNames.count))
+            if let name = names.last, StagedName.matches(name.bytes) { return nil }
             let path = "/" + names.map(\.description).joined(separator: "/")
             let (action, reason) = try action(for: entry, names)
             return PlannedPlacement(path: path, role: entry.role, action: action, reason: reason)

@@ -38,6 +38,8 @@ public enum CaptureClass: String, Codable, CaseIterable, Sendable {
     case joinToken = "join-token"
     /// A distribution's own configuration and state, such as k3s' `config.yaml`.
     case distribution
+    /// A file that is the cluster's database in place of an etcd, such as that of kine.
+    case datastore
     /// The configuration of an etcd, and its certificates where they are not elsewhere.
     case etcdConfiguration = "etcd-configuration"
     /// The configuration of pod networks.
@@ -56,4 +58,43 @@ public enum CaptureClass: String, Codable, CaseIterable, Sendable {
     case component
     /// A path that the configuration or a flag asked for.
     case include
+}
+
+extension CaptureClass {
+    /// Whether what is of this class belongs to the node that it was taken from: another host would take on its name, its
+    /// addresses or its credentials by it, or what is installed on it.
+    public var belongsToNode: Bool {
+        switch self {
+        case .caCertificate, .caKey, .serviceAccountKey, .encryptionConfiguration, .auditPolicy,
+            .admissionConfiguration, .authenticationConfiguration, .authorizationConfiguration, .cloudProvider,
+            .egressSelector, .joinToken, .datastore, .component:
+            false
+        case .certificate, .privateKey, .kubeconfig, .staticPod, .kubeadmConfiguration, .kubeletConfiguration,
+            .kubeletPKI, .distribution, .etcdConfiguration, .cniConfiguration, .cniState, .network, .systemd,
+            .containerRuntime, .host, .include:
+            true
+        }
+    }
+
+    /// Whether a restore in place puts it back without being asked to: not what is true of one moment, such as addresses
+    /// that pods had, nor what describes the host below the cluster.
+    public var isPlacedByDefault: Bool { ![.network, .host, .cniState].contains(self) }
+
+    /// When a restore in place puts it there; a kubelet that runs starts what is in the directory of static pods at once,
+    /// so all that these need is there before.
+    var placementStep: PlacementStep {
+        switch self {
+        case .caCertificate, .caKey, .serviceAccountKey, .encryptionConfiguration: .authority
+        case .certificate, .privateKey: .credentials
+        case .kubeconfig: .kubeconfigs
+        case .kubeletConfiguration, .kubeletPKI: .kubelet
+        case .staticPod: .staticPods
+        default: .configuration
+        }
+    }
+}
+
+/// The steps of a restore in place, in their order.
+enum PlacementStep: Int, CaseIterable {
+    case authority, configuration, credentials, kubeconfigs, kubelet, staticPods
 }

@@ -64,7 +64,7 @@ struct KnownLayout {
                 ("\(data)/server/tls", .distribution), ("\(data)/server/cred", .distribution),
                 ("\(data)/server/etc", .distribution), ("\(data)/server/manifests", .staticPod),
                 ("\(data)/server/token", .joinToken), ("\(data)/server/node-token", .joinToken),
-                ("\(data)/server/agent-token", .joinToken), ("\(data)/server/db/state.db", .distribution),
+                ("\(data)/server/agent-token", .joinToken), ("\(data)/server/db/state.db", .datastore),
                 ("\(data)/agent/pod-manifests", .staticPod), ("\(data)/agent/etc", .distribution),
                 ("\(data)/agent/*.kubeconfig", .kubeconfig), ("\(data)/agent/*.crt", .kubeletPKI),
                 ("\(data)/agent/*.key", .kubeletPKI), ("\(data)/agent/*.yaml", .distribution),
@@ -87,7 +87,7 @@ struct KnownLayout {
                 ("\(data)/kubelet.conf", .kubeconfig),
                 ("\(data)/kubelet-bootstrap.conf", .kubeconfig), ("\(data)/kubelet-config.yaml", .kubeletConfiguration),
                 ("\(data)/kubelet/pki", .kubeletPKI), ("\(data)/konnectivity.conf", .kubeconfig),
-                ("\(data)/db/state.db", .distribution), ("\(data)/helmhome/repositories.yaml", .distribution),
+                ("\(data)/db/state.db", .datastore), ("\(data)/helmhome/repositories.yaml", .distribution),
                 ("/etc/k0s", .distribution),
             ],
             excluded: [("\(data)/etcd", PathPolicy.etcdData)])

@@ -31,8 +31,7 @@ struct ProcessTable {
 
     /// The programs of the control plane among them, in the order of their numbers.
     func components() -> [RunningComponent] {
-        let numbers = ((try? root.names(in: "/")) ?? []).compactMap { Int($0) }.sorted()
-        return numbers.compactMap { number in
+        numbers().compactMap { number in
             // A process may be gone by now.
             guard let words = words(of: number) else { return nil }
             let line = CommandLineFlags(words)
@@ -47,6 +46,16 @@ struct ProcessTable {
                 isStartedByComponent: status.map { isComponentOfRoot($0.parent) } ?? false)
         }
     }
+
+    /// The processes of the programs that are named, in the order of their numbers.
+    func running(_ programs: Set<String>) -> [(number: Int, program: String)] {
+        numbers().compactMap { number in
+            guard let program = words(of: number)?.first.map(lastName), programs.contains(program) else { return nil }
+            return (number, program)
+        }
+    }
+
+    private func numbers() -> [Int] { ((try? root.names(in: "/")) ?? []).compactMap { Int($0) }.sorted() }
 
     /// The command line of a program of the control plane.
     private func words(of number: Int) -> [String]? {

@@ -1,0 +1,24 @@
+import HostIO
+import PKIBackup
+import SystemPackage
+
+/// Removes what an interrupted restore in place has left on a node: files of secrets in the clear under names that nobody
+/// looks at.
+public enum LeftoverRemoval {
+    /// Removes it, unless the restore still runs; what can't be removed is a warning, for it is not what was asked for.
+    public static func run(root: NodeRoot, observer: Observer) {
+        do {
+            let directory = try OpenDirectory(path: root.location(of: "/"))
+            for path in try PlacementJournal.removeLeftovers(below: directory) { observer.warn(sentence(path)) }
+        } catch let error as SystemCallError where [.permissionDenied, .notPermitted].contains(error.errno) {
+            // Only root has restored in place there.
+        } catch {
+            // The unit of the timer sees a file system that it can't write to.
+            observer.warn(
+                "what an interrupted restore has left in the clear can't be removed: \(Failure(wrapping: error).message) "
+                    + "(run `etcd-snap doctor` as root, or the same restore again)")
+        }
+    }
+
+    static func sentence(_ path: String) -> String { "removed \(quoted(path)), left by an interrupted restore" }
+}

@@ -1,0 +1,149 @@
+import FoundationEssentials
+import HostIO
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// `/var/lib/etcd-snap-kept` of a root, mode 0700: what restores in place have replaced, each run's in a directory of its
+/// own, and the ``PlacementJournal`` of one that is under way.
+///
+/// It is no part of a store, for a store holds nothing in the clear, and is never captured.
+public struct KeptDirectory {
+    static let name = "etcd-snap-kept"
+    private static let parents = ["var", "lib"]
+
+    /// Where it is, relative to the root.
+    public static let path = (parents + [name]).joined(separator: "/")
+
+    /// Why a backup leaves an entry of that name out; nil if it does not.
+    static func reasonToLeaveOut(_ name: some Collection<UInt8>) -> String? {
+        if name.elementsEqual(self.name.utf8) { return "what restores in place have replaced" }
+        return StagedName.matches(name) ? "left by an interrupted restore" : nil
+    }
+
+    let directory: OpenDirectory
+    private let root: OpenDirectory
+    /// How many of the directories above were not there before.
+    private let madeParentCount: Int
+
+    /// Opens it, or makes it durably.
+    init(in root: OpenDirectory) throws {
+        self.root = root
+        var parent = root
+        var madeCount = 0
+        for name in Self.parents {
+            if try parent.makeDirectoryForEverybody(name) { madeCount += 1 }
+            parent = try parent.openDirectory(name)
+        }
+        directory = try parent.makeDirectory(Self.name)
+        let owner = try directory.attributes().userID
+        guard owner == geteuid() else {
+            throw Failure(
+                .failed, "\(quoted(directory.path)) belongs to the user \(owner), who could read what is kept there",
+                hint: "move it away, or give it to the user who restores")
+        }
+        try OpenFileAttributes(of: directory.descriptor, name: directory.path).setMode(0o700)
+        madeParentCount = madeCount
+    }
+
+    /// Opens it if it is there.
+    init?(existingIn root: OpenDirectory) throws {
+        self.root = root
+        madeParentCount = 0
+        do {
+            directory = try (Self.parents + [Self.name]).reduce(root) { try $0.openDirectory($1) }
+        } catch let error as SystemCallError where [.noSuchFileOrDirectory, .notDirectory].contains(error.errno) {
+            return nil
+        }
+    }
+
+    /// Removes it if nothing is kept in it, and what was made for it above.
+    func removeIfEmpty() {
+        let names = Self.parents + [Self.name]
+        for count in (names.count - madeParentCount - 1..<names.count).reversed() {
+            let parent = try? names.prefix(count).reduce(root) { try $0.openDirectory($1) }
+            // One that is not empty stays, with those above.
+            guard let parent, (try? parent.removeEmptyDirectory(names[count])) != nil else { return }
+        }
+    }
+
+    /// Makes a directory that nothing else has the name of, durably: the time, with a number if that is taken.
+    func makePlace(at time: Date) throws -> (directory: OpenDirectory, name: String) {
+        let text = time.formatted(
+            .iso8601.year().month().day().dateSeparator(.omitted).time(includingFractionalSeconds: false)
+                .timeSeparator(.omitted))
+        var number = 1
+        while true {
+            let name = number == 1 ? "\(text)Z" : "\(text)Z-\(number)"
+            guard let entry = EntryName(name.utf8) else { preconditionFailure("a time is a name") }
+            if try directory.makeDirectoryIfAbsent(entry) {
+                try directory.sync()
+                return (try directory.openDirectory(entry), name)
+            }
+            number += 1
+        }
+    }
+}
+
+// MARK: Stores
+
+extension KeptDirectory {
+    /// How deep a store's own directories are below it: clusters, and nodes in these.
+    private static let storeDepth = 2
+
+    /// Refuses a root whose directory of replaced files would be within a store, by whatever path it is reached.
+    ///
+    /// - Parameter stores: the stores' paths, which need not exist.
+    /// - Throws: ``Failure`` with the code `usage`.
+    public static func check(in root: OpenDirectory, isOutside stores: [String]) throws {
+        var directory = root
+        for name in parents + [name] {
+            guard directory.isDirectory(name) else { break }
+            directory = try directory.openDirectory(name)
+        }
+        var above: Set<FileIdentity> = []
+        while try above.insert(directory.attributes().identity).inserted {
+            directory = try directory.openDirectory("..")
+        }
+        let keptPath = absolutePath(root.path(of: path)).string
+        for store in stores {
+            // One that does not exist yet has only its path.
+            let isWithin = isPath(keptPath, atOrBelow: absolutePath(store).string)
+            guard try isWithin || holds(store, anyOf: above) else { continue }
+            throw Failure(
+                .usage,
+                "what is replaced would be kept in the clear in \(quoted(keptPath)), within the store \(quoted(store))",
+                hint: "move the store to a directory of its own, or restore from a copy of the archive")
+        }
+    }
+
+    private static func holds(_ store: String, anyOf identities: Set<FileIdentity>) throws -> Bool {
+        guard let directory = try? OpenDirectory(path: store) else { return false }
+        return try !directories(of: directory, depth: storeDepth).isDisjoint(with: identities)
+    }
+
+    /// The identities of a store and of its directories: one of them may be mounted elsewhere.
+    private static func directories(of store: OpenDirectory, depth: Int) throws -> Set<FileIdentity> {
+        var identities: Set<FileIdentity> = [try store.attributes().identity]
+        guard depth > 0 else { return identities }
+        for name in try store.utf8Names() where store.isDirectory(name) {
+            identities.formUnion(try directories(of: store.openDirectory(name), depth: depth - 1))
+        }
+        return identities
+    }
+}
+
+extension OpenDirectory {
+    /// Makes a directory that belongs to the system, such as `/var/lib`, durably unless it is there.
+    ///
+    /// - Returns: whether it was made.
+    fileprivate func makeDirectoryForEverybody(_ name: String) throws -> Bool {
+        guard let entry = EntryName(name.utf8), try makeDirectoryIfAbsent(entry) else { return false }
+        let made = try openDirectory(name)
+        try OpenFileAttributes(of: made.descriptor, name: made.path).setMode(0o755)
+        try sync()
+        return true
+    }
+}
