@@ -8,7 +8,8 @@ struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the backups in a store.",
         discussion: """
-            Only complete archives are listed. No key is needed.
+            Only complete archives are listed. What can't be relied on, such as an archive without its sidecar, is a warning,
+            and listed with --problems. No key is needed.
 
             Example: etcd-snap list --store /var/lib/etcd-snap --cluster prod -o json
             """)
@@ -17,11 +18,23 @@ struct List: ParsableCommand {
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Store") var place: StoreOptions
 
+    @Flag(help: "List what can't be relied on instead: archives without sidecars, sidecars without archives, damage.")
+    var problems = false
+
     func run() throws {
         let configuration = try common.start(output.format)
         let store = place.store(configuration)
         let listing = try store.list(cluster: place.cluster, node: place.node)
-        for problem in listing.problems { Console.shared.warn(problem.description) }
+        if problems {
+            try renderProblems(listing.unreadable)
+        } else {
+            try renderBackups(listing, in: store)
+        }
+        if let code = exitCode(listing.unreadable) { throw ExitCode(code.rawValue) }
+    }
+
+    private func renderBackups(_ listing: StoreListing, in store: LocalStore) throws {
+        for warning in listing.warnings { Console.shared.warn(warning) }
         if listing.backups.isEmpty, listing.problems.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
             throw Failure(
@@ -32,7 +45,17 @@ struct List: ParsableCommand {
                 ["CLUSTER", "NODE", "ID", "AGE", "SIZE", "DATABASE", "REVISION", "VERIFIED", "FINDINGS"],
                 listing.backups.map { row($0.sidecar) })
         }
-        if !listing.problems.isEmpty { throw ExitCode(Failure.Code.integrity.rawValue) }
+    }
+
+    private func renderProblems(_ unreadable: [UnreadableBackup]) throws {
+        try render(unreadable.map(Problem.init), as: output.format) {
+            table(["BACKUP", "PROBLEM"], unreadable.map { [$0.reference, $0.failure.description] })
+        }
+    }
+
+    /// An archive that only lacks its sidecar is not damaged.
+    private func exitCode(_ unreadable: [UnreadableBackup]) -> Failure.Code? {
+        unreadable.isEmpty ? nil : unreadable.allSatisfy(\.isOrphan) ? .findings : .integrity
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {
@@ -44,5 +67,19 @@ struct List: ParsableCommand {
             sidecar.verification.rawValue,
             "\(sidecar.findingCount)",
         ]
+    }
+}
+
+private struct Problem: Encodable {
+    var reference: String
+    var isOrphan: Bool
+    var message: String
+    var hint: String?
+
+    init(_ backup: UnreadableBackup) {
+        reference = backup.reference
+        isOrphan = backup.isOrphan
+        message = backup.failure.description
+        hint = backup.failure.hint
     }
 }
