@@ -15,9 +15,9 @@ public struct Sidecar: Codable, Sendable {
         public var payloadSHA256: String
         /// The size of the uncompressed tar in bytes.
         public var tarSize: Int
-        /// The input size of a zstd frame in bytes.
+        /// The input size of a zstd frame in bytes; the largest frame's of an archive whose sidecar was rebuilt.
         public var frameSize: Int
-        /// The zstd level.
+        /// The zstd level; 0 when it is not known, which frames do not tell.
         public var compressionLevel: Int
 
         /// Checks the size of a stored object called `name`.
@@ -93,6 +93,10 @@ public struct Sidecar: Codable, Sendable {
     public var checkFindings: [Finding]
     /// How far the archive was verified when it was made: the least of its snapshots' levels.
     public var verification: VerificationLevel
+    /// Whether this was made anew from the archive, whose own sidecar was lost; only present when it was.
+    ///
+    /// Then ``sequence`` is the place by time, which no longer proves an order, and the chain of sidecars is broken here.
+    public var rebuilt: Bool?
 
     /// Assembles the sidecar of a sealed archive.
     public init(
