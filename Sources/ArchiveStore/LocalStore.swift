@@ -23,7 +23,7 @@ public struct LocalStore: Sendable {
     /// - Throws: ``SystemCallError`` if the store can't be read; a store that does not exist is an error.
     public func list(cluster: String? = nil, node: String? = nil) throws -> StoreListing {
         var listing = StoreListing()
-        try forEachScope(cluster, node) { try list($0, into: &listing) }
+        listing.hidden = try forEachScope(cluster, node) { try list($0, into: &listing) }
         return listing
     }
 
@@ -32,22 +32,57 @@ public struct LocalStore: Sendable {
     /// - Throws: as ``list(cluster:node:)``.
     public func interruptedRemovals(cluster: String? = nil, node: String? = nil) throws -> [StoredBackup] {
         var backups: [StoredBackup] = []
-        try forEachScope(cluster, node) { backups += try $0.interruptedRemovals() }
+        _ = try forEachScope(cluster, node) { backups += try $0.interruptedRemovals() }
         return backups
     }
 
+    /// Calls `body` with every scope of the given names; one that can't be read does not hide the others.
+    ///
+    /// - Returns: why some can't be looked at.
     private func forEachScope(
         _ cluster: String?, _ node: String?, _ body: (ScopeDirectory) throws -> Void
-    ) throws {
-        let top = try OpenDirectory(path: root)
-        for clusterName in try subdirectories(of: top) where cluster == nil || cluster == clusterName {
-            let clusterDirectory = try top.openDirectory(clusterName)
-            for nodeName in try subdirectories(of: clusterDirectory) where node == nil || node == nodeName {
-                // A directory that can't be a scope, such as lost+found, is not ours.
-                guard let scope = try? StoreScope(cluster: clusterName, node: nodeName) else { continue }
-                try body(ScopeDirectory(directory: try clusterDirectory.openDirectory(nodeName), scope: scope))
+    ) throws -> [Failure] {
+        var hidden: [Failure] = []
+        try forEachDirectory(in: OpenDirectory(path: root), named: cluster, &hidden) {
+            clusterDirectory, cluster, hidden in
+            try forEachDirectory(in: clusterDirectory, named: node, &hidden) { directory, node, _ in
+                try body(ScopeDirectory(directory: directory, scope: StoreScope(cluster: cluster, node: node)))
             }
         }
+        return hidden
+    }
+
+    private func forEachDirectory(
+        in parent: OpenDirectory, named wanted: String?, _ hidden: inout [Failure],
+        _ body: (OpenDirectory, String, inout [Failure]) throws -> Void
+    ) throws {
+        for name in try parent.utf8Names() where wanted == nil || wanted == name {
+            // What can't be the name of a scope, such as lost+found, is not ours.
+            guard StoreScope.canBeName(name), let entry = EntryName(name.utf8) else { continue }
+            do {
+                switch try parent.attributes(of: entry).kind {
+                case .directory: try body(parent.openDirectory(name), name, &hidden)
+                case .symbolicLink where Self.leadsOut(of: parent, name):
+                    hidden.append(
+                        Failure(
+                            .findings, "\(quoted(parent.path(of: name))) is a symbolic link, and is not followed",
+                            hint: "mount the directory there instead (`mount --bind`), or name its store with --store"))
+                default: break
+                }
+            } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+                continue
+            } catch {
+                hidden.append(Failure(wrapping: error))
+            }
+        }
+    }
+
+    /// Whether a symbolic link leads to a directory that is not beside it, and is looked at there.
+    private static func leadsOut(of parent: OpenDirectory, _ name: String) -> Bool {
+        guard let target = try? OpenDirectory(path: parent.path(of: name)), let names = try? parent.utf8Names() else {
+            return false
+        }
+        return !names.contains { parent.isEntry($0, target.descriptor) }
     }
 
     /// Opens the sealed bytes of an archive.
@@ -102,10 +137,6 @@ public struct LocalStore: Sendable {
         }
         let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         return try nearestDirectory(to: parent.isEmpty ? "/" : parent)
-    }
-
-    private func subdirectories(of directory: OpenDirectory) throws -> [String] {
-        try directory.utf8Names().filter { !$0.hasPrefix(".") && directory.isDirectory($0) }
     }
 
     private func list(_ directory: ScopeDirectory, into listing: inout StoreListing) throws {

@@ -19,7 +19,7 @@ public final class LocalStoreWriter {
         scope = contents.scope
         lock = try DirectoryLock(contents.directory)
         completedBackups = try Self.completeBackups(in: contents)
-        removedLeftovers = try Self.removeLeftovers(in: contents.directory)
+        removedLeftovers = try Self.removeLeftovers(in: contents)
     }
 
     /// The bytes that are free in the store.
@@ -101,15 +101,13 @@ public final class LocalStoreWriter {
     }
 
     /// An archive without its sidecar is none of these: it may have been copied here, and have lost it on the way.
-    private static func removeLeftovers(in directory: OpenDirectory) throws -> [String] {
-        let removed = try directory.utf8Names().filter { name in
-            guard name.hasPrefix(PendingFile.temporaryPrefix), let leftover = LeftoverFile(name, in: directory) else {
-                return false
-            }
+    private static func removeLeftovers(in contents: ScopeDirectory) throws -> [String] {
+        let removed = try contents.temporaryNames().filter { name in
+            guard let leftover = LeftoverFile(name, in: contents.directory) else { return false }
             try leftover.remove()
             return true
         }
-        if !removed.isEmpty { try directory.sync() }
+        if !removed.isEmpty { try contents.directory.sync() }
         return removed
     }
 

@@ -36,13 +36,19 @@ struct ScopeDirectory {
         }
     }
 
+    /// The temporary names of archives and sidecars that are in use or left over.
+    func temporaryNames() throws -> [String] {
+        try directory.utf8Names().filter { Self.id($0, behind: PendingFile.temporaryPrefix) != nil }
+    }
+
     private func ids(named prefix: String) throws -> [BackupID] {
-        let ids = try directory.utf8Names().compactMap { name -> BackupID? in
-            let suffix = [ArchiveFormat.archiveSuffix, ArchiveFormat.sidecarSuffix].first(where: name.hasSuffix)
-            guard name.hasPrefix(prefix), let suffix else { return nil }
-            return BackupID(name.dropFirst(prefix.count).dropLast(suffix.count))
-        }
-        return Set(ids).sorted()
+        Set(try directory.utf8Names().compactMap { Self.id($0, behind: prefix) }).sorted()
+    }
+
+    private static func id(_ name: String, behind prefix: String) -> BackupID? {
+        let suffix = [ArchiveFormat.archiveSuffix, ArchiveFormat.sidecarSuffix].first(where: name.hasSuffix)
+        guard name.hasPrefix(prefix), let suffix else { return nil }
+        return BackupID(name.dropFirst(prefix.count).dropLast(suffix.count))
     }
 
     /// Looks at one archive; others may be publishing or deleting it meanwhile.

@@ -50,6 +50,14 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
     ///   - what: what has the name, for the message.
     ///   - option: the option that sets it, for the hint.
     public static func checkName(_ name: String, _ what: String, _ option: String) throws(Failure) {
+        guard canBeName(name) else {
+            throw Failure(
+                .usage, "\(quoted(name)) can't be the name of a \(what) in a store",
+                hint: "use letters, digits, '.', '_' and '-', or name it with \(option)")
+        }
+    }
+
+    static func canBeName(_ name: String) -> Bool {
         let allowed = name.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -58,12 +66,8 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
             default: false
             }
         }
-        guard allowed, !name.isEmpty, name.utf8.count <= maximumNameLength, !name.hasPrefix("."), !name.hasPrefix("-")
-        else {
-            throw Failure(
-                .usage, "\(quoted(name)) can't be the name of a \(what) in a store",
-                hint: "use letters, digits, '.', '_' and '-', or name it with \(option)")
-        }
+        return allowed && !name.isEmpty && name.utf8.count <= maximumNameLength && !name.hasPrefix(".")
+            && !name.hasPrefix("-")
     }
 }
 
@@ -126,8 +130,11 @@ public struct StoreListing: Sendable {
     /// An empty listing.
     public init() {}
 
-    /// Why some can't be relied on.
-    public var problems: [Failure] { unreadable.map(\.failure) }
+    /// Why directories can't be looked at; with the code `findings` where there need not be an archive behind that.
+    public var hidden: [Failure] = []
+
+    /// Why some can't be relied on, or not be seen.
+    public var problems: [Failure] { hidden + unreadable.map(\.failure) }
 
     /// The same with what to do about it, a line each.
     public var warnings: [String] {

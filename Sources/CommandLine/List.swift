@@ -26,11 +26,11 @@ struct List: ParsableCommand {
         let store = place.store(configuration)
         let listing = try store.list(cluster: place.cluster, node: place.node)
         if problems {
-            try renderProblems(listing.unreadable)
+            try renderProblems(listing)
         } else {
             try renderBackups(listing, in: store)
         }
-        if let code = exitCode(listing.unreadable) { throw ExitCode(code.rawValue) }
+        if let code = exitCode(listing) { throw ExitCode(code.rawValue) }
     }
 
     private func renderBackups(_ listing: StoreListing, in store: LocalStore) throws {
@@ -47,15 +47,18 @@ struct List: ParsableCommand {
         }
     }
 
-    private func renderProblems(_ unreadable: [UnreadableBackup]) throws {
-        try render(unreadable.map(Problem.init), as: output.format) {
-            table(["BACKUP", "PROBLEM"], unreadable.map { [$0.reference, $0.failure.description] })
+    private func renderProblems(_ listing: StoreListing) throws {
+        let problems = listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0) }
+        try render(problems, as: output.format) {
+            table(["BACKUP", "PROBLEM"], problems.map { [$0.reference ?? "", $0.message] })
         }
     }
 
     /// An archive that only lacks its sidecar is not damaged.
-    private func exitCode(_ unreadable: [UnreadableBackup]) -> Failure.Code? {
-        unreadable.isEmpty ? nil : unreadable.allSatisfy(\.isOrphan) ? .findings : .integrity
+    private func exitCode(_ listing: StoreListing) -> Failure.Code? {
+        if listing.problems.isEmpty { return nil }
+        if listing.unreadable.contains(where: { !$0.isOrphan }) { return .integrity }
+        return listing.hidden.map(\.code).first { $0 != .findings } ?? .findings
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {
@@ -71,15 +74,17 @@ struct List: ParsableCommand {
 }
 
 private struct Problem: Encodable {
-    var reference: String
+    var reference: String?
     var isOrphan: Bool
     var message: String
     var hint: String?
 
-    init(_ backup: UnreadableBackup) {
-        reference = backup.reference
-        isOrphan = backup.isOrphan
-        message = backup.failure.description
-        hint = backup.failure.hint
+    init(_ backup: UnreadableBackup) { self.init(backup.reference, backup.isOrphan, backup.failure) }
+
+    init(_ reference: String?, _ isOrphan: Bool, _ failure: Failure) {
+        self.reference = reference
+        self.isOrphan = isOrphan
+        message = failure.description
+        hint = failure.hint
     }
 }

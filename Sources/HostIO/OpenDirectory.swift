@@ -38,7 +38,7 @@ public final class OpenDirectory: Sendable {
         return OpenDirectory(descriptor: FileDescriptor(owningRaw: raw), path: path)
     }
 
-    /// Opens or makes the directory `name` in this one, with `mode` and durably when it is made.
+    /// Opens or makes the directory `name` in this one, with `mode` and durably when it is made; leaves none when it throws.
     public func makeDirectory(
         _ name: String, mode: FilePermissions = .ownerReadWriteExecute
     ) throws(SystemCallError)
@@ -48,9 +48,16 @@ public final class OpenDirectory: Sendable {
             try retryingInterrupts("make directory", path(of: name)) {
                 mkdirat(descriptor.rawValue, name, mode.rawValue)
             }
+        } catch  where error.errno == .fileExists {
+            return try openDirectory(name)
+        }
+        do {
             try sync()
-        } catch  where error.errno == .fileExists {}
-        return try openDirectory(name)
+            return try openDirectory(name)
+        } catch {
+            try? removeEmptyDirectory(name)
+            throw error
+        }
     }
 
     /// Makes every missing directory of `path` with mode 0700, durably, and opens the last one.

@@ -8,7 +8,6 @@ public final class StagingDirectory {
     private let parent: OpenDirectory
     private let temporaryName: String
     private let name: String
-    private var isPublished = false
 
     /// Makes the temporary directory.
     ///
@@ -33,11 +32,14 @@ public final class StagingDirectory {
         guard parent.isEntry(temporaryName, directory.descriptor) else { throw Self.busy(parent, temporaryName) }
         if parent.contains(name) { try parent.removeEmptyDirectory(name) }
         try parent.rename(temporaryName, to: name, replacing: false)
-        isPublished = true
     }
 
     /// Removes the directory with everything in it, as far as that is possible, also after ``publish()``.
-    public func discard() { try? parent.removeTree(isPublished ? name : temporaryName) }
+    public func discard() {
+        for name in [temporaryName, name] where parent.isEntry(name, directory.descriptor) {
+            try? parent.removeTree(name)
+        }
+    }
 
     /// A directory that nobody holds locked was left by a process that is no more.
     private static func removeLeftover(_ parent: OpenDirectory, _ name: String) throws {

@@ -51,6 +51,8 @@ public struct BackupOperation: Sendable {
             observer.warn("\(id) is complete: the run that was publishing or removing it was interrupted")
         }
         let listing = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
+        // Without the one before it the backup would begin the count anew.
+        if let failure = listing.hidden.first { throw failure }
         for warning in listing.warnings { observer.warn(warning) }
         let previous = listing.latest(in: plan.scope)
         var attempt = BackupAttempt(

@@ -41,13 +41,14 @@ public struct BackupReference: Sendable {
                 .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
                 hint: "name one with --cluster: \(clusters.prefix(5).joined(separator: ", "))")
         }
+        if name == Self.latest, let hidden = listing.hidden.first(where: { $0.code != .findings }) { throw hidden }
         let matches =
             name == Self.latest
             ? listing.latest.map { [$0] } ?? []
             : listing.backups.filter { fits($0.id) }
         guard !matches.isEmpty else {
             if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
-            throw notFound(in: store)
+            throw listing.hidden.first ?? notFound(in: store)
         }
         let match = try single(matches, \.reference)
         if name == Self.latest { try refuseNewer(listing.unreadable, than: match) }

@@ -183,7 +183,8 @@ public struct DoctorOperation: Sendable {
                 store.status = .error
                 store.advice = "free some space, or name another store with --store"
             }
-            return [store, checkLast(last)] + listing.unreadable.map(checkUnreadable)
+            return [store, checkLast(last)] + listing.hidden.map { failed("store", $0) }
+                + listing.unreadable.map(checkUnreadable)
         } catch {
             return [failed("store", error)]
         }

@@ -145,7 +145,10 @@ import Testing
 
     @Test func leavesOthersFilesAlone() throws {
         let backup = try laboratory.add(to: scope)
-        let theirs = ["README", "x.tar.zst.age", "\(laboratory.id(5)).tar.gz", "pending-x", ".hidden"]
+        let theirs = [
+            "README", "x.tar.zst.age", "\(laboratory.id(5)).tar.gz", "pending-x", ".hidden", ".pending-notes",
+            "..pending-\(laboratory.id(6)).json.Ab3xYz",
+        ]
         for name in theirs { try scratch.write("theirs", to: "var/store/prod/cp-0/\(name)") }
         let writer = try store.writer(for: scope)
         #expect(writer.removedLeftovers.isEmpty)
@@ -266,6 +269,23 @@ import Testing
         let listing = try store.list()
         #expect(listing.backups.map(\.id) == [backup.id])
         #expect(listing.problems.isEmpty)
+    }
+
+    /// What a link leads to is looked at where it is, or not at all, and then that is said.
+    @Test func saysWhatALinkHides() throws {
+        let moved = try laboratory.add(to: laboratory.scope("old", "cp-0"))
+        let kept = try laboratory.add(1, to: scope)
+        try run("mv", ["\(laboratory.root)/old", scratch.file("elsewhere")])
+        try run("ln", ["-s", scratch.file("elsewhere"), "\(laboratory.root)/old"])
+        try run("ln", ["-s", scratch.file("elsewhere/cp-0"), "\(laboratory.root)/prod/cp-9"])
+        try run("ln", ["-s", "prod", "\(laboratory.root)/current"])
+        try run("ln", ["-s", scratch.file("none"), "\(laboratory.root)/dangling"])
+        let listing = try store.list()
+        #expect(listing.backups.map(\.id) == [kept.id] && listing.unreadable.isEmpty)
+        #expect(listing.hidden.map(\.code) == [.findings, .findings])
+        #expect(listing.hidden[0].message.contains("\(laboratory.root)/old"))
+        #expect(listing.hidden[1].message.contains("\(laboratory.root)/prod/cp-9"))
+        #expect(throws: SystemCallError.self) { try store.writer(for: moved.scope) }
     }
 
     @Test func aMissingStoreIsNotFound() throws {

@@ -184,6 +184,25 @@ extension Integration {
             }
         }
 
+        @Test(arguments: errors)
+        func othersFailAtEveryStep(_ error: String) throws {
+            let store = try storeWithABackup()
+            for point in points([("flock", 1), ("fsync", 2), ("renameat2", 1)]) {
+                let target = try TemporaryDirectory()
+                for (name, command) in [
+                    ("key", ["keygen", "-o"]),
+                    ("files", ["restore", "-i", store.key.path] + store.flags + ["--target"]),
+                ] {
+                    let result = try attempt(command + [target.file(name)], point, "error=\(error)")
+                    #expect(result.status != 5, "\(name), \(point): \(result.errorText)")
+                    #expect((error != "EINTR" && point.call != "flock") || result.status == 0, "\(name), \(point)")
+                    let left = try FileManager.default.contentsOfDirectory(atPath: target.path)
+                    #expect(left == (result.status == 0 ? [name] : []), "\(name), \(point): \(left)")
+                    try run("rm", ["-rf", target.file(name)])
+                }
+            }
+        }
+
         /// Only the very same archive is gone on with.
         @Test func aDownloadReplacesNothing() throws {
             let store = try storeWithABackup()
