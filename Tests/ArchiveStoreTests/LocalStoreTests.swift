@@ -1,6 +1,8 @@
+import Dispatch
 import Foundation
 import HostIO
 import SealedArchive
+import Synchronization
 import TestSupport
 import Testing
 
@@ -211,6 +213,32 @@ import Testing
         #expect(removal.reference == backup.reference)
         try store.writer(for: scope).delete(removal)
         #expect(try names(in: directory) == [".lock"])
+    }
+
+    /// While others publish and remove.
+    @Test func readersSeeNoHalves() throws {
+        let (laboratory, scope) = (laboratory, scope)
+        let kept = try laboratory.add(to: scope)
+        let isDone = Atomic<Bool>(false)
+        DispatchQueue.concurrentPerform(iterations: 2) { index in
+            do {
+                guard index == 0 else {
+                    while !isDone.load(ordering: .relaxed) {
+                        let listing = try laboratory.store.list()
+                        #expect(listing.problems.isEmpty, "\(listing.problems)")
+                        #expect(listing.backups.first?.id == kept.id && listing.backups.count <= 2)
+                    }
+                    return
+                }
+                defer { isDone.store(true, ordering: .relaxed) }
+                for round in 1..<60 {
+                    let added = try laboratory.add(round, to: scope)
+                    try laboratory.store.writer(for: scope).delete(added)
+                }
+            } catch {
+                Issue.record(error)
+            }
+        }
     }
 
     @Test func reportsWhatCannotBeRead() throws {

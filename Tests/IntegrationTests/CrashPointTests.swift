@@ -184,6 +184,37 @@ extension Integration {
             }
         }
 
+        // MARK: Adopting
+
+        @Test(arguments: errors + ["SIGKILL"])
+        func adoptionsEndAtEveryStep(_ fault: String) throws {
+            let store = try storeWithABackup()
+            let names = try store.names()
+            let copy = store.directory.file("copy")
+            let id = try #require(listed(store).first)
+            try run("rm", ["\(store.scopeDirectory)/\(id).json"])
+            try run("cp", ["-a", store.root, copy])
+            let adopt = ["adopt", id, "-i", store.key.path] + store.flags
+            let isKill = fault == "SIGKILL"
+            var faultCount = 0
+            for point in points([("flock", 2), ("fsync", 2), ("renameat2", 1)]) {
+                try reset(store, to: copy)
+                let result = try attempt(adopt, point, isKill ? "signal=\(fault)" : "error=\(fault)")
+                if result.status != 0 { faultCount += 1 }
+                let left = try store.names()
+                #expect(isKill || left == (result.status == 0 ? names : Array(names.suffix(1))), "\(point): \(left)")
+                let isAdopted =
+                    try JSON(SnapTool.attempt(["list", "-o", "json"] + store.flags).output).array.count == 1
+                let again = try SnapTool.attempt(adopt)
+                #expect(again.status == (isAdopted ? 1 : 0), "\(point): \(again.errorText)")
+                try SnapTool.run(store.backup())
+                #expect(try store.names().count == 4, "\(point)")
+                #expect(try listed(store).first == id, "\(point)")
+                try SnapTool.run(["verify", id, "-i", store.key.path] + store.flags)
+            }
+            #expect(fault == "EINTR" ? faultCount == 0 : faultCount >= 2)
+        }
+
         @Test(arguments: errors)
         func othersFailAtEveryStep(_ error: String) throws {
             let store = try storeWithABackup()
