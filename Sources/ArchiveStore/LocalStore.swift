@@ -1,5 +1,3 @@
-import Crypto
-import FoundationEssentials
 import HostIO
 import SealedArchive
 import SystemPackage
@@ -10,14 +8,12 @@ import SystemPackage
 
 /// Archives in directories of this host, `<root>/<cluster>/<node>/<id>.tar.zst.age` with `<id>.json` beside each.
 ///
-/// Directories have mode 0700, files 0600. An archive counts only with its sidecar, which is published last: a crash at
-/// any moment leaves the archives that were there before, and at most leftovers that the next writer removes.
+/// Directories have mode 0700, files 0600. An archive counts only with its sidecar; one without it is reported and never
+/// removed. A crash at any moment leaves the archives that were there before, and at most temporary files that the next
+/// writer clears up.
 public struct LocalStore: Sendable {
     /// The path of the store.
     public let root: String
-
-    /// The largest sidecar that is read.
-    private static let maximumSidecarSize = 16 << 20
 
     /// The store at `root`, which need not exist yet.
     public init(root: String) { self.root = root }
@@ -27,16 +23,66 @@ public struct LocalStore: Sendable {
     /// - Throws: ``SystemCallError`` if the store can't be read; a store that does not exist is an error.
     public func list(cluster: String? = nil, node: String? = nil) throws -> StoreListing {
         var listing = StoreListing()
-        let top = try OpenDirectory(path: root)
-        for clusterName in try subdirectories(of: top) where cluster == nil || cluster == clusterName {
-            let clusterDirectory = try top.openDirectory(clusterName)
-            for nodeName in try subdirectories(of: clusterDirectory) where node == nil || node == nodeName {
-                // A directory that can't be a scope, such as lost+found, is not ours.
-                guard let scope = try? StoreScope(cluster: clusterName, node: nodeName) else { continue }
-                try list(clusterDirectory.openDirectory(nodeName), scope, into: &listing)
+        listing.hidden = try forEachScope(cluster, node) { try list($0, into: &listing) }
+        return listing
+    }
+
+    /// The backups whose removal was interrupted after they were gone, in the store or in one cluster or node of it.
+    ///
+    /// - Throws: as ``list(cluster:node:)``.
+    public func interruptedRemovals(cluster: String? = nil, node: String? = nil) throws -> [StoredBackup] {
+        var backups: [StoredBackup] = []
+        _ = try forEachScope(cluster, node) { backups += try $0.interruptedRemovals() }
+        return backups
+    }
+
+    /// Calls `body` with every scope of the given names; one that can't be read does not hide the others.
+    ///
+    /// - Returns: why some can't be looked at.
+    private func forEachScope(
+        _ cluster: String?, _ node: String?, _ body: (ScopeDirectory) throws -> Void
+    ) throws -> [Failure] {
+        var hidden: [Failure] = []
+        try forEachDirectory(in: OpenDirectory(path: root), named: cluster, &hidden) {
+            clusterDirectory, cluster, hidden in
+            try forEachDirectory(in: clusterDirectory, named: node, &hidden) { directory, node, _ in
+                try body(ScopeDirectory(directory: directory, scope: StoreScope(cluster: cluster, node: node)))
             }
         }
-        return listing
+        return hidden
+    }
+
+    private func forEachDirectory(
+        in parent: OpenDirectory, named wanted: String?, _ hidden: inout [Failure],
+        _ body: (OpenDirectory, String, inout [Failure]) throws -> Void
+    ) throws {
+        for name in try parent.utf8Names() where wanted == nil || wanted == name {
+            // What can't be the name of a scope, such as lost+found, is not ours.
+            guard StoreScope.canBeName(name), let entry = EntryName(name.utf8) else { continue }
+            do {
+                switch try parent.attributes(of: entry).kind {
+                case .directory: try body(parent.openDirectory(name), name, &hidden)
+                case .symbolicLink where Self.leadsOut(of: parent, name):
+                    hidden.append(
+                        Failure(
+                            .findings, "\(quoted(parent.path(of: name))) is a symbolic link, and is not followed",
+                            hint: "mount the directory there instead (`mount --bind`), or name its store with --store"))
+                default: break
+                }
+            } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+                continue
+            } catch {
+                hidden.append(Failure(wrapping: error))
+            }
+        }
+    }
+
+    /// Whether a symbolic link leads to a directory that is not beside it, and is looked at there.
+    private static func leadsOut(of parent: OpenDirectory, _ name: String) -> Bool {
+        guard let target = try? OpenDirectory(path: parent.path(of: name)), let names = try? parent.utf8Names() else {
+            return false
+        }
+        return !names.contains { parent.isEntry($0, target.descriptor) }
     }
 
     /// Opens the sealed bytes of an archive.
@@ -45,15 +91,20 @@ public struct LocalStore: Sendable {
     }
 
     /// The path of an archive.
-    public func path(of backup: StoredBackup) -> String { "\(root)/\(backup.scope)/\(backup.archiveName)" }
+    public func path(of backup: StoredBackup) -> String { path(of: backup.id, in: backup.scope) }
 
-    /// Locks a scope for writing, making its directories, and removes what interrupted runs left in it.
+    /// The path of the archive with an identifier, whether it has a sidecar or not.
+    public func path(of id: BackupID, in scope: StoreScope) -> String {
+        "\(root)/\(scope)/\(StoredBackup.archiveName(id))"
+    }
+
+    /// Locks a scope for writing, making its directories, and clears up what interrupted runs left in it.
     ///
     /// - Throws: ``Failure`` with the code `locked` while another process writes there.
     public func writer(for scope: StoreScope) throws -> LocalStoreWriter {
         let directory = try OpenDirectory.make(path: root)
             .makeDirectory(scope.cluster).makeDirectory(scope.node)
-        return try LocalStoreWriter(directory: directory, scope: scope)
+        return try LocalStoreWriter(ScopeDirectory(directory: directory, scope: scope))
     }
 
     /// The room that a store has.
@@ -88,123 +139,22 @@ public struct LocalStore: Sendable {
         return try nearestDirectory(to: parent.isEmpty ? "/" : parent)
     }
 
-    private func subdirectories(of directory: OpenDirectory) throws -> [String] {
-        try directory.utf8Names().filter { !$0.hasPrefix(".") && directory.isDirectory($0) }
-    }
-
-    private func list(_ directory: OpenDirectory, _ scope: StoreScope, into listing: inout StoreListing) throws {
-        let names = try directory.utf8Names()
+    private func list(_ directory: ScopeDirectory, into listing: inout StoreListing) throws {
+        let scope = directory.scope
         var backups: [StoredBackup] = []
-        for name in names where name.hasSuffix(ArchiveFormat.sidecarSuffix) {
-            guard let id = BackupID(name.dropLast(ArchiveFormat.sidecarSuffix.count)) else { continue }
+        for id in try directory.ids() {
             do {
-                let backup = try read(id, scope, in: directory)
-                guard names.contains(backup.archiveName) else {
-                    throw Failure(
-                        .integrity, "\(quoted(backup.reference)) has a sidecar and no archive",
-                        hint: "restore \(backup.archiveName) from a copy of the store, or remove \(backup.sidecarName)")
+                switch try directory.entry(id) {
+                case .whole(let backup): backups.append(backup)
+                case .orphan: listing.unreadable.append(.orphan(scope: scope, id: id))
+                case .absent: break
                 }
-                try checkSize(of: backup, in: directory)
-                backups.append(backup)
             } catch {
                 listing.unreadable.append(
-                    UnreadableBackup(scope: scope, id: id, failure: Failure(wrapping: error)))
+                    UnreadableBackup(scope: scope, id: id, isOrphan: false, failure: Failure(wrapping: error)))
             }
         }
         // IDs of one second sort by chance.
         listing.backups += backups.sorted { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
-    }
-
-    private func checkSize(of backup: StoredBackup, in directory: OpenDirectory) throws {
-        guard let name = EntryName(backup.archiveName.utf8) else { return }
-        try backup.sidecar.object.checkSize(directory.attributes(of: name).byteCount, of: path(of: backup))
-    }
-
-    private func read(_ id: BackupID, _ scope: StoreScope, in directory: OpenDirectory) throws -> StoredBackup {
-        let path = directory.path(of: id.description + ArchiveFormat.sidecarSuffix)
-        let file = try RandomAccessFile(path: path)
-        guard file.byteCount <= Self.maximumSidecarSize else {
-            throw Failure(.integrity, "\(quoted(path)) has \(file.byteCount) bytes, too many for a sidecar")
-        }
-        let bytes = try file.bytes(at: 0, count: file.byteCount)
-        let sidecar = try Sidecar.decode(bytes, name: path)
-        guard sidecar.archive.id == id, sidecar.archive.cluster == scope.cluster, sidecar.archive.node == scope.node
-        else {
-            throw Failure(
-                .integrity,
-                "\(quoted(path)) describes \(sidecar.archive.cluster)/\(sidecar.archive.node)/\(sidecar.archive.id)",
-                hint: "the file was moved or replaced: compare it with another copy of the store")
-        }
-        return StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
-    }
-}
-
-/// A scope of a local store, locked for writing while this object lives.
-public final class LocalStoreWriter {
-    /// The scope.
-    public let scope: StoreScope
-    /// The names of unfinished files that were found and removed.
-    public let removedLeftovers: [String]
-    private let directory: OpenDirectory
-    private let lock: DirectoryLock
-
-    fileprivate init(directory: OpenDirectory, scope: StoreScope) throws {
-        self.directory = directory
-        self.scope = scope
-        lock = try DirectoryLock(directory)
-        removedLeftovers = try Self.removeLeftovers(in: directory)
-    }
-
-    /// The bytes that are free in the store.
-    public func availableByteCount() throws -> Int { try directory.availableByteCount() }
-
-    /// Begins an archive; nothing of it is visible before ``publish(_:sidecar:)``.
-    public func begin(_ id: BackupID) throws -> PendingFile {
-        let file = try PendingFile(in: directory, name: id.description + ArchiveFormat.archiveSuffix)
-        file.reservedByteCount = Self.reserve(directory)
-        file.bypassPageCache()
-        return file
-    }
-
-    /// Publishes an archive, then its sidecar; returns when both are durable.
-    public func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
-        let pendingSidecar = try PendingFile(
-            in: directory, name: sidecar.archive.id.description + ArchiveFormat.sidecarSuffix)
-        try pendingSidecar.write(DocumentCoding.encode(sidecar))
-        try archive.publish()
-        try pendingSidecar.publish()
-    }
-
-    /// Removes an archive: its sidecar first, so that it is never listed without being whole.
-    public func delete(_ backup: StoredBackup) throws {
-        precondition(backup.scope == scope, "an archive of another scope")
-        try directory.removeFile(backup.sidecarName)
-        try directory.sync()
-        try directory.removeFile(backup.archiveName)
-        try directory.sync()
-    }
-
-    /// An archive without its sidecar was left by a run that is no more, for we hold the lock; so was a temporary file that
-    /// nobody holds locked.
-    private static func removeLeftovers(in directory: OpenDirectory) throws -> [String] {
-        let names = try directory.utf8Names()
-        let unfinished = names.filter { name in
-            guard name.hasSuffix(ArchiveFormat.archiveSuffix) else { return false }
-            let id = name.dropLast(ArchiveFormat.archiveSuffix.count)
-            return BackupID(id) != nil && !names.contains(id + ArchiveFormat.sidecarSuffix)
-        }
-        for name in unfinished { try directory.removeFile(name) }
-        // A download into this directory has temporary files here too.
-        let temporary = try names.filter { name in
-            try name.hasPrefix(PendingFile.temporaryPrefix) && PendingFile.removeLeftover(name, in: directory)
-        }
-        let leftovers = temporary + unfinished
-        if !leftovers.isEmpty { try directory.sync() }
-        return leftovers
-    }
-
-    /// What is left free for others, for a full disk under etcd stops the cluster: 2 % of the file system, at most 256 MiB.
-    private static func reserve(_ directory: OpenDirectory) -> Int {
-        min(256 << 20, ((try? directory.totalByteCount()) ?? 0) / 50)
     }
 }

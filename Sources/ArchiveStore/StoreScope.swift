@@ -29,12 +29,35 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
         (left.cluster, left.node) < (right.cluster, right.node)
     }
 
+    /// Checks that an archive says of itself that it is the one of this place.
+    ///
+    /// - Parameters:
+    ///   - header: what the archive or its sidecar says.
+    ///   - id: the identifier by the file's name.
+    ///   - path: the file, for the message.
+    /// - Throws: ``Failure`` with the code `integrity` if it is another one.
+    public func check(_ header: ArchiveHeader, _ id: BackupID, of path: String) throws(Failure) {
+        guard header.id == id, header.cluster == cluster, header.node == node else {
+            throw Failure(
+                .integrity, "\(quoted(path)) describes \(header.cluster)/\(header.node)/\(header.id)",
+                hint: "the file was moved or replaced: compare it with another copy of the store")
+        }
+    }
+
     /// Checks a name that becomes that of a directory or a file in an archive, by the rule of ``init(cluster:node:)``.
     ///
     /// - Parameters:
     ///   - what: what has the name, for the message.
     ///   - option: the option that sets it, for the hint.
     public static func checkName(_ name: String, _ what: String, _ option: String) throws(Failure) {
+        guard canBeName(name) else {
+            throw Failure(
+                .usage, "\(quoted(name)) can't be the name of a \(what) in a store",
+                hint: "use letters, digits, '.', '_' and '-', or name it with \(option)")
+        }
+    }
+
+    static func canBeName(_ name: String) -> Bool {
         let allowed = name.utf8.allSatisfy { byte in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -43,12 +66,8 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
             default: false
             }
         }
-        guard allowed, !name.isEmpty, name.utf8.count <= maximumNameLength, !name.hasPrefix("."), !name.hasPrefix("-")
-        else {
-            throw Failure(
-                .usage, "\(quoted(name)) can't be the name of a \(what) in a store",
-                hint: "use letters, digits, '.', '_' and '-', or name it with \(option)")
-        }
+        return allowed && !name.isEmpty && name.utf8.count <= maximumNameLength && !name.hasPrefix(".")
+            && !name.hasPrefix("-")
     }
 }
 
@@ -64,32 +83,63 @@ public struct StoredBackup: Sendable {
     public let sidecarBytes: [UInt8]
 
     /// The file name of the archive.
-    public var archiveName: String { id.description + ArchiveFormat.archiveSuffix }
+    public var archiveName: String { Self.archiveName(id) }
     /// The file name of the sidecar.
-    public var sidecarName: String { id.description + ArchiveFormat.sidecarSuffix }
+    public var sidecarName: String { Self.sidecarName(id) }
     /// `cluster/node/id`.
     public var reference: String { "\(scope)/\(id)" }
+
+    /// The file name of the archive with an identifier.
+    static func archiveName(_ id: BackupID) -> String { id.description + ArchiveFormat.archiveSuffix }
+    /// The file name of its sidecar.
+    static func sidecarName(_ id: BackupID) -> String { id.description + ArchiveFormat.sidecarSuffix }
 }
 
-/// An archive that can't be relied on: its sidecar can't be read, or does not fit it.
+/// An archive that can't be relied on: it has no sidecar, or one that can't be read or does not fit it.
 public struct UnreadableBackup: Sendable {
     /// Where it is.
     public let scope: StoreScope
     /// Its identifier.
     public let id: BackupID
+    /// Whether there is an archive that only lacks its sidecar.
+    public let isOrphan: Bool
     /// What is wrong with it.
     public let failure: Failure
+
+    /// `cluster/node/id`.
+    public var reference: String { "\(scope)/\(id)" }
+
+    /// An archive without a sidecar.
+    static func orphan(scope: StoreScope, id: BackupID) -> UnreadableBackup {
+        let reference = "\(scope)/\(id)"
+        let failure = Failure(
+            .integrity, "\(quoted(reference)) has an archive and no sidecar",
+            hint: "copy \(StoredBackup.sidecarName(id)) back if there is one elsewhere, or make it anew with "
+                + "`etcd-snap adopt \(reference) -i KEY`")
+        return UnreadableBackup(scope: scope, id: id, isOrphan: true, failure: failure)
+    }
 }
 
-/// What a store holds: its complete archives, and the sidecars that can't be read.
+/// What a store holds: its complete archives, and what can't be relied on.
 public struct StoreListing: Sendable {
     /// The complete archives, by scope, in the order in which they were made.
     public var backups: [StoredBackup] = []
     /// Those that can't be relied on, by scope.
     public var unreadable: [UnreadableBackup] = []
 
-    /// Why some can't be relied on.
-    public var problems: [Failure] { unreadable.map(\.failure) }
+    /// An empty listing.
+    public init() {}
+
+    /// Why directories can't be looked at; with the code `findings` where there need not be an archive behind that.
+    public var hidden: [Failure] = []
+
+    /// Why some can't be relied on, or not be seen.
+    public var problems: [Failure] { hidden + unreadable.map(\.failure) }
+
+    /// The same with what to do about it, a line each.
+    public var warnings: [String] {
+        problems.map { failure in failure.description + (failure.hint.map { " (\($0))" } ?? "") }
+    }
 
     /// The newest archive of a scope.
     public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope } }

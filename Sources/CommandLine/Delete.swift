@@ -30,7 +30,7 @@ struct Delete: ParsableCommand {
     func run() throws {
         let configuration = try common.start(output.format)
         let store = place.store(configuration)
-        let found = try backups.map { try place.find($0, configuration).1 }
+        let found = try DeleteOperation.find(backups.map { try place.reference($0, configuration) }, in: store)
         let references = found.map(\.reference)
         if !dryRun {
             try confirm(references)

@@ -92,7 +92,7 @@ private struct Description {
             ("recipients", sidecar.recipients.map { "\($0.type) \($0.fingerprint)" }.joined(separator: ", ")),
             ("verified", sidecar.verification.rawValue),
             ("findings", "\(sidecar.findingCount)"),
-        ]
+        ] + (sidecar.rebuilt == true ? [("sidecar", "rebuilt from the archive, its own was lost")] : [])
     }
 
     private func etcd(_ record: EtcdSnapshotRecord) -> String {

@@ -9,7 +9,8 @@ struct Download: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Copy a sealed backup out of the store, checking it on the way.",
         discussion: """
-            The copy stays sealed; its sidecar is put beside it. An existing file is never replaced.
+            The copy stays sealed; its sidecar is put beside it. An existing file is never replaced; a copy that was
+            interrupted goes on.
 
             Example: etcd-snap download latest --store /var/lib/etcd-snap /mnt/usb
             """)

@@ -8,7 +8,8 @@ struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the backups in a store.",
         discussion: """
-            Only complete archives are listed. No key is needed.
+            Only complete archives are listed. What can't be relied on, such as an archive without its sidecar, is a warning,
+            and listed with --problems. No key is needed.
 
             Example: etcd-snap list --store /var/lib/etcd-snap --cluster prod -o json
             """)
@@ -17,11 +18,23 @@ struct List: ParsableCommand {
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Store") var place: StoreOptions
 
+    @Flag(help: "List what can't be relied on instead: archives without sidecars, sidecars without archives, damage.")
+    var problems = false
+
     func run() throws {
         let configuration = try common.start(output.format)
         let store = place.store(configuration)
         let listing = try store.list(cluster: place.cluster, node: place.node)
-        for problem in listing.problems { Console.shared.warn(problem.description) }
+        if problems {
+            try renderProblems(listing)
+        } else {
+            try renderBackups(listing, in: store)
+        }
+        if let code = exitCode(listing) { throw ExitCode(code.rawValue) }
+    }
+
+    private func renderBackups(_ listing: StoreListing, in store: LocalStore) throws {
+        for warning in listing.warnings { Console.shared.warn(warning) }
         if listing.backups.isEmpty, listing.problems.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
             throw Failure(
@@ -35,11 +48,22 @@ struct List: ParsableCommand {
                 ["CLUSTER", "NODE", "ID", "AGE", "SIZE", "DATABASE", "REVISION", "VERIFIED", "FINDINGS"],
                 listing.backups.map { row($0.sidecar) })
         }
-        // A backup of a newer version is no damage, but this list is not whole without it.
-        let codes = Set(listing.problems.map(\.code))
-        guard codes.isEmpty else {
-            throw ExitCode((codes == [.failed] ? Failure.Code.failed : .integrity).rawValue)
+    }
+
+    private func renderProblems(_ listing: StoreListing) throws {
+        let problems = listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0) }
+        try render(problems, as: output.format) {
+            table(["BACKUP", "PROBLEM"], problems.map { [$0.reference ?? "", $0.message] })
         }
+    }
+
+    /// An archive that only lacks its sidecar is not damaged, nor is one of a newer version; without the latter this list is
+    /// not whole.
+    private func exitCode(_ listing: StoreListing) -> Failure.Code? {
+        if listing.problems.isEmpty { return nil }
+        let codes = listing.unreadable.filter { !$0.isOrphan }.map(\.failure.code) + listing.hidden.map(\.code)
+        if codes.contains(where: { $0 != .failed && $0 != .findings }) { return .integrity }
+        return codes.contains(.failed) ? .failed : .findings
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {
@@ -51,5 +75,21 @@ struct List: ParsableCommand {
             sidecar.verification.rawValue,
             "\(sidecar.findingCount)",
         ]
+    }
+}
+
+private struct Problem: Encodable {
+    var reference: String?
+    var isOrphan: Bool
+    var message: String
+    var hint: String?
+
+    init(_ backup: UnreadableBackup) { self.init(backup.reference, backup.isOrphan, backup.failure) }
+
+    init(_ reference: String?, _ isOrphan: Bool, _ failure: Failure) {
+        self.reference = reference
+        self.isOrphan = isOrphan
+        message = failure.description
+        hint = failure.hint
     }
 }

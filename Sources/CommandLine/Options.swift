@@ -70,8 +70,12 @@ struct StoreOptions: ParsableArguments {
     /// The one archive that a reference means.
     func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
         let store = store(configuration)
-        let cluster = cluster ?? configuration.cluster
-        return (store, try BackupReference(reference, cluster: cluster, node: node).find(in: store))
+        return (store, try self.reference(reference, configuration).find(in: store))
+    }
+
+    /// A reference into the store.
+    func reference(_ text: String, _ configuration: Configuration) throws -> BackupReference {
+        try BackupReference(text, cluster: cluster ?? configuration.cluster, node: node)
     }
 
     /// An archive by its path, or by a reference into the store.

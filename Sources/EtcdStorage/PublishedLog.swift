@@ -18,9 +18,10 @@ struct PublishedLog {
 
     /// Writes the note durably; to be called before the log directory gets its name.
     func write(_ log: WriteAheadLog) throws {
+        try remove()
         let file = try PendingFile(in: parent, name: name)
         try log.bytes.withUnsafeBytes { try file.write($0) }
-        try file.publish(replacing: true)
+        try file.publish()
     }
 
     /// Removes the note; to be called once the data directory has its name.

@@ -21,19 +21,16 @@ public final class DirectoryLock: Sendable {
             openat(directory.descriptor.rawValue, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         }
         descriptor = FileDescriptor(owningRaw: raw)
-        while flock(raw, LOCK_EX | LOCK_NB) != 0 {
-            let error = SystemCallError("lock", path)
-            if error.errno == .interrupted { continue }
+        guard try tryLockExclusively(descriptor, name: path) else {
             let holder = Self.holder(raw)
-            guard error.errno == .wouldBlock else { throw error }
             throw Failure(
                 .locked, "another run\(holder.map { " (process \($0))" } ?? "") holds the lock \(quoted(path))",
                 hint: "wait for it to end; the lock goes with its process, so it never has to be removed by hand")
         }
+        // Only a message needs it; on a full disk there must be a lock to remove something under.
         let line = Array("\(getpid())\n".utf8)
-        guard ftruncate(raw, 0) == 0, pwrite(raw, line, line.count, 0) == line.count else {
-            throw SystemCallError("write to", path)
-        }
+        ftruncate(raw, 0)
+        pwrite(raw, line, line.count, 0)
     }
 
     // It also runs when the initializer throws, for `descriptor` is set then.

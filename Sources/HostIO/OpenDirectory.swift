@@ -38,18 +38,26 @@ public final class OpenDirectory: Sendable {
         return OpenDirectory(descriptor: FileDescriptor(owningRaw: raw), path: path)
     }
 
-    /// Opens or makes the directory `name` in this one, with `mode` and durably when it is made.
+    /// Opens or makes the directory `name` in this one, with `mode` and durably when it is made; leaves none when it throws.
     public func makeDirectory(
         _ name: String, mode: FilePermissions = .ownerReadWriteExecute
     ) throws(SystemCallError)
         -> OpenDirectory
     {
-        if mkdirat(descriptor.rawValue, name, mode.rawValue) == 0 {
-            try sync()
-        } else if Glibc.errno != EEXIST {
-            throw SystemCallError("make directory", path(of: name))
+        do {
+            try retryingInterrupts("make directory", path(of: name)) {
+                mkdirat(descriptor.rawValue, name, mode.rawValue)
+            }
+        } catch  where error.errno == .fileExists {
+            return try openDirectory(name)
         }
-        return try openDirectory(name)
+        do {
+            try sync()
+            return try openDirectory(name)
+        } catch {
+            try? removeEmptyDirectory(name)
+            throw error
+        }
     }
 
     /// Makes every missing directory of `path` with mode 0700, durably, and opens the last one.
@@ -58,11 +66,10 @@ public final class OpenDirectory: Sendable {
         for component in FilePath(path).components {
             let parent = prefix
             prefix.append(component)
-            if mkdir(prefix.string, 0o700) == 0 {
+            do {
+                try retryingInterrupts("make directory", prefix.string) { mkdir(prefix.string, 0o700) }
                 try OpenDirectory(path: parent.string).sync()
-            } else if Glibc.errno != EEXIST {
-                throw SystemCallError("make directory", prefix.string)
-            }
+            } catch  where error.errno == .fileExists {}
         }
         return try OpenDirectory(path: path)
     }
@@ -130,11 +137,20 @@ public final class OpenDirectory: Sendable {
             && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// Whether `name` is the open file or directory `opened`, and no other one that has taken its name.
+    public func isEntry(_ name: String, _ opened: FileDescriptor) -> Bool {
+        var entry = stat()
+        var status = stat()
+        return fstatat(descriptor.rawValue, name, &entry, AT_SYMLINK_NOFOLLOW) == 0
+            && fstat(opened.rawValue, &status) == 0
+            && (entry.st_dev, entry.st_ino) == (status.st_dev, status.st_ino)
+    }
+
     /// Removes the file `name`; without it nothing happens.
     public func removeFile(_ name: String) throws(SystemCallError) {
-        if unlinkat(descriptor.rawValue, name, 0) != 0, Glibc.errno != ENOENT {
-            throw SystemCallError("remove", path(of: name))
-        }
+        do {
+            try retryingInterrupts("remove", path(of: name)) { unlinkat(descriptor.rawValue, name, 0) }
+        } catch  where error.errno == .noSuchFileOrDirectory {}
     }
 
     /// Removes the entry `name` and everything in it, without following a symbolic link.
@@ -157,7 +173,8 @@ public final class OpenDirectory: Sendable {
     /// Takes an exclusive `flock(2)` on the directory itself, held while this object lives.
     ///
     /// - Returns: whether nobody else holds it.
-    public func tryLock() -> Bool { flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 }
+    /// - Throws: ``SystemCallError`` where it can't be told, as on a file system without locks.
+    public func tryLock() throws(SystemCallError) -> Bool { try tryLockExclusively(descriptor, name: path) }
 
     /// Removes the directory `name`, which must be empty.
     public func removeEmptyDirectory(_ name: String) throws(SystemCallError) {
@@ -170,17 +187,21 @@ public final class OpenDirectory: Sendable {
     ///
     /// - Parameter replacing: whether an existing `target` is replaced; otherwise it is an error.
     public func rename(_ source: String, to target: String, replacing: Bool) throws(SystemCallError) {
-        let result =
+        try retryingInterrupts("rename to", path(of: target)) {
             replacing
-            ? renameat(descriptor.rawValue, source, descriptor.rawValue, target)
-            : clinux_rename_exclusive(descriptor.rawValue, source, descriptor.rawValue, target)
-        if result != 0 { throw SystemCallError("rename to", path(of: target)) }
+                ? renameat(descriptor.rawValue, source, descriptor.rawValue, target)
+                : clinux_rename_exclusive(descriptor.rawValue, source, descriptor.rawValue, target)
+        }
         try sync()
     }
 
-    /// Returns after the entries of this directory are durable.
+    /// Returns after the entries of this directory are durable, as far as the file system can say that.
     public func sync() throws(SystemCallError) {
-        try retryingInterrupts("sync directory", path) { fsync(descriptor.rawValue) }
+        do {
+            try retryingInterrupts("sync directory", path) { fsync(descriptor.rawValue) }
+        } catch  where [.invalidArgument, .notSupported].contains(error.errno) {
+            // File systems over a network or in user space may know fsync(2) for files only.
+        }
     }
 
     /// The bytes that this user may still write to the file system of this directory.

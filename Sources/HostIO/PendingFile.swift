@@ -13,11 +13,11 @@ public protocol ByteSink: AnyObject {
 
 /// A file that becomes visible under its name only when it is complete and durable.
 ///
-/// It is written under a temporary name in the same directory, mode 0600. ``publish(replacing:)`` checks the length,
-/// syncs, renames and syncs the directory: a crash leaves either no file of that name or the whole one. A pending file
-/// that is dropped without being published is removed.
+/// It is written under a temporary name in the same directory, mode 0600. ``publish()`` checks the length, syncs, renames
+/// and syncs the directory: a crash leaves either no file of that name or the whole one. A pending file that is dropped
+/// without being published is removed, also when publishing failed half-way.
 public final class PendingFile: ByteSink {
-    /// The prefix of temporary names; whatever is left with it in a locked directory belongs to no running process.
+    /// The prefix of temporary names; a file of such a name that nobody holds locked was left by a process that is no more.
     public static let temporaryPrefix = ".pending-"
 
     /// The directory of the file.
@@ -34,43 +34,45 @@ public final class PendingFile: ByteSink {
     private let descriptor: FileDescriptor
     private var writebackOffset = 0
     private var direct: DirectWriter?
-    private var isOpen = true
+    private var isPublished = false
 
     /// Creates the temporary file.
     ///
-    /// - Throws: ``SystemCallError``, also when a temporary file of that name is left over.
-    public init(in directory: OpenDirectory, name: String) throws(SystemCallError) {
+    /// - Throws: ``Failure`` with the code `locked` while another process fills a file of that name; ``SystemCallError``.
+    public init(in directory: OpenDirectory, name: String) throws {
         self.directory = directory
         self.name = name
         temporaryName = Self.temporaryPrefix + name
-        let temporaryName = temporaryName
-        try Self.removeLeftover(temporaryName, in: directory)
-        descriptor = FileDescriptor(
-            owningRaw: try retryingInterrupts("create", directory.path(of: name)) {
-                openat(
-                    directory.descriptor.rawValue, temporaryName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    0o600)
-            })
-        // While it is locked nobody takes it for a leftover.
-        _ = flock(descriptor.rawValue, LOCK_EX | LOCK_NB)
+        descriptor = try Self.create(temporaryName, in: directory, for: directory.path(of: name))
+        // Where the file system has no locks nobody can take it for a leftover either.
+        let isTaken = (try? tryLockExclusively(descriptor, name: path)) == false
+        guard !isTaken, directory.isEntry(temporaryName, descriptor) else { throw Self.busy(path) }
     }
 
-    deinit { discard() }
+    // It also runs when the initializer throws once `descriptor` is set.
+    deinit {
+        discard()
+        try? descriptor.close()
+    }
 
-    /// Removes a temporary file that a process which is no more has left; one that a living process fills stays.
-    ///
-    /// - Returns: whether nothing of that name is left.
-    @discardableResult
-    public static func removeLeftover(_ name: String, in directory: OpenDirectory) throws(SystemCallError) -> Bool {
-        let raw = openat(directory.descriptor.rawValue, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-        guard raw >= 0 else { return Glibc.errno == ENOENT }
-        defer { Glibc.close(raw) }
-        var status = stat()
-        guard fstat(raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG, flock(raw, LOCK_EX | LOCK_NB) == 0 else {
-            return false
+    private static func create(
+        _ temporaryName: String, in directory: OpenDirectory, for path: String
+    ) throws -> FileDescriptor {
+        try LeftoverFile(temporaryName, in: directory)?.remove()
+        let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+        do throws(SystemCallError) {
+            return FileDescriptor(
+                owningRaw: try retryingInterrupts("create", path) {
+                    openat(directory.descriptor.rawValue, temporaryName, flags, 0o600)
+                })
+        } catch {
+            throw error.errno == .fileExists ? busy(path) : error
         }
-        try directory.removeFile(name)
-        return true
+    }
+
+    private static func busy(_ path: String) -> Failure {
+        Failure(
+            .locked, "another run is writing \(quoted(path))", hint: "wait for it to end, or name another place")
     }
 
     /// The path that the file will have.
@@ -106,40 +108,42 @@ public final class PendingFile: ByteSink {
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
     }
 
-    /// Makes the file durable and visible under its name.
+    /// Makes the file durable and visible under its name; an existing file of that name is an error.
     ///
-    /// - Parameter replacing: whether an existing file of that name is replaced; otherwise it is an error.
-    /// - Throws: ``SystemCallError``; ``Failure`` if the file does not have the length that was written.
-    public func publish(replacing: Bool = false) throws {
+    /// - Throws: ``SystemCallError``; ``Failure`` if the file does not have the length that was written, or its temporary
+    ///   name is another file's by now. The file is to be discarded then.
+    public func publish() throws {
         try sync()
-        var status = stat()
-        guard fstat(descriptor.rawValue, &status) == 0 else { throw SystemCallError("read the size of", path) }
-        guard Int(status.st_size) == byteCount else {
+        let foundByteCount = try attributesOf(descriptor, name: path).byteCount
+        guard foundByteCount == byteCount else {
             throw Failure(
-                .integrity, "\(quoted(path)) has \(status.st_size) bytes on disk, \(byteCount) were written",
+                .integrity, "\(quoted(path)) has \(foundByteCount) bytes on disk, \(byteCount) were written",
                 hint: "check the file system of the store")
         }
-        try directory.rename(temporaryName, to: name, replacing: replacing)
-        close()
+        guard directory.isEntry(temporaryName, descriptor) else {
+            throw Failure(.failed, "\(quoted(path)) was removed or replaced while it was written", hint: "run it again")
+        }
+        try directory.rename(temporaryName, to: name, replacing: false)
+        isPublished = true
     }
 
-    /// Removes the temporary file; does nothing after ``publish(replacing:)``.
+    /// Removes the file; does nothing after ``publish()`` has returned.
     public func discard() {
-        guard isOpen else { return }
-        unlinkat(directory.descriptor.rawValue, temporaryName, 0)
-        close()
+        if !isPublished { withdraw() }
+    }
+
+    /// Removes the file, also after it was published; another one that has taken one of its names stays.
+    ///
+    /// - Returns: whether it has no name any more.
+    @discardableResult
+    public func withdraw() -> Bool {
+        let names = [temporaryName, name].filter { directory.isEntry($0, descriptor) }
+        return names.allSatisfy { (try? directory.removeFile($0)) != nil }
     }
 
     private func endDirectWriting() throws {
         try direct?.finish()
         direct = nil
-    }
-
-    private func close() {
-        guard isOpen else { return }
-        isOpen = false
-        // Everything that matters was synced before; a close after fsync has nothing left to report.
-        try? descriptor.close()
     }
 
     /// Starts writeback as the bytes come, so that the final sync finds little left to wait for.

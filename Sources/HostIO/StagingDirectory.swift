@@ -8,7 +8,6 @@ public final class StagingDirectory {
     private let parent: OpenDirectory
     private let temporaryName: String
     private let name: String
-    private var isPublished = false
 
     /// Makes the temporary directory.
     ///
@@ -19,7 +18,9 @@ public final class StagingDirectory {
         try Self.checkVacant(parent, self.name)
         try Self.removeLeftover(parent, temporaryName)
         directory = try parent.makeDirectory(temporaryName)
-        guard try directory.tryLock() && Self.isStill(directory, parent, temporaryName) else {
+        // Where the file system has no locks nobody can take it for a leftover either.
+        let isTaken = (try? directory.tryLock()) == false
+        guard !isTaken, parent.isEntry(temporaryName, directory.descriptor) else {
             throw Self.busy(parent, temporaryName)
         }
     }
@@ -28,27 +29,31 @@ public final class StagingDirectory {
     public func publish() throws {
         try directory.syncFileSystem()
         try Self.checkVacant(parent, name)
+        guard parent.isEntry(temporaryName, directory.descriptor) else { throw Self.busy(parent, temporaryName) }
         if parent.contains(name) { try parent.removeEmptyDirectory(name) }
         try parent.rename(temporaryName, to: name, replacing: false)
-        isPublished = true
     }
 
     /// Removes the directory with everything in it, as far as that is possible, also after ``publish()``.
-    public func discard() { try? parent.removeTree(isPublished ? name : temporaryName) }
+    public func discard() {
+        for name in [temporaryName, name] where parent.isEntry(name, directory.descriptor) {
+            try? parent.removeTree(name)
+        }
+    }
 
     /// A directory that nobody holds locked was left by a process that is no more.
     private static func removeLeftover(_ parent: OpenDirectory, _ name: String) throws {
         guard parent.contains(name) else { return }
         let leftover = try parent.openDirectory(name)
-        guard leftover.tryLock() else { throw busy(parent, name) }
+        do {
+            guard try leftover.tryLock() else { throw busy(parent, name) }
+        } catch let error as SystemCallError {
+            throw Failure(
+                .failed, "\(quoted(parent.path(of: name))) exists, and whether a run is filling it can't be told",
+                hint: "remove it if none is, or name another directory", cause: error)
+        }
         // Locked until it is gone, so that nobody takes it for theirs.
         try withExtendedLifetime(leftover) { try parent.removeTree(name) }
-    }
-
-    /// Whether nobody took the directory for a leftover between its making and its locking.
-    private static func isStill(_ directory: OpenDirectory, _ parent: OpenDirectory, _ name: String) throws -> Bool {
-        guard parent.isDirectory(name) else { return false }
-        return try parent.openDirectory(name).attributes().identity == directory.attributes().identity
     }
 
     private static func busy(_ parent: OpenDirectory, _ name: String) -> Failure {

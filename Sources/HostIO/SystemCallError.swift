@@ -36,6 +36,8 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
             Failure(.failed, description, hint: "run as root, or as the owner of the file")
         case .readOnlyFileSystem:
             Failure(.failed, description, hint: "the file system is read-only: remount it, or name another place")
+        case .noLocks:
+            Failure(.failed, description, hint: "the file system gives no locks: name a place on another one")
         default:
             Failure(.failed, description)
         }

@@ -47,7 +47,14 @@ public struct BackupOperation: Sendable {
         let (targets, unreachable) = try await connect()
         let writer = try plan.store.writer(for: plan.scope)
         for name in writer.removedLeftovers { observer.warn("removed \(name), left over from an interrupted run") }
-        let previous = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node).latest(in: plan.scope)
+        for id in writer.completedBackups {
+            observer.warn("\(id) is complete: the run that was publishing or removing it was interrupted")
+        }
+        let listing = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
+        // Without the one before it the backup would begin the count anew.
+        if let failure = listing.hidden.first { throw failure }
+        for warning in listing.warnings { observer.warn(warning) }
+        let previous = listing.latest(in: plan.scope)
         var attempt = BackupAttempt(
             plan: plan, observer: observer, writer: writer, previous: previous, unreachable: unreachable,
             targets: targets)

@@ -41,27 +41,57 @@ public struct BackupReference: Sendable {
                 .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
                 hint: "name one with --cluster: \(clusters.prefix(5).joined(separator: ", "))")
         }
+        if name == Self.latest, let hidden = listing.hidden.first(where: { $0.code != .findings }) { throw hidden }
         let matches =
             name == Self.latest
             ? listing.latest.map { [$0] } ?? []
-            : listing.backups.filter { $0.id.description.hasPrefix(name) }
-        guard let match = matches.first else {
-            if let damaged = listing.unreadable.first(where: fits) { throw damaged.failure }
-            throw Failure(
-                .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
-                hint: "see `etcd-snap list --store \(store.root)`")
+            : listing.backups.filter { fits($0.id) }
+        guard !matches.isEmpty else {
+            if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
+            throw listing.hidden.first ?? notFound(in: store)
         }
+        let match = try single(matches, \.reference)
         if name == Self.latest { try refuseNewer(listing.unreadable, than: match) }
-        guard matches.count == 1 else {
-            throw Failure(
-                .usage, "\(quoted(text)) fits \(matches.count) backups",
-                hint: "write more of it: \(matches.prefix(3).map(\.reference).joined(separator: ", "))…")
-        }
         return match
     }
 
-    private func fits(_ backup: UnreadableBackup) -> Bool {
-        name == Self.latest || backup.id.description.hasPrefix(name)
+    /// The one archive without a sidecar that is meant.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several, `failed` for an archive
+    ///   that has its sidecar.
+    public func findOrphan(in store: LocalStore) throws -> UnreadableBackup {
+        let listing = try store.list(cluster: cluster, node: node)
+        let matches = listing.unreadable.filter { $0.isOrphan && fits($0.id) }
+        guard matches.isEmpty else { return try single(matches, \.reference) }
+        if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
+        guard let whole = listing.backups.first(where: { fits($0.id) }) else { throw notFound(in: store) }
+        throw Failure(.failed, "\(quoted(whole.reference)) has its sidecar", hint: "see `etcd-snap list`")
+    }
+
+    /// The one archive that is meant whose removal was interrupted after it was gone.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if there are several.
+    func findInterruptedRemoval(in store: LocalStore) throws -> StoredBackup? {
+        guard name != Self.latest else { return nil }
+        let matches = try store.interruptedRemovals(cluster: cluster, node: node).filter { fits($0.id) }
+        return matches.isEmpty ? nil : try single(matches, \.reference)
+    }
+
+    private func fits(_ id: BackupID) -> Bool { name == Self.latest || id.description.hasPrefix(name) }
+
+    private func single<Backup>(_ matches: [Backup], _ reference: (Backup) -> String) throws(Failure) -> Backup {
+        guard matches.count == 1 else {
+            throw Failure(
+                .usage, "\(quoted(text)) fits \(matches.count) backups",
+                hint: "write more of it: \(matches.prefix(3).map(reference).joined(separator: ", "))…")
+        }
+        return matches[0]
+    }
+
+    private func notFound(in store: LocalStore) -> Failure {
+        Failure(
+            .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
+            hint: "see `etcd-snap list --store \(store.root)`")
     }
 
     /// An older backup must not pass for the latest because the latest is damaged.

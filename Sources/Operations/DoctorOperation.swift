@@ -163,8 +163,9 @@ public struct DoctorOperation: Sendable {
     private func checkStore(_ databaseByteCount: Int) -> [DoctorReport.Check] {
         do {
             let space = try store.space()
-            let last =
-                space.exists ? try store.list(cluster: scope.cluster, node: scope.node).latest(in: scope) : nil
+            let listing =
+                space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
+            let last = listing.latest(in: scope)
             let expected = expectedArchiveByteCount(databaseByteCount, after: last)
             var store = DoctorReport.Check(
                 name: "store", status: .ok,
@@ -182,10 +183,17 @@ public struct DoctorOperation: Sendable {
                 store.status = .error
                 store.advice = "free some space, or name another store with --store"
             }
-            return [store, checkLast(last)]
+            return [store, checkLast(last)] + listing.hidden.map { failed("store", $0) }
+                + listing.unreadable.map(checkUnreadable)
         } catch {
             return [failed("store", error)]
         }
+    }
+
+    private func checkUnreadable(_ backup: UnreadableBackup) -> DoctorReport.Check {
+        .init(
+            name: "archive", status: backup.isOrphan ? .warning : .error, message: backup.failure.description,
+            advice: backup.failure.hint)
     }
 
     private func checkLast(_ last: StoredBackup?) -> DoctorReport.Check {

@@ -23,18 +23,42 @@ public enum DownloadOperation {
             name.hasSuffix(ArchiveFormat.archiveSuffix)
             ? String(name.dropLast(ArchiveFormat.archiveSuffix.count)) : name
         let sidecarName = stem + ArchiveFormat.sidecarSuffix
-        for taken in [name, sidecarName] where directory.contains(taken) {
-            throw Failure(
-                .failed, "\(quoted(directory.path(of: taken))) exists",
-                hint: "nothing is ever replaced: move it away, or name another place")
+        let paths = [name, sidecarName].map { directory.path(of: $0) }
+        let isBegun = directory.contains(name)
+        guard !directory.contains(sidecarName) else { throw exists(paths[isBegun ? 0 : 1]) }
+        if isBegun {
+            // What was interrupted before the sidecar had its name goes on there.
+            guard try isCopy(paths[0], of: backup, in: store, observer: observer) else { throw exists(paths[0]) }
+            let sidecar = try PendingFile(in: directory, name: sidecarName)
+            try sidecar.write(backup.sidecarBytes)
+            try sidecar.publish()
+        } else {
+            let archive = try PendingFile(in: directory, name: name)
+            try copy(backup, in: store, to: archive, observer: observer)
+            try archive.publish(withSidecar: backup.sidecarBytes, named: sidecarName)
         }
-        let archive = try PendingFile(in: directory, name: name)
-        try copy(backup, in: store, to: archive, observer: observer)
-        let sidecar = try PendingFile(in: directory, name: sidecarName)
-        try sidecar.write(backup.sidecarBytes)
-        try archive.publish()
-        try sidecar.publish()
-        return [archive.path, sidecar.path]
+        return paths
+    }
+
+    /// Whether a file is the archive: its header byte for byte, the rest by the digest of the sidecar.
+    private static func isCopy(
+        _ path: String, of backup: StoredBackup, in store: LocalStore, observer: Observer
+    ) throws -> Bool {
+        do {
+            let (copy, stored) = (try RandomAccessFile(path: path), try store.open(backup))
+            try VerifyOperation.checkSealed(copy, backup.sidecar, observer: observer)
+            let headerByteCount = backup.sidecar.object.headerSize
+            return try copy.bytes(at: 0, count: headerByteCount) == stored.bytes(at: 0, count: headerByteCount)
+        } catch let failure as Failure where [.integrity, .failed].contains(failure.code) {
+            return false
+        } catch is AgeError {
+            return false
+        }
+    }
+
+    private static func exists(_ path: String) -> Failure {
+        Failure(
+            .failed, "\(quoted(path)) exists", hint: "nothing is ever replaced: move it away, or name another place")
     }
 
     /// Copies the sealed archive to a sink, checking its digest.
@@ -75,13 +99,44 @@ public enum DownloadOperation {
 
 /// Removes archives from a store.
 public enum DeleteOperation {
+    /// The backups that references mean, each once.
+    ///
+    /// One whose removal was interrupted is found by its reference too, so that this can be done again until it is done.
+    public static func find(_ references: [BackupReference], in store: LocalStore) throws -> [StoredBackup] {
+        var found: [StoredBackup] = []
+        for reference in references {
+            let backup = try find(reference, in: store)
+            if !found.contains(where: { $0.reference == backup.reference }) { found.append(backup) }
+        }
+        return found
+    }
+
+    private static func find(_ reference: BackupReference, in store: LocalStore) throws -> StoredBackup {
+        do {
+            return try reference.find(in: store)
+        } catch let failure as Failure where failure.code == .notFound {
+            guard let backup = try reference.findInterruptedRemoval(in: store) else { throw failure }
+            return backup
+        }
+    }
+
     /// Removes archives with their sidecars.
     ///
-    /// - Throws: ``Failure`` with the code `locked` while a backup is running in the same place.
+    /// - Throws: ``Failure`` with the code `locked`, before anything is removed, while a backup is running in one of the
+    ///   places; for any other error it names what was removed before.
     public static func run(_ backups: [StoredBackup], in store: LocalStore) throws {
-        for (scope, backups) in Dictionary(grouping: backups, by: \.scope) {
-            let writer = try store.writer(for: scope)
-            for backup in backups { try writer.delete(backup) }
+        let scopes = Set(backups.map(\.scope)).sorted()
+        let writers = try scopes.map { try store.writer(for: $0) }
+        var removed: [String] = []
+        for backup in backups {
+            do {
+                try writers.first { $0.scope == backup.scope }?.delete(backup)
+            } catch {
+                var failure = Failure(wrapping: error)
+                if !removed.isEmpty { failure.message += "; removed before: \(removed.joined(separator: ", "))" }
+                throw failure
+            }
+            removed.append(backup.reference)
         }
     }
 }

@@ -86,7 +86,8 @@ public enum VerifyOperation {
         }
     }
 
-    private static func hash(_ file: any RandomAccessBytes, from start: Int, observer: Observer) throws -> [UInt8] {
+    /// SHA-256 of what follows the first `start` bytes of a file.
+    static func hash(_ file: any RandomAccessBytes, from start: Int, observer: Observer) throws -> [UInt8] {
         var hash = SHA256()
         let block = ByteBlock(capacity: 1 << 20)
         var offset = start

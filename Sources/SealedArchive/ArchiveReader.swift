@@ -29,6 +29,9 @@ public final class ArchiveReader {
     /// The size of the uncompressed tar in bytes.
     public var tarByteCount: Int { tar.byteCount }
 
+    /// The uncompressed size of the largest zstd frame in bytes.
+    public var largestFrameByteCount: Int { tar.frames.largestDecompressedSize }
+
     /// SHA-256 of the manifest's bytes as the archive itself records it, in hexadecimal.
     public var manifestSHA256: String { tar.locator.sha256.hexadecimal }
 

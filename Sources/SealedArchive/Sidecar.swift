@@ -19,9 +19,9 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
         public var payloadSHA256: String
         /// The size of the uncompressed tar in bytes.
         public var tarSize: Int
-        /// The input size of a zstd frame in bytes.
+        /// The input size of a zstd frame in bytes; the largest frame's of an archive whose sidecar was rebuilt.
         public var frameSize: Int
-        /// The zstd level.
+        /// The zstd level; 0 when it is not known, which frames do not tell.
         public var compressionLevel: Int
 
         /// Checks that the age header of a stored object is the one that was written, as far as that is known.
@@ -118,6 +118,10 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
     public var checkFindings: [Finding]
     /// How far the archive was verified when it was made: the least of its snapshots' levels.
     public var verification: OpenValue<VerificationLevel>
+    /// Whether this was made anew from the archive, whose own sidecar was lost; only present when it was.
+    ///
+    /// Then the chain of sidecars is broken behind it: the next one names the digest of the lost one.
+    public var rebuilt: Bool?
 
     /// Assembles the sidecar of a sealed archive.
     public init(

@@ -1,6 +1,8 @@
+import Dispatch
 import Foundation
 import HostIO
 import SealedArchive
+import Synchronization
 import TestSupport
 import Testing
 
@@ -39,49 +41,98 @@ import Testing
         }
     }
 
-    /// A crash after each step: only after the last one is there a backup, and the next writer removes the rest.
+    /// A crash after each step: from the moment that the archive has its name there is a backup, and the next writer puts
+    /// the rest right.
     @Test(arguments: 0..<4)
-    func countsABackupOnlyWithItsSidecar(step: Int) throws {
+    func countsABackupOnlyWhenItIsWhole(step: Int) throws {
         let kept = try laboratory.add(100, to: scope)
         let id = laboratory.id(step)
         do {
             let writer = try store.writer(for: scope)
             let (file, sidecar) = try laboratory.seal(id, with: writer)
             let pending = try PendingFile(in: OpenDirectory(path: directory), name: "\(id).json")
-            try pending.write(DocumentCoding.encode(sidecar))
+            if step > 0 { try pending.write(DocumentCoding.encode(sidecar)) }
             // What a process that is killed leaves is what is on disk now: copied away before the files are dropped.
-            if step == 1 || step == 2 { try file.publish() }
-            if step == 3 {
-                try file.publish()
-                try pending.publish()
-            }
+            if step >= 2 { try file.publish() }
+            if step == 3 { try pending.publish() }
             try run("cp", ["-a", directory, scratch.file("crashed")])
-            if step == 1 { unlink(scratch.file("crashed/.pending-\(id).json")) }
         }
         try run("rm", ["-r", directory])
         try run("mv", [scratch.file("crashed"), directory])
 
         let listing = try store.list()
         #expect(listing.problems.isEmpty)
-        #expect(listing.backups.map(\.id) == (step == 3 ? [id, kept.id] : [kept.id]))
+        #expect(listing.backups.map(\.id) == (step >= 2 ? [id, kept.id] : [kept.id]))
         let writer = try store.writer(for: scope)
-        let expected = [
-            [".pending-\(id).json", ".pending-\(id).tar.zst.age"], ["\(id).tar.zst.age"],
-            [".pending-\(id).json", "\(id).tar.zst.age"], [],
-        ]
-        #expect(writer.removedLeftovers == expected[step])
-        #expect(try names(in: directory).count == (step == 3 ? 5 : 3))
-        #expect(try store.list().backups.map(\.id) == listing.backups.map(\.id))
+        let leftovers = [".pending-\(id).json", ".pending-\(id).tar.zst.age"]
+        #expect(writer.removedLeftovers == (step < 2 ? leftovers : []))
+        #expect(writer.completedBackups == (step == 2 ? [id] : []))
+        #expect(try names(in: directory).count == (step >= 2 ? 5 : 3))
+        #expect(try !names(in: directory).contains { $0.hasPrefix(".pending") })
+        #expect(try store.list().backups.map(\.reference) == listing.backups.map(\.reference))
     }
 
-    @Test func publishesTheArchiveBeforeItsSidecar() throws {
+    @Test func leavesNothingWhenPublishingFails() throws {
         let writer = try store.writer(for: scope)
         let (file, sidecar) = try laboratory.seal(laboratory.id(0), with: writer)
         // A directory in the sidecar's place lets the last step fail.
         let name = "\(sidecar.archive.id).json"
         _ = try OpenDirectory(path: directory).makeDirectory(name)
         #expect(throws: SystemCallError.self) { try writer.publish(file, sidecar: sidecar) }
-        #expect(try names(in: directory) == [".lock", name, "\(sidecar.archive.id).tar.zst.age"])
+        #expect(try names(in: directory) == [".lock", name])
+    }
+
+    /// A sidecar that is cut short, or another archive's, does not make one whole.
+    @Test(arguments: ["cut", "another", "size"])
+    func aPendingSidecarHasToFit(fault: String) throws {
+        let backup = try laboratory.add(to: scope)
+        let pending = "\(directory)/.pending-\(backup.sidecarName)"
+        try run("mv", ["\(directory)/\(backup.sidecarName)", pending])
+        #expect(try store.list().backups.map(\.id) == [backup.id])
+        switch fault {
+        case "cut": try run("truncate", ["-s", "-9", pending])
+        case "another": try run("sed", ["-i", "s/\(backup.id)/\(laboratory.id(9))/", pending])
+        default: try run("truncate", ["-s", "+1", store.path(of: backup)])
+        }
+        for _ in 0..<2 {
+            let listing = try store.list()
+            #expect(listing.backups.isEmpty)
+            #expect(listing.unreadable.map(\.isOrphan) == [true])
+            _ = try store.writer(for: scope)
+        }
+        #expect(try names(in: directory) == [".lock", backup.archiveName])
+    }
+
+    /// A copy may bring the archive before its sidecar, or without it.
+    @Test func neverRemovesAnArchiveWithoutItsSidecar() throws {
+        let kept = try laboratory.add(to: scope)
+        let orphan = try laboratory.add(1, to: scope)
+        try run("rm", ["\(directory)/\(orphan.sidecarName)"])
+        let before = try Data(contentsOf: URL(filePath: store.path(of: orphan)))
+        // rsync's temporary name of one that is still on its way.
+        try scratch.write("part", to: "var/store/prod/cp-0/.\(laboratory.id(5)).tar.zst.age.Ab3xYz")
+        let added = try laboratory.add(2, to: scope)
+        let writer = try store.writer(for: scope)
+        #expect(writer.removedLeftovers.isEmpty && writer.completedBackups.isEmpty)
+        try writer.delete(kept)
+        #expect(try Data(contentsOf: URL(filePath: store.path(of: orphan))) == before)
+        #expect(try names(in: directory).count == 5)
+        let listing = try store.list()
+        #expect(listing.backups.map(\.id) == [added.id])
+        #expect(listing.unreadable.map(\.reference) == [orphan.reference])
+        let problem = try #require(listing.problems.first)
+        #expect(problem.message.contains(orphan.reference) && problem.message.contains("no sidecar"))
+        #expect(problem.hint?.contains("adopt \(orphan.reference)") == true)
+    }
+
+    @Test func anOrphanTakesASidecarThatFits() throws {
+        let backup = try laboratory.add(to: scope)
+        try run("rm", ["\(directory)/\(backup.sidecarName)"])
+        let writer = try store.writer(for: scope)
+        try writer.adopt(backup.sidecar)
+        #expect(try store.list().backups.map(\.id) == [backup.id])
+        #expect(try store.list().backups.first?.sidecarBytes == backup.sidecarBytes)
+        #expect(throws: Failure.self) { try writer.adopt(backup.sidecar) }
     }
 
     @Test func neverReplacesAnArchive() throws {
@@ -96,7 +147,10 @@ import Testing
 
     @Test func leavesOthersFilesAlone() throws {
         let backup = try laboratory.add(to: scope)
-        let theirs = ["README", "x.tar.zst.age", "\(laboratory.id(5)).tar.gz", "pending-x", ".hidden"]
+        let theirs = [
+            "README", "x.tar.zst.age", "\(laboratory.id(5)).tar.gz", "pending-x", ".hidden", ".pending-notes",
+            "..pending-\(laboratory.id(6)).json.Ab3xYz",
+        ]
         for name in theirs { try scratch.write("theirs", to: "var/store/prod/cp-0/\(name)") }
         let writer = try store.writer(for: scope)
         #expect(writer.removedLeftovers.isEmpty)
@@ -125,21 +179,66 @@ import Testing
         withExtendedLifetime(writer) {}
     }
 
-    @Test func deletesTheSidecarFirst() throws {
+    @Test func deletesAllOrNothing() throws {
         let backup = try laboratory.add(to: scope)
         let other = try laboratory.add(1, to: scope)
-        // A directory in the archive's place lets the second step fail.
-        try run("rm", [store.path(of: backup)])
-        try run("mkdir", [store.path(of: backup)])
-        do {
-            let writer = try store.writer(for: scope)
-            #expect(throws: SystemCallError.self) { try writer.delete(backup) }
+        // A directory in the way of each rename lets that step fail.
+        for name in [backup.sidecarName, backup.archiveName] {
+            try run("mkdir", ["\(directory)/.pending-\(name)"])
+            #expect(throws: SystemCallError.self) { try store.writer(for: scope).delete(backup) }
+            #expect(try store.list().backups.map(\.id) == [backup.id, other.id])
+            #expect(try store.list().problems.isEmpty)
+            try run("rmdir", ["\(directory)/.pending-\(name)"])
         }
-        #expect(try store.list().backups.map(\.id) == [other.id])
-        #expect(try store.list().problems.isEmpty)
-        try run("rmdir", [store.path(of: backup)])
-        try store.writer(for: scope).delete(other)
+        let writer = try store.writer(for: scope)
+        try writer.delete(backup)
+        #expect(throws: Failure.self) { try writer.delete(backup) }
+        try writer.delete(other)
         #expect(try names(in: directory) == [".lock"])
+    }
+
+    /// Before the archive's rename the backup is there, behind it it is gone; the next writer brings either to its end.
+    @Test func anInterruptedRemovalIsOver() throws {
+        let backup = try laboratory.add(to: scope)
+        func hide(_ name: String) throws { try run("mv", ["\(directory)/\(name)", "\(directory)/.pending-\(name)"]) }
+        try hide(backup.sidecarName)
+        #expect(try store.list().backups.map(\.id) == [backup.id])
+        #expect(try store.interruptedRemovals().isEmpty)
+        #expect(try store.writer(for: scope).completedBackups == [backup.id])
+        try hide(backup.sidecarName)
+        try hide(backup.archiveName)
+        let listing = try store.list()
+        #expect(listing.backups.isEmpty && listing.problems.isEmpty)
+        let removal = try #require(try store.interruptedRemovals().first)
+        #expect(removal.reference == backup.reference)
+        try store.writer(for: scope).delete(removal)
+        #expect(try names(in: directory) == [".lock"])
+    }
+
+    /// While others publish and remove.
+    @Test func readersSeeNoHalves() throws {
+        let (laboratory, scope) = (laboratory, scope)
+        let kept = try laboratory.add(to: scope)
+        let isDone = Atomic<Bool>(false)
+        DispatchQueue.concurrentPerform(iterations: 2) { index in
+            do {
+                guard index == 0 else {
+                    while !isDone.load(ordering: .relaxed) {
+                        let listing = try laboratory.store.list()
+                        #expect(listing.problems.isEmpty, "\(listing.problems)")
+                        #expect(listing.backups.first?.id == kept.id && listing.backups.count <= 2)
+                    }
+                    return
+                }
+                defer { isDone.store(true, ordering: .relaxed) }
+                for round in 1..<60 {
+                    let added = try laboratory.add(round, to: scope)
+                    try laboratory.store.writer(for: scope).delete(added)
+                }
+            } catch {
+                Issue.record(error)
+            }
+        }
     }
 
     @Test func reportsWhatCannotBeRead() throws {
@@ -198,6 +297,23 @@ import Testing
         let listing = try store.list()
         #expect(listing.backups.map(\.id) == [backup.id])
         #expect(listing.problems.isEmpty)
+    }
+
+    /// What a link leads to is looked at where it is, or not at all, and then that is said.
+    @Test func saysWhatALinkHides() throws {
+        let moved = try laboratory.add(to: laboratory.scope("old", "cp-0"))
+        let kept = try laboratory.add(1, to: scope)
+        try run("mv", ["\(laboratory.root)/old", scratch.file("elsewhere")])
+        try run("ln", ["-s", scratch.file("elsewhere"), "\(laboratory.root)/old"])
+        try run("ln", ["-s", scratch.file("elsewhere/cp-0"), "\(laboratory.root)/prod/cp-9"])
+        try run("ln", ["-s", "prod", "\(laboratory.root)/current"])
+        try run("ln", ["-s", scratch.file("none"), "\(laboratory.root)/dangling"])
+        let listing = try store.list()
+        #expect(listing.backups.map(\.id) == [kept.id] && listing.unreadable.isEmpty)
+        #expect(listing.hidden.map(\.code) == [.findings, .findings])
+        #expect(listing.hidden[0].message.contains("\(laboratory.root)/old"))
+        #expect(listing.hidden[1].message.contains("\(laboratory.root)/prod/cp-9"))
+        #expect(throws: SystemCallError.self) { try store.writer(for: moved.scope) }
     }
 
     @Test func aMissingStoreIsNotFound() throws {

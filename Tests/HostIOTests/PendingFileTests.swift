@@ -79,7 +79,7 @@ import Testing
         }
     }
 
-    @Test func replacesOnlyWhenAsked() throws {
+    @Test func neverReplaces() throws {
         try scratch.write("old", to: "a")
         do {
             let file = try PendingFile(in: directory, name: "a")
@@ -89,10 +89,29 @@ import Testing
         }
         #expect(try contents(scratch.file("a")) == Array("old".utf8))
         #expect(try names(in: scratch.path) == ["a"])
+    }
+
+    /// Under which of its names it is then does not matter, and what is not it stays.
+    @Test func isWithdrawnAfterItWasPublished() throws {
         let file = try PendingFile(in: directory, name: "a")
-        try file.write([0x6E])
-        try file.publish(replacing: true)
-        #expect(try contents(scratch.file("a")) == [0x6E])
+        try file.publish()
+        #expect(file.withdraw())
+        #expect(try names(in: scratch.path).isEmpty)
+        try scratch.write("theirs", to: "a")
+        #expect(file.withdraw())
+        #expect(try contents(scratch.file("a")) == Array("theirs".utf8))
+    }
+
+    @Test func doesNotPublishWhatHasTakenItsTemporaryName() throws {
+        do {
+            let file = try PendingFile(in: directory, name: "a")
+            try file.write([1])
+            try run("rm", [scratch.file(".pending-a")])
+            try scratch.write("x", to: ".pending-a")
+            #expect(throws: Failure.self) { try file.publish() }
+        }
+        #expect(try names(in: scratch.path) == [".pending-a"])
+        #expect(try contents(scratch.file(".pending-a")) == Array("x".utf8))
     }
 
     @Test(arguments: [0, 1, 3, 5])
@@ -119,8 +138,8 @@ import Testing
     @Test func leavesAloneWhatAnotherFills() throws {
         let first = try PendingFile(in: directory, name: "a")
         try first.write(Array("mine".utf8))
-        let error = #expect(throws: SystemCallError.self) { try PendingFile(in: directory, name: "a") }
-        #expect(error?.errno == .fileExists)
+        let error = #expect(throws: Failure.self) { try PendingFile(in: directory, name: "a") }
+        #expect(error?.code == .locked)
         try first.publish()
         #expect(try contents(scratch.file("a")) == Array("mine".utf8))
     }
@@ -128,8 +147,27 @@ import Testing
     @Test func doesNotFollowALinkOfItsTemporaryName() throws {
         try scratch.write("mine", to: "target")
         symlink(scratch.file("target"), scratch.file(".pending-a"))
-        #expect(throws: SystemCallError.self) { try PendingFile(in: directory, name: "a") }
+        #expect(throws: Failure.self) { try PendingFile(in: directory, name: "a") }
         #expect(try contents(scratch.file("target")) == Array("mine".utf8))
+    }
+
+    /// The lock is on the file, whatever it is called meanwhile.
+    @Test func aLeftoverIsWhatNobodyHolds() throws {
+        let file = try PendingFile(in: directory, name: "a")
+        #expect(LeftoverFile(".pending-a", in: directory) == nil)
+        try run("mv", [scratch.file(".pending-a"), scratch.file(".pending-b")])
+        #expect(LeftoverFile(".pending-b", in: directory) == nil)
+        try run("cp", [scratch.file(".pending-b"), scratch.file(".pending-c")])
+        try run("mkdir", [scratch.file(".pending-d")])
+        try run("ln", ["-s", scratch.file(".pending-c"), scratch.file(".pending-e")])
+        for name in [".pending-d", ".pending-e", ".pending-f"] {
+            #expect(LeftoverFile(name, in: directory) == nil, "\(name)")
+        }
+        let leftover = try #require(LeftoverFile(".pending-c", in: directory))
+        #expect(LeftoverFile(".pending-c", in: directory) == nil)
+        try leftover.publish(as: "c")
+        #expect(try names(in: scratch.path) == [".pending-b", ".pending-d", ".pending-e", "c"])
+        withExtendedLifetime(file) {}
     }
 
     @Test func keepsTheReserveFree() throws {

@@ -3,53 +3,255 @@ import TestSupport
 import Testing
 
 extension Integration {
-    /// Every step of publishing fails once, and kills the program once; strace does that to a system call.
+    /// Every step of publishing and removing fails once, and kills the program once; strace does that to a system call.
+    ///
+    /// Whatever happens, the exit status and what is listed agree, and what was there before is there afterwards.
     @Suite struct CrashPointTests {
-        /// A system call, and how many times a backup into a new store makes it at most.
-        private static let steps = [("mkdirat", 3), ("ftruncate", 1), ("fsync", 5), ("renameat2", 2)]
-        private static let points = steps.flatMap { step in (1...step.1).map { (step.0, $0) } }
+        /// A system call, and how many times one thread makes it at most.
+        typealias Step = (call: String, count: Int)
 
-        private func backup(_ store: TestStore, _ call: String, _ fault: String) throws -> CommandResult {
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(call)", "-e", "inject=\(call):\(fault)"]
-            return try RunningCommand("strace", options + [SnapTool.executable()] + store.backup()).wait()
+        private static let publishing: [Step] = [
+            ("mkdirat", 2), ("flock", 3), ("ftruncate", 1), ("fsync", 5), ("renameat2", 2),
+        ]
+        private static let removing: [Step] = [
+            ("flock", 2), ("ftruncate", 1), ("renameat", 2), ("fsync", 3), ("unlinkat", 2),
+        ]
+        private static let downloading: [Step] = [("flock", 2), ("fsync", 5), ("renameat2", 2)]
+        private static let errors = ["EIO", "ENOSPC", "EINTR", "EINVAL", "ENOLCK"]
+
+        private func points(_ steps: [Step]) -> [(call: String, number: Int)] {
+            steps.flatMap { step in (1...step.count).map { (step.call, $0) } }
         }
 
-        @Test func killedAtEveryStep() throws {
+        private func attempt(
+            _ arguments: [String], _ point: (call: String, number: Int), _ fault: String
+        ) throws -> CommandResult {
+            let inject = "inject=\(point.call):\(fault):when=\(point.number)"
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(point.call)", "-e", inject]
+            return try RunningCommand("strace", options + [SnapTool.executable()] + arguments).wait()
+        }
+
+        /// A store with one backup, to be copied.
+        private func storeWithABackup() throws -> TestStore {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            try store.makeBackup()
+            return store
+        }
+
+        private func reset(_ store: TestStore, to copy: String) throws {
+            try run("rm", ["-rf", store.root])
+            try run("cp", ["-a", copy, store.root])
+        }
+
+        /// The IDs that are listed, when nothing is said to be wrong.
+        private func listed(_ store: TestStore) throws -> [String] {
+            let list = try SnapTool.attempt(["list", "-o", "json"] + store.flags)
+            #expect((list.status == 0 && list.errorText == "") || list.status == 4, "\(list.errorText)")
+            return try JSON(list.output).array.map(\.archive.id.string)
+        }
+
+        // MARK: Publishing
+
+        @Test func backupsKilledAtEveryStep() throws {
             var killCount = 0
-            for (call, number) in Self.points {
+            for point in points(Self.publishing) {
                 let store = try TestStore(Laboratory.shared().server(.v3_4))
-                let result = try backup(store, call, "signal=SIGKILL:when=\(number)")
+                let result = try attempt(store.backup(), point, "signal=SIGKILL")
                 guard result.status != 0 else { continue }
                 killCount += 1
-                #expect(result.status == SIGKILL, "\(call) \(number): \(result.errorText)")
-                try expectWholeOrNothing(store)
+                #expect(result.status == SIGKILL, "\(point): \(result.errorText)")
+                let before = try listed(store)
+                if !before.isEmpty { try SnapTool.run(["verify", "-i", store.key.path] + store.flags) }
                 try store.expectNextRunSucceeds()
+                #expect(try listed(store).dropLast() == before[...], "\(point)")
+            }
+            #expect(killCount >= 12)
+        }
+
+        @Test(arguments: errors)
+        func backupsFailAtEveryStep(_ error: String) throws {
+            let store = try storeWithABackup()
+            let copy = store.directory.file("copy")
+            try run("cp", ["-a", store.root, copy])
+            var failureCount = 0
+            for point in points(Self.publishing) {
+                try reset(store, to: copy)
+                let before = try listed(store)
+                let result = try attempt(store.backup(), point, "error=\(error)")
+                let after = try listed(store)
+                #expect(after.count == before.count + (result.status == 0 ? 1 : 0), "\(point): \(result.errorText)")
+                let names = try store.names()
+                #expect(names.count == 2 * after.count, "\(point): \(names)")
+                guard result.status != 0 else { continue }
+                failureCount += 1
+                expectFailure(
+                    result, error == "ENOSPC" ? 6 : 1, naming: store.directory.path,
+                    hasHint: ["ENOSPC", "ENOLCK"].contains(error))
+                #expect(after == before)
+            }
+            #expect(error == "EINTR" ? failureCount == 0 : failureCount >= 5)
+            try store.expectNextRunSucceeds()
+        }
+
+        // MARK: Removing
+
+        @Test func removalsKilledAtEveryStep() throws {
+            let store = try storeWithABackup()
+            let copy = store.directory.file("copy")
+            let kept = try listed(store)
+            try store.makeBackup()
+            try run("cp", ["-a", store.root, copy])
+            let id = try #require(listed(store).last)
+            var killCount = 0
+            for point in points(Self.removing) {
+                try reset(store, to: copy)
+                let delete = ["delete", id, "--yes"] + store.flags
+                let result = try attempt(delete, point, "signal=SIGKILL")
+                guard result.status != 0 else { continue }
+                killCount += 1
+                #expect(result.status == SIGKILL, "\(point): \(result.errorText)")
+                let after = try listed(store)
+                #expect(after == kept || after == kept + [id], "\(point)")
+                // What was removed to the last file is not found; everything else comes to its end.
+                let names = try store.names()
+                let again = try SnapTool.attempt(delete)
+                #expect(again.status == (names.count == 2 ? 4 : 0), "\(point): \(again.errorText)")
+                #expect(try listed(store) == kept, "\(point)")
+                #expect(try store.names().count == 2, "\(point)")
+            }
+            #expect(killCount >= 9)
+        }
+
+        @Test(arguments: errors)
+        func removalsFailAtEveryStep(_ error: String) throws {
+            let store = try storeWithABackup()
+            let copy = store.directory.file("copy")
+            let kept = try listed(store)
+            try store.makeBackup()
+            try run("cp", ["-a", store.root, copy])
+            let id = try #require(listed(store).last)
+            var failureCount = 0
+            for point in points(Self.removing) {
+                try reset(store, to: copy)
+                let delete = ["delete", id, "--yes"] + store.flags
+                let result = try attempt(delete, point, "error=\(error)")
+                #expect(try listed(store) == (result.status == 0 ? kept : kept + [id]), "\(point): \(result.errorText)")
+                guard result.status != 0 else { continue }
+                failureCount += 1
+                #expect(try store.names().count == 4, "\(point)")
+                try SnapTool.run(["verify", id, "-i", store.key.path] + store.flags)
+                try SnapTool.run(delete)
+                #expect(try listed(store) == kept, "\(point)")
+                #expect(try store.names().count == 2, "\(point)")
+            }
+            #expect(error == "EINTR" ? failureCount == 0 : failureCount >= 3)
+        }
+
+        // MARK: Downloading
+
+        @Test func downloadsKilledAtEveryStep() throws {
+            let store = try storeWithABackup()
+            let names = try store.names()
+            var killCount = 0
+            for point in points(Self.downloading) {
+                let target = try TemporaryDirectory()
+                let download = ["download", "latest", target.path] + store.flags
+                let result = try attempt(download, point, "signal=SIGKILL")
+                guard result.status != 0 else { continue }
+                killCount += 1
+                let left = try FileManager.default.contentsOfDirectory(atPath: target.path).sorted()
+                let again = try SnapTool.attempt(download)
+                // What was whole already is there.
+                #expect(again.status == (left == names ? 1 : 0), "\(point): \(again.errorText)")
+                #expect(try FileManager.default.contentsOfDirectory(atPath: target.path).sorted() == names, "\(point)")
+                for name in names {
+                    try run("cmp", ["\(store.scopeDirectory)/\(name)", target.file(name)])
+                }
             }
             #expect(killCount >= 8)
         }
 
-        @Test(arguments: ["EIO", "ENOSPC"])
-        func failsAtEveryStep(_ error: String) throws {
-            var failureCount = 0
-            for (call, number) in Self.points {
-                let store = try TestStore(Laboratory.shared().server(.v3_5))
-                let result = try backup(store, call, "error=\(error):when=\(number)")
-                guard result.status != 0 else { continue }
-                failureCount += 1
-                expectFailure(
-                    result, error == "EIO" ? 1 : 6, naming: store.directory.path, hasHint: error == "ENOSPC")
-                #expect(try !store.names().contains { $0.hasPrefix(".") }, "\(call) \(number)")
-                try expectWholeOrNothing(store)
-                try store.expectNextRunSucceeds()
+        @Test(arguments: errors)
+        func downloadsFailAtEveryStep(_ error: String) throws {
+            let store = try storeWithABackup()
+            let names = try store.names()
+            for point in points(Self.downloading) {
+                let target = try TemporaryDirectory()
+                let result = try attempt(["download", "latest", target.path] + store.flags, point, "error=\(error)")
+                let left = try FileManager.default.contentsOfDirectory(atPath: target.path).sorted()
+                #expect(left == (result.status == 0 ? names : []), "\(point): \(left)")
+                #expect(error != "EINTR" || result.status == 0, "\(point): \(result.errorText)")
             }
-            #expect(failureCount >= 8)
         }
 
-        private func expectWholeOrNothing(_ store: TestStore) throws {
-            let list = try SnapTool.attempt(["list", "-o", "json"] + store.flags)
-            #expect(list.status == 0 || list.status == 4, "\(list.errorText)")
-            guard list.status == 0 else { return }
-            try SnapTool.run(["verify", "-i", store.key.path] + store.flags)
+        // MARK: Adopting
+
+        @Test(arguments: errors + ["SIGKILL"])
+        func adoptionsEndAtEveryStep(_ fault: String) throws {
+            let store = try storeWithABackup()
+            let names = try store.names()
+            let copy = store.directory.file("copy")
+            let id = try #require(listed(store).first)
+            try run("rm", ["\(store.scopeDirectory)/\(id).json"])
+            try run("cp", ["-a", store.root, copy])
+            let adopt = ["adopt", id, "-i", store.key.path] + store.flags
+            let isKill = fault == "SIGKILL"
+            var faultCount = 0
+            for point in points([("flock", 2), ("fsync", 2), ("renameat2", 1)]) {
+                try reset(store, to: copy)
+                let result = try attempt(adopt, point, isKill ? "signal=\(fault)" : "error=\(fault)")
+                if result.status != 0 { faultCount += 1 }
+                let left = try store.names()
+                #expect(isKill || left == (result.status == 0 ? names : Array(names.suffix(1))), "\(point): \(left)")
+                let isAdopted =
+                    try JSON(SnapTool.attempt(["list", "-o", "json"] + store.flags).output).array.count == 1
+                let again = try SnapTool.attempt(adopt)
+                #expect(again.status == (isAdopted ? 1 : 0), "\(point): \(again.errorText)")
+                try SnapTool.run(store.backup())
+                #expect(try store.names().count == 4, "\(point)")
+                #expect(try listed(store).first == id, "\(point)")
+                try SnapTool.run(["verify", id, "-i", store.key.path] + store.flags)
+            }
+            #expect(fault == "EINTR" ? faultCount == 0 : faultCount >= 2)
+        }
+
+        @Test(arguments: errors)
+        func othersFailAtEveryStep(_ error: String) throws {
+            let store = try storeWithABackup()
+            for point in points([("flock", 1), ("fsync", 2), ("renameat2", 1)]) {
+                let target = try TemporaryDirectory()
+                for (name, command) in [
+                    ("key", ["keygen", "-o"]),
+                    ("files", ["restore", "-i", store.key.path] + store.flags + ["--target"]),
+                ] {
+                    let result = try attempt(command + [target.file(name)], point, "error=\(error)")
+                    #expect(result.status != 5, "\(name), \(point): \(result.errorText)")
+                    #expect((error != "EINTR" && point.call != "flock") || result.status == 0, "\(name), \(point)")
+                    let left = try FileManager.default.contentsOfDirectory(atPath: target.path)
+                    #expect(left == (result.status == 0 ? [name] : []), "\(name), \(point): \(left)")
+                    try run("rm", ["-rf", target.file(name)])
+                }
+            }
+        }
+
+        /// Only the very same archive is gone on with.
+        @Test func aDownloadReplacesNothing() throws {
+            let store = try storeWithABackup()
+            let names = try store.names()
+            let archive = try #require(names.first { $0.hasSuffix(".age") })
+            let target = try TemporaryDirectory()
+            let download = ["download", "latest", target.path] + store.flags
+            for change in ["truncate -s -1", "truncate -s +1", "sed -i s/X25519/X25518/", "sh -c 'printf x >$0'"] {
+                try run("cp", ["\(store.scopeDirectory)/\(archive)", target.path])
+                try shell("\(change) \"$1\"", target.file(archive))
+                let before = try Data(contentsOf: URL(fileURLWithPath: target.file(archive)))
+                expectFailure(try SnapTool.attempt(download), 1, naming: archive)
+                #expect(try Data(contentsOf: URL(fileURLWithPath: target.file(archive))) == before)
+                #expect(try FileManager.default.contentsOfDirectory(atPath: target.path) == [archive])
+            }
+            try run("cp", ["\(store.scopeDirectory)/\(archive)", target.path])
+            try SnapTool.run(download)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: target.path).sorted() == names)
         }
     }
 }

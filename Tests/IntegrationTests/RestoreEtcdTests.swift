@@ -79,9 +79,9 @@ extension Integration {
             expectFailure(try SnapTool.attempt(restore(store, data, [])), 1, naming: data)
         }
 
-        private func killed(at point: (call: String, number: Int), _ arguments: [String]) throws -> CommandResult {
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(point.call)"]
-            let kill = ["-e", "inject=\(point.call):signal=SIGKILL:when=\(point.number)"]
+        private func killed(atRename number: Int, _ arguments: [String]) throws -> CommandResult {
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"]
+            let kill = ["-e", "inject=renameat2:signal=SIGKILL:when=\(number)"]
             return try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
         }
 
@@ -91,13 +91,12 @@ extension Integration {
             let snapshot = directory.file("snapshot.db")
             try Laboratory.shared().server(.v3_5).etcdctl("snapshot", "save", snapshot)
             // The note's name, the log directory's, the data directory's.
-            let points = [("renameat", 1), ("renameat2", 1), ("renameat2", 2)]
-            for (index, point) in points.enumerated() {
+            for index in 0..<3 {
                 let data = directory.file("data\(index)")
                 let wal = directory.file("wal\(index)")
                 let arguments = ["restore", "etcd", snapshot, "--data-dir", data, "--wal-dir", wal] + Self.member
-                let result = try killed(at: point, arguments)
-                #expect(result.status == SIGKILL, "\(point): \(result.errorText)")
+                let result = try killed(atRename: index + 1, arguments)
+                #expect(result.status == SIGKILL, "\(index): \(result.errorText)")
                 try SnapTool.run(arguments)
                 let server = try EtcdServer.start(.v3_5, flags: ["--data-dir=\(data)", "--wal-dir=\(wal)"])
                 #expect(try server.allKeys().count > 300)
@@ -117,7 +116,7 @@ extension Integration {
             try run("mkdir", [wal])
             expectFailure(try SnapTool.attempt(arguments), 1, naming: wal)
             try run("rmdir", [wal])
-            #expect(try killed(at: ("renameat2", 2), arguments).status == SIGKILL)
+            #expect(try killed(atRename: 3, arguments).status == SIGKILL)
             let log = URL(fileURLWithPath: wal + "/0000000000000000-0000000000000000.wal")
             var bytes = try Data(contentsOf: log)
             let end = try #require(bytes.lastIndex { $0 != 0 })

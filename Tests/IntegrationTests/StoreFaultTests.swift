@@ -98,6 +98,46 @@ extension Integration {
             }
         }
 
+        @Test func aDirectoryCannotBeRead() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            let archive = try store.makeBackup()
+            let id = URL(fileURLWithPath: archive).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+            let bad = "\(store.root)/test/bad"
+            try run("cp", ["-a", store.scopeDirectory, bad])
+            func attempt(_ arguments: [String]) throws -> CommandResult {
+                let fault = ["-f", "-qq", "-o", "/dev/null", "-P", bad, "-e", "inject=openat:error=EIO:when=1"]
+                let command = arguments + ["--store", store.root, "--cluster", "test"]
+                return try RunningCommand("strace", fault + [SnapTool.executable()] + command).wait()
+            }
+            let list = try attempt(["list"])
+            #expect(list.status == 1 && list.text.contains(id) && list.errorText.contains(bad), "\(list.errorText)")
+            // It may be there; what is somewhere else can be had.
+            for missing in ["latest", "2000"] {
+                expectFailure(try attempt(["verify", missing]), 1, naming: bad, hasHint: false)
+            }
+            #expect(try attempt(["verify", id]).status == 0)
+        }
+
+        @Test func removalsOfSeveral() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            let archive = try store.makeBackup()
+            let id = URL(fileURLWithPath: archive).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+            let other = ["--store", store.root, "--cluster", "test", "--node", "other"]
+            let configuration = ["--config", try Laboratory.shared().plainConfiguration]
+            let backup = ["backup", "-r", store.key.recipient] + configuration + store.server.flags() + other
+            let reference = try SnapTool.json(backup).reference.string
+            let delete = ["delete", id, reference, id.dropLast().description, "--yes", "--store", store.root]
+            let (lock, ready) = ("\(store.root)/test/other/.lock", store.directory.file("ready"))
+            let script = "echo >\"$1\"; exec sleep 60"
+            let holder = try BackgroundProcess("flock", ["-F", "-x", lock, "sh", "-c", script, "sh", ready])
+            while access(ready, F_OK) != 0 { usleep(2_000) }
+            expectFailure(try SnapTool.attempt(delete), 5, naming: lock)
+            #expect(try SnapTool.json(["list", "--store", store.root]).array.count == 2)
+            holder.stop()
+            #expect(try SnapTool.json(delete).deleted.array.map(\.string) == ["test/node/\(id)", reference])
+            #expect(try SnapTool.attempt(["list", "--store", store.root]).status == 4)
+        }
+
         @Test func anotherRunIsThere() throws {
             let store = try TestStore(Laboratory.shared().bulkServer(.v3_4))
             try store.makeBackup()

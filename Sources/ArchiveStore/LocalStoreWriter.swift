@@ -1,0 +1,142 @@
+import HostIO
+import SealedArchive
+
+/// A scope of a local store, locked for writing while this object lives.
+public final class LocalStoreWriter {
+    /// The scope.
+    public let scope: StoreScope
+    /// The names of temporary files that interrupted runs left, and that were removed.
+    public let removedLeftovers: [String]
+    /// The backups whose publishing or removal was interrupted when they were whole, and whose sidecar has its name again.
+    public let completedBackups: [BackupID]
+    private let contents: ScopeDirectory
+    private let lock: DirectoryLock
+    private var directory: OpenDirectory { contents.directory }
+
+    /// Locks the directory of a scope, and clears up after interrupted runs.
+    init(_ contents: ScopeDirectory) throws {
+        self.contents = contents
+        scope = contents.scope
+        lock = try DirectoryLock(contents.directory)
+        completedBackups = try Self.completeBackups(in: contents)
+        removedLeftovers = try Self.removeLeftovers(in: contents)
+    }
+
+    /// The bytes that are free in the store.
+    public func availableByteCount() throws -> Int { try directory.availableByteCount() }
+
+    /// Begins an archive; nothing of it is visible before ``publish(_:sidecar:)``.
+    public func begin(_ id: BackupID) throws -> PendingFile {
+        let file = try PendingFile(in: directory, name: StoredBackup.archiveName(id))
+        file.reservedByteCount = Self.reserve(directory)
+        file.bypassPageCache()
+        return file
+    }
+
+    /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
+    public func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
+        try archive.publish(
+            withSidecar: DocumentCoding.encode(sidecar), named: StoredBackup.sidecarName(sidecar.archive.id))
+    }
+
+    /// Gives an archive that has none a sidecar; returns when that is durable.
+    ///
+    /// - Throws: ``Failure`` if it has one by now, or is gone.
+    public func adopt(_ sidecar: Sidecar) throws {
+        let id = sidecar.archive.id
+        guard case .orphan = try contents.entry(id) else {
+            throw Failure(.failed, "\(quoted("\(scope)/\(id)")) is no archive without a sidecar any more")
+        }
+        let document = try PendingFile(in: directory, name: StoredBackup.sidecarName(id))
+        try document.write(DocumentCoding.encode(sidecar))
+        try document.publish()
+    }
+
+    /// Removes a backup; when it throws the backup is there as before.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if it is gone already, or is another one by now; ``SystemCallError``.
+    public func delete(_ backup: StoredBackup) throws {
+        precondition(backup.scope == scope, "an archive of another scope")
+        guard case .whole(let found) = try contents.entry(backup.id), found.sidecarBytes == backup.sidecarBytes else {
+            // An interrupted removal came to its end with the leftovers.
+            if removedLeftovers.contains(PendingFile.temporaryPrefix + backup.sidecarName) { return }
+            throw Failure(
+                .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
+            )
+        }
+        // Under temporary names both are leftovers. The archive's rename decides: before it the backup is whole.
+        let names = [backup.sidecarName, backup.archiveName]
+        do {
+            for name in names {
+                try directory.rename(name, to: PendingFile.temporaryPrefix + name, replacing: true)
+            }
+            try directory.removeFile(PendingFile.temporaryPrefix + backup.archiveName)
+        } catch {
+            putBack(names.reversed())
+            throw error
+        }
+        // What of this fails or is lost is done by the next writer.
+        _ = try? directory.removeFile(PendingFile.temporaryPrefix + backup.sidecarName)
+        _ = try? directory.sync()
+    }
+
+    /// Undoes the renames of a removal, as far as they were done and that is possible.
+    private func putBack(_ names: [String]) {
+        for name in names where directory.contains(PendingFile.temporaryPrefix + name) {
+            _ = try? directory.rename(PendingFile.temporaryPrefix + name, to: name, replacing: false)
+        }
+    }
+
+    /// A backup with its archive in its place is whole, see ``ScopeDirectory``.
+    private static func completeBackups(in contents: ScopeDirectory) throws -> [BackupID] {
+        let directory = contents.directory
+        return try contents.ids().filter { id in
+            let name = StoredBackup.sidecarName(id)
+            guard !directory.contains(name), try contents.pendingSidecar(of: id) != nil,
+                let leftover = LeftoverFile(PendingFile.temporaryPrefix + name, in: directory)
+            else { return false }
+            try leftover.publish(as: name)
+            return true
+        }
+    }
+
+    /// An archive without its sidecar is none of these: it may have been copied here, and have lost it on the way.
+    private static func removeLeftovers(in contents: ScopeDirectory) throws -> [String] {
+        let removed = try contents.temporaryNames().filter { name in
+            guard let leftover = LeftoverFile(name, in: contents.directory) else { return false }
+            try leftover.remove()
+            return true
+        }
+        if !removed.isEmpty { try contents.directory.sync() }
+        return removed
+    }
+
+    /// What is left free for others, for a full disk under etcd stops the cluster: 2 % of the file system, at most 256 MiB.
+    private static func reserve(_ directory: OpenDirectory) -> Int {
+        min(256 << 20, ((try? directory.totalByteCount()) ?? 0) / 50)
+    }
+}
+
+extension PendingFile {
+    /// Publishes an archive with its sidecar beside it; returns when both are durable, and leaves neither when it throws.
+    ///
+    /// The sidecar is complete and durable under its temporary name before the archive has its own: who is killed between
+    /// leaves all that it takes to go on.
+    ///
+    /// - Parameters:
+    ///   - document: the sidecar's bytes.
+    ///   - name: the sidecar's file name.
+    public func publish(withSidecar document: [UInt8], named name: String) throws {
+        let sidecar = try PendingFile(in: directory, name: name)
+        do {
+            try sidecar.write(document)
+            try sidecar.sync()
+            try publish()
+            try sidecar.publish()
+        } catch {
+            // An archive whose sidecar can't be removed stays, for together they are whole.
+            if sidecar.withdraw() { withdraw() }
+            throw error
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// The directory of one scope: which archives are in it, and whether each of them is whole.
+///
+/// An archive is whole from the moment that it has its name: its sidecar is complete and durable by then, at first under its
+/// temporary name. So publishing and deleting are done by one rename of the archive, and whoever is interrupted beside that
+/// leaves a backup whole or not there at all.
+struct ScopeDirectory {
+    let directory: OpenDirectory
+    let scope: StoreScope
+
+    /// The largest sidecar that is read.
+    private static let maximumSidecarSize = 16 << 20
+
+    /// What there is of an archive.
+    enum Entry {
+        case whole(StoredBackup)
+        /// The archive has no sidecar.
+        case orphan
+        case absent
+    }
+
+    /// The archives and sidecars that are here, each of which may lack the other.
+    func ids() throws -> [BackupID] { try ids(named: "") }
+
+    /// The backups whose removal was interrupted after they were gone: what is left of them are temporary files.
+    func interruptedRemovals() throws -> [StoredBackup] {
+        try ids(named: PendingFile.temporaryPrefix).compactMap { id in
+            let name = PendingFile.temporaryPrefix + StoredBackup.sidecarName(id)
+            guard try byteCount(StoredBackup.archiveName(id)) == nil, LeftoverFile(name, in: directory) != nil else {
+                return nil
+            }
+            return try? read(id, name)
+        }
+    }
+
+    /// The temporary names of archives and sidecars that are in use or left over.
+    func temporaryNames() throws -> [String] {
+        try directory.utf8Names().filter { Self.id($0, behind: PendingFile.temporaryPrefix) != nil }
+    }
+
+    private func ids(named prefix: String) throws -> [BackupID] {
+        Set(try directory.utf8Names().compactMap { Self.id($0, behind: prefix) }).sorted()
+    }
+
+    private static func id(_ name: String, behind prefix: String) -> BackupID? {
+        let suffix = [ArchiveFormat.archiveSuffix, ArchiveFormat.sidecarSuffix].first(where: name.hasSuffix)
+        guard name.hasPrefix(prefix), let suffix else { return nil }
+        return BackupID(name.dropFirst(prefix.count).dropLast(suffix.count))
+    }
+
+    /// Looks at one archive; others may be publishing or deleting it meanwhile.
+    ///
+    /// - Throws: ``Failure`` for what can't be relied on, ``SystemCallError``.
+    func entry(_ id: BackupID) throws -> Entry {
+        guard let backup = try sidecar(of: id) ?? pendingSidecar(of: id) ?? sidecar(of: id) else {
+            return try byteCount(StoredBackup.archiveName(id)) == nil ? .absent : .orphan
+        }
+        guard let byteCount = try byteCount(backup.archiveName) else {
+            // A sidecar that is being removed went before its archive.
+            guard try self.byteCount(backup.sidecarName) != nil else { return .absent }
+            throw Failure(
+                .integrity, "\(quoted(backup.reference)) has a sidecar and no archive",
+                hint: "restore \(backup.archiveName) from a copy of the store, or remove \(backup.sidecarName)")
+        }
+        try backup.sidecar.object.checkSize(byteCount, of: directory.path(of: backup.archiveName))
+        return .whole(backup)
+    }
+
+    /// The backup whose archive is in its place and whose sidecar is still, or again, under its temporary name.
+    func pendingSidecar(of id: BackupID) throws -> StoredBackup? {
+        // One that was cut short is none: it is being written for an archive that is without one, or was.
+        guard let byteCount = try byteCount(StoredBackup.archiveName(id)),
+            let backup = try? read(id, PendingFile.temporaryPrefix + StoredBackup.sidecarName(id)),
+            backup.sidecar.object.size == byteCount
+        else { return nil }
+        return backup
+    }
+
+    private func sidecar(of id: BackupID) throws -> StoredBackup? { try read(id, StoredBackup.sidecarName(id)) }
+
+    /// The size of an entry; nil if there is none.
+    private func byteCount(_ name: String) throws -> Int? {
+        guard let name = EntryName(name.utf8) else { return nil }
+        do {
+            return try directory.attributes(of: name).byteCount
+        } catch  where error.errno == .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+
+    private func read(_ id: BackupID, _ name: String) throws -> StoredBackup? {
+        let path = directory.path(of: name)
+        let file: RandomAccessFile
+        do {
+            file = try RandomAccessFile(path: path)
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            return nil
+        }
+        guard file.byteCount <= Self.maximumSidecarSize else {
+            throw Failure(.integrity, "\(quoted(path)) has \(file.byteCount) bytes, too many for a sidecar")
+        }
+        let bytes = try file.bytes(at: 0, count: file.byteCount)
+        let sidecar = try Sidecar.decode(bytes, name: path)
+        try scope.check(sidecar.archive, id, of: path)
+        return StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+    }
+}

@@ -1,0 +1,54 @@
+import ArchiveStore
+import ArgumentParser
+import HostIO
+import Operations
+import SealedArchive
+
+/// The command `etcd-snap adopt`.
+struct Adopt: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Give an archive in a store that has lost its sidecar a new one.",
+        discussion: """
+            An archive without its sidecar is never listed and never removed. Here it is decrypted and checked like by
+            verify; then a sidecar is made from what it says of itself, marked as rebuilt, and the backup is listed again.
+            Copy the sidecar back instead if there is one elsewhere: it knows more.
+
+            Example: etcd-snap adopt prod/cp-0/20261123T030000Z-abcdef --store /var/lib/etcd-snap -i key.txt
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Store") var place: StoreOptions
+    @OptionGroup(title: "Keys") var keys: IdentityOptions
+
+    @Flag(help: "Check the archive and show its sidecar, but do not store it.")
+    var dryRun = false
+
+    @Argument(help: "An ID, the beginning of one, cluster/node/ID, or the path of an archive in a store.")
+    var archive: String
+
+    func run() async throws {
+        let configuration = try common.start(output.format)
+        let (store, orphan) = try find(configuration)
+        let report = try await AdoptOperation.run(
+            orphan, in: store, identities: keys.required(), isDryRun: dryRun, observer: Console.shared.observer)
+        try render(report, as: output.format) {
+            let sidecar = report.sidecar
+            return fields([
+                (report.isAdopted ? "adopted" : "would adopt", report.reference),
+                ("archive", report.path),
+                ("created", time(sidecar.archive.createdAt)),
+                ("number", "\(sidecar.sequence), by its time"),
+                ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
+                ("members", "\(sidecar.entryCount)"),
+                ("findings", "\(sidecar.findingCount)"),
+            ])
+        }
+    }
+
+    private func find(_ configuration: Configuration) throws -> (LocalStore, UnreadableBackup) {
+        if archive.hasSuffix(".age") { return try AdoptOperation.find(path: archive) }
+        let store = place.store(configuration)
+        return (store, try place.reference(archive, configuration).findOrphan(in: store))
+    }
+}

@@ -1,0 +1,19 @@
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Takes an exclusive `flock(2)` on an open file or directory without waiting; it goes with the last descriptor of this
+/// opening, and stays with the file when that is renamed.
+///
+/// - Returns: whether nobody else holds it.
+/// - Throws: ``SystemCallError`` where it can't be told, as on a file system without locks.
+func tryLockExclusively(_ descriptor: FileDescriptor, name: String) throws(SystemCallError) -> Bool {
+    do {
+        try retryingInterrupts("lock", name) { flock(descriptor.rawValue, LOCK_EX | LOCK_NB) }
+        return true
+    } catch  where error.errno == .wouldBlock {
+        return false
+    }
+}

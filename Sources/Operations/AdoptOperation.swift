@@ -1,0 +1,80 @@
+import Age
+import ArchiveStore
+import FoundationEssentials
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// What became of an archive that had lost its sidecar.
+public struct AdoptReport: Codable, Sendable {
+    /// Which archive: `cluster/node/id`.
+    public var reference: String
+    /// Its path.
+    public var path: String
+    /// Whether the sidecar was published; otherwise it is what would be.
+    public var isAdopted: Bool
+    /// The rebuilt sidecar.
+    public var sidecar: Sidecar
+}
+
+/// Gives an archive that has lost its sidecar a new one.
+public enum AdoptOperation {
+    /// The archive without a sidecar at a path `<store>/<cluster>/<node>/<id>.tar.zst.age`, and its store.
+    ///
+    /// - Throws: ``Failure``, as ``BackupReference/findOrphan(in:)``.
+    public static func find(path: String) throws -> (LocalStore, UnreadableBackup) {
+        var directory = absolutePath(path)
+        let parts = (0..<3).map { _ in
+            defer { directory.removeLastComponent() }
+            return directory.lastComponent?.string ?? ""
+        }
+        guard parts[0].hasSuffix(ArchiveFormat.archiveSuffix),
+            let id = BackupID(parts[0].dropLast(ArchiveFormat.archiveSuffix.count))
+        else {
+            throw Failure(
+                .usage, "\(quoted(path)) does not have the name of an archive",
+                hint: "it has to be in a store as CLUSTER/NODE/ID\(ArchiveFormat.archiveSuffix)")
+        }
+        let scope = try StoreScope(cluster: parts[2], node: parts[1])
+        let store = LocalStore(root: directory.string)
+        return (store, try BackupReference("\(scope)/\(id)").findOrphan(in: store))
+    }
+
+    /// Reads the whole archive, checks everything in it, and publishes a sidecar made from it.
+    ///
+    /// - Parameter isDryRun: whether nothing is published.
+    /// - Throws: ``Failure`` with the code `integrity` for the first thing that does not hold, `untrusted` if no identity
+    ///   opens the archive, `failed` if it is that of another place.
+    public static func run(
+        _ orphan: UnreadableBackup, in store: LocalStore, identities: [any Identity], isDryRun: Bool,
+        observer: Observer = Observer()
+    ) async throws -> AdoptReport {
+        let path = store.path(of: orphan.id, in: orphan.scope)
+        let file = try RandomAccessFile(path: path)
+        let header = try Header.read(from: file)
+        async let digest = withBlockingThread("etcd-snap.adopt.sealed") {
+            try VerifyOperation.hash(file, from: header.byteCount, observer: Observer())
+        }
+        var sidecar = try await withBlockingThread("etcd-snap.adopt.content") {
+            let reader = try ArchiveReader(file, identities: identities)
+            try checkPlace(reader, orphan, path)
+            try VerifyOperation.checkMembers(reader, observer: observer)
+            return try Sidecar(rebuiltFrom: reader, file, header: header, identities: identities)
+        }
+        sidecar.object.payloadSHA256 = try await digest.hexadecimal
+        if !sidecar.etcd.isEmpty { sidecar.verification = OpenValue(.structural) }
+        // Locked only now: a backup does not have to wait while the archive is read.
+        if !isDryRun { try store.writer(for: orphan.scope).adopt(sidecar) }
+        return AdoptReport(reference: orphan.reference, path: path, isAdopted: !isDryRun, sidecar: sidecar)
+    }
+
+    private static func checkPlace(_ reader: ArchiveReader, _ orphan: UnreadableBackup, _ path: String) throws {
+        let header = try reader.readManifest().archive
+        guard header.id == orphan.id, header.cluster == orphan.scope.cluster, header.node == orphan.scope.node else {
+            let place = "\(header.cluster)/\(header.node)/\(header.id)"
+            throw Failure(
+                .failed, "\(quoted(path)) is \(place) by its manifest",
+                hint: "move it to \(place)\(ArchiveFormat.archiveSuffix) in a store, and adopt it there")
+        }
+    }
+}
