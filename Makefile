@@ -48,9 +48,10 @@ check: lint ## lint, systemd units, generated code, C shim: what needs no test r
 	scripts/generate-proto --check
 	scripts/check-shim
 
-fuzz: ## the seeded fuzz tests for longer (FUZZ_SECONDS=N)
+fuzz: ## seeded fuzz tests and lives of restored clusters for longer (FUZZ_SECONDS=N)
 	@scripts/setup
 	ETCD_SNAP_FUZZ_SECONDS=$(FUZZ_SECONDS) swift test --filter "[Ff]uzz"
+	scripts/check-restored-life --etcd-snap .build/debug/etcd-snap --seconds $(FUZZ_SECONDS)
 
 bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for a short run)
 	swift build -c release --static-swift-stdlib --product stream-benchmark
