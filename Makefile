@@ -48,9 +48,10 @@ check: lint ## lint, systemd units, generated code, C shim: what needs no test r
 	scripts/generate-proto --check
 	scripts/check-shim
 
-fuzz: release ## the seeded fuzz tests for longer (FUZZ_SECONDS=N)
+fuzz: release ## seeded fuzz tests and lives of restored clusters for longer (FUZZ_SECONDS=N)
 	scripts/run-tests build
 	ETCD_SNAP_FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/run-tests --filter "[Ff]uzz"
+	scripts/check-restored-life --etcd-snap $(binary) --seconds $(FUZZ_SECONDS)
 
 bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for a short run)
 	swift build -c release --static-swift-stdlib --product stream-benchmark

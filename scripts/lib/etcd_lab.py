@@ -17,6 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
+DEBIAN_RELEASES = ("trixie", "unstable")  # those whose etcd scripts/setup unpacks
 
 
 class LabError(Exception):
@@ -35,11 +36,12 @@ def run_main(main):
 
 
 def tool(version, name):
-    """The path of etcd, etcdctl or etcdutl: Debian's for 3.4, the wheel's for 3.5, or any directory that is named."""
+    """The path of etcd, etcdctl or etcdutl: Debian's for 3.4, the wheel's for 3.5, that of another Debian release by its
+    name, or any directory."""
     if version == "3.4":
         return Path("/usr/bin") / name
     tools = Path(os.environ.get("ETCD_SNAP_TEST_TOOLS", REPOSITORY / ".tools"))
-    directory = tools / f"etcd-{version}" if version[0].isdigit() else Path(version)
+    directory = tools / f"etcd-{version}" if version[0].isdigit() or version in DEBIAN_RELEASES else Path(version)
     path = directory / name
     if not path.exists():
         raise LabError(f"{path} does not exist; run scripts/setup")
@@ -84,20 +86,29 @@ class PKI:
 
 
 class Gateway:
-    """One keep-alive connection to etcd's JSON gateway. Not for use by two threads at once."""
+    """One keep-alive connection to etcd's JSON gateway, in the clear without a PKI. Not for two threads at once."""
 
-    def __init__(self, url, pki, timeout_seconds=120):
-        context = ssl.create_default_context(cafile=str(pki.ca))
-        context.load_cert_chain(str(pki.client_certificate), str(pki.client_key))
-        host, port = url.removeprefix("https://").rsplit(":", 1)
-        self.connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=timeout_seconds)
+    def __init__(self, url, pki=None, timeout_seconds=120):
+        host, port = url.partition("://")[2].rsplit(":", 1)
+        if pki is None:
+            self.connection = http.client.HTTPConnection(host, int(port), timeout=timeout_seconds)
+        else:
+            context = ssl.create_default_context(cafile=str(pki.ca))
+            context.load_cert_chain(str(pki.client_certificate), str(pki.client_key))
+            self.connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=timeout_seconds)
         self.url = url
+        self.headers = {"Content-Type": "application/json"}
+
+    def log_in(self, user, password):
+        """Sends the following requests as that user."""
+        self.headers.pop("Authorization", None)
+        self.headers["Authorization"] = self.call("/v3/auth/authenticate", {"name": user, "password": password})["token"]
 
     def call(self, path, body):
         """Posts one request and returns the decoded answer."""
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            self.connection.request("POST", path, text, {"Content-Type": "application/json"})
+            self.connection.request("POST", path, text, self.headers)
             response = self.connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -121,13 +132,13 @@ def encode(data):
     return base64.b64encode(data).decode()
 
 
-def free_ports(count):
-    """Distinct loopback ports that were free a moment ago, none of which outgoing connections are given."""
+def free_ports(count, address="127.0.0.1"):
+    """Distinct ports of a loopback address that were free a moment ago, none of which outgoing connections are given."""
     ports = []
     for port in random.sample(range(10_000, 32_000), 1000):
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((address, port))
             except OSError:
                 continue
         ports.append(port)
