@@ -120,11 +120,15 @@ int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_lock
     return fcntl(descriptor, F_OFD_SETLK, &lock);
 }
 
-void clinux_exclude_from_dumps(void *start, size_t size) {
+static void advise_whole_pages(void *start, size_t size, int advice) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)start + page - 1) / page * page;
     uintptr_t end = ((uintptr_t)start + size) / page * page;
-    if (start != NULL && end > first) madvise((void *)first, end - first, MADV_DONTDUMP);
+    if (start != NULL && end > first) madvise((void *)first, end - first, advice);
 }
+
+void clinux_exclude_from_dumps(void *start, size_t size) { advise_whole_pages(start, size, MADV_DONTDUMP); }
+
+void clinux_include_in_dumps(void *start, size_t size) { advise_whole_pages(start, size, MADV_DODUMP); }
 
 int clinux_close_memory(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }

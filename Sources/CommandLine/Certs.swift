@@ -9,7 +9,8 @@ struct Certs: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the certificates of this node or of a backup, the first to expire first.",
         discussion: """
-            Certificates in kubeconfigs are among them. Without a backup this node is looked at.
+            Certificates in kubeconfigs are among them. Without a backup this node is looked at; what an interrupted restore of
+            files has staged on it is removed.
 
             Example: etcd-snap certs --expiring-within 60
             Example: etcd-snap certs latest -i key.txt -o json

@@ -117,7 +117,8 @@ struct StoreOptions: ParsableArguments {
         return Failure(
             .notFound, "the store \(quoted(store.root)) has no backup of this node, \(thisNode)",
             hint:
-                "it has some of \(nodes.prefix(5).joined(separator: ", ")): name one with --node, or add --for new-host"
+                "it has some of \(nodes.prefix(5).joined(separator: ", ")): if one of them is this node, set `node:` in the "
+                + "configuration; if not, name it with --node, or add --for new-host"
         )
     }
 

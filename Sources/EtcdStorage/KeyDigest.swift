@@ -37,17 +37,13 @@ enum KeyDigest {
     /// The digest of a revision that tells it from the others of its user's key: what does not fit is taken for the
     /// largest that does.
     ///
-    /// A transaction changes a key once, so two revisions of a key never differ in sub alone.
+    /// A transaction changes a key once, so two revisions of a key never differ in sub alone; and main does not reach its
+    /// limit of 2^43, a thousand writes a second for 278 years, in a store that lives.
     @inline(__always)
     static func ordinal(_ key: UnsafeRawBufferPointer) -> UInt64? {
         guard let (main, sub, isTombstone) = parts(key) else { return nil }
         let fitting = (min(main, 1 << mainBits - 1), min(sub, 1 << subBits - 1))
         return fitting.0 << (subBits + 1) | fitting.1 << 1 | (isTombstone ? 1 : 0)
-    }
-
-    /// The digest of a revision that is known to fit.
-    static func revision(main: Int64, sub: Int64 = 0, isTombstone: Bool = false) -> UInt64 {
-        UInt64(main) << (subBits + 1) | UInt64(sub) << 1 | (isTombstone ? 1 : 0)
     }
 
     /// The key that has this digest; shape `other` has none.

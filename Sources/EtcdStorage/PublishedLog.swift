@@ -24,28 +24,31 @@ struct PublishedLog {
         try file.publish()
     }
 
-    /// Removes the note; to be called once the data directory has its name.
-    func remove() throws {
-        if parent.contains(name) { try parent.removeFile(name) }
-    }
+    /// Removes the note: the data directory has its name now, or the log directory has lost its.
+    func remove() throws { try parent.removeFile(name) }
 
     /// Removes a log directory that a killed restore has left, with the note.
+    ///
+    /// A restore holds the lock of its directories until it ends, also under their final names: one that is still going on
+    /// loses nothing.
     ///
     /// - Returns: whether there was one.
     func removeLogDirectory(_ logName: String, in logParent: OpenDirectory) throws -> Bool {
         guard parent.contains(name), logParent.isDirectory(logName) else { return false }
-        let note = try RandomAccessFile(path: parent.path(of: name))
         let directory = try logParent.openDirectory(logName)
-        guard try directory.names() == [Array(WriteAheadLog.fileName.utf8)] else { return false }
-        let log = try RandomAccessFile(path: directory.path(of: WriteAheadLog.fileName))
-        guard log.byteCount == WriteAheadLog.segmentByteCount, try Self.holds(log, note) else { return false }
-        try logParent.removeTree(logName)
+        guard try directory.tryLock(), try isWhatWasWritten(directory) else { return false }
+        // Locked until it is gone.
+        try withExtendedLifetime(directory) { try logParent.removeTree(logName) }
         try remove()
         return true
     }
 
-    /// Whether a log begins with the note and is not written on behind it: a frame there has a length that is not 0.
-    private static func holds(_ log: RandomAccessFile, _ note: RandomAccessFile) throws -> Bool {
+    /// Whether the directory has the log of the note and nothing else, not even a frame more, whose length is not 0.
+    private func isWhatWasWritten(_ directory: OpenDirectory) throws -> Bool {
+        guard try directory.names() == [Array(WriteAheadLog.fileName.utf8)] else { return false }
+        let log = try RandomAccessFile(path: directory.path(of: WriteAheadLog.fileName))
+        guard log.byteCount == WriteAheadLog.segmentByteCount else { return false }
+        let note = try RandomAccessFile(path: parent.path(of: name))
         let written = try note.bytes(at: 0, count: note.byteCount)
         let found = try log.bytes(at: 0, count: written.count + 8)
         return !written.isEmpty && found == written + [UInt8](repeating: 0, count: 8)

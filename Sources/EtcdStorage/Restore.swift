@@ -21,11 +21,12 @@ public struct RestoreTarget: Sendable, Hashable {
 public enum Restore {
     /// Verifies a snapshot and writes a data directory for each target.
     ///
-    /// A file is read once: while its structure and its SHA-256 trailer are checked, the pages in use are copied. A snapshot in
-    /// an archive is read twice, first to check its structure, then to copy it and check its trailer. Only if it is sound is
-    /// anything published, and only after what was written was read back in full and verified like a snapshot. Further members share the first one's blocks where the file system can, or
-    /// copy its file. Everything is built in a temporary directory beside each target, synced, and renamed; on failure
-    /// nothing is left and no existing directory is touched. Memory: what ``SnapshotVerifier`` states and 6 MiB.
+    /// A file is read once: while its structure and its SHA-256 trailer are checked, the pages in use are copied. A snapshot
+    /// in an archive is read twice, first to check its structure, then to copy it and check its trailer. Further members
+    /// share the first one's blocks where the file system can, or copy its file. What was written is read back and verified
+    /// like a snapshot, which takes about a fifth of the time; then it is published. Everything is built in a temporary
+    /// directory beside each target, synced, and renamed; on failure nothing is left and no existing directory is touched.
+    /// Memory: twice what ``SnapshotVerifier`` states and 6 MiB.
     ///
     /// - Parameters:
     ///   - bytes: the snapshot as the server sent it, or the `db` file of a stopped member.
@@ -116,12 +117,17 @@ private final class MemberBuild {
     private let wal: PendingDirectory?
     private let publishedLog: PublishedLog
     private var log: WriteAheadLog?
+    private var isLogNoted = false
 
     init(_ target: RestoreTarget, member: PlannedMember) throws(StorageError) {
         self.member = member
-        data = try PendingDirectory(path: target.dataDirectory)
         let publishedLog = try wrappingErrors { try PublishedLog(ofDataDirectory: target.dataDirectory) }
         self.publishedLog = publishedLog
+        // Where the data directory is there, a note of its log has nothing more to say.
+        data = try PendingDirectory(path: target.dataDirectory) { _, _ in
+            try publishedLog.remove()
+            return false
+        }
         wal = try target.walDirectory.map { (path) throws(StorageError) in
             try PendingDirectory(path: path) { try publishedLog.removeLogDirectory($1, in: $0) }
         }
@@ -170,6 +176,7 @@ private final class MemberBuild {
 
     func publish() throws {
         guard let wal, let log else { return try data.publish() }
+        isLogNoted = true
         try publishedLog.write(log)
         try wal.publish()
         try data.publish()
@@ -179,7 +186,7 @@ private final class MemberBuild {
     func discard() {
         data.discard()
         wal?.discard()
-        if wal != nil { try? publishedLog.remove() }
+        if isLogNoted { try? publishedLog.remove() }
     }
 }
 

@@ -6,6 +6,7 @@ internal import CLinux
 /// before it hands the block on and, through ``ByteBlockPool``, again only when no other reference is left.
 public final class ByteBlock: @unchecked Sendable {
     private let storage: UnsafeMutableRawBufferPointer
+    private let holdsKeys: Bool
     /// The number of bytes that are filled in.
     public private(set) var count = 0
 
@@ -14,10 +15,14 @@ public final class ByteBlock: @unchecked Sendable {
     /// - Parameter holdsKeys: whether it is kept out of swap space and core dumps, as far as this process may.
     public init(capacity: Int, holdsKeys: Bool = false) {
         storage = .allocate(byteCount: capacity, alignment: 64)
+        self.holdsKeys = holdsKeys
         if holdsKeys { lockInMemory(storage) }
     }
 
-    deinit { storage.deallocate() }
+    deinit {
+        if holdsKeys { unlockMemory(storage) }
+        storage.deallocate()
+    }
 
     /// The most bytes that the block can hold.
     public var capacity: Int { storage.count }

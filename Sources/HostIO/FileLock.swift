@@ -9,7 +9,7 @@ import SystemPackage
 ///
 /// - Returns: whether nobody else holds it.
 /// - Throws: ``SystemCallError`` where it can't be told, as on a file system without locks.
-func tryLockExclusively(_ descriptor: FileDescriptor, name: String) throws(SystemCallError) -> Bool {
+public func tryLockExclusively(_ descriptor: FileDescriptor, name: String) throws(SystemCallError) -> Bool {
     do {
         try retryingInterrupts("lock", name) { flock(descriptor.rawValue, LOCK_EX | LOCK_NB) }
         return true

@@ -86,6 +86,12 @@ func lockInMemory(_ bytes: UnsafeMutableRawBufferPointer) {
     clinux_exclude_from_dumps(bytes.baseAddress, bytes.count)
 }
 
+/// Ends what ``lockInMemory(_:)`` did to memory that goes back to the allocator.
+func unlockMemory(_ bytes: UnsafeMutableRawBufferPointer) {
+    munlock(bytes.baseAddress, bytes.count)
+    clinux_include_in_dumps(bytes.baseAddress, bytes.count)
+}
+
 /// Keeps the memory of this process from others; to be called first of all.
 ///
 /// A trap or an abort writes no core (`RLIMIT_CORE` 0, which children inherit), and neither a crash handler of the

@@ -44,16 +44,18 @@ public struct VolumeInventory: Sendable, Hashable, Codable {
     ///   - isComplete: whether these are all rows of ``resources``.
     public init(rows: some Sequence<(key: [UInt8], value: [UInt8])>, isComplete areAll: Bool) {
         isComplete = areAll
-        for row in rows {
-            guard let key = ObjectKey(row.key) else { continue }
-            switch row.value.withUnsafeBytes({ StoredValue($0, expecting: key.kind) }) {
-            case .object(let object): add(object, key)
-            case .encrypted: encryptedCounts[key.kind.rawValue, default: 0] += 1
-            case .unreadable: unreadableCounts[key.kind.rawValue, default: 0] += 1
-            }
-        }
+        for row in rows { add(row.key, row.value) }
         isComplete = areAll && encryptedCounts.isEmpty && unreadableCounts.isEmpty
         sort()
+    }
+
+    private mutating func add(_ key: [UInt8], _ value: [UInt8]) {
+        guard let key = ObjectKey(key) else { return }
+        switch value.withUnsafeBytes({ StoredValue($0, expecting: key.kind) }) {
+        case .object(let object): add(object, key)
+        case .encrypted: encryptedCounts[key.kind.rawValue, default: 0] += 1
+        case .unreadable: unreadableCounts[key.kind.rawValue, default: 0] += 1
+        }
     }
 
     private mutating func add(_ object: ObjectValue, _ key: ObjectKey) {

@@ -28,7 +28,11 @@ public struct FileSelection: Sendable {
     ///   - node: this node's name.
     public func inPlace(from archiveNode: String, on node: String) -> FileSelection {
         var selection = self
-        if archiveNode != node { selection.leaveOutOfNode("it belongs to the node \(archiveNode)") }
+        if archiveNode != node {
+            selection.leaveOutOfNode(
+                "it belongs to the node \(archiveNode), and this is \(node) (`node:` in the configuration says otherwise)"
+            )
+        }
         for captureClass in CaptureClass.allCases where !captureClass.isPlacedByDefault {
             selection.leftOut[captureClass.rawValue] = "it describes the host and its networks"
         }

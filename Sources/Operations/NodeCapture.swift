@@ -58,7 +58,7 @@ struct NodeCapture {
                 snapshot.volumes.map { (snapshot.record.name, $0) }
             })
         if !volumes.isEmpty { try archive.add(VolumeDocument(clusters: volumes), at: VolumeDocument.path) }
-        manifest.findings += snapshots.flatMap(\.unreadFindings)
+        manifest.findings += snapshots.flatMap { $0.contents?.unreadFindings(of: $0.record.name) ?? [] }
         for snapshot in snapshots where snapshot.encryptionKeys?.isComplete == false {
             manifest.findings.append(
                 Finding(
@@ -74,33 +74,6 @@ struct NodeCapture {
         Completeness.check(
             layout: plan.wholeLayout, root: plan.root, inventory: inventory, snapshot: snapshot,
             options: CompletenessOptions(now: Date(), expiryWarningDays: plan.expiryWarningDays))
-    }
-}
-
-extension StreamedSnapshot {
-    /// What could not be read of the snapshot's rows.
-    ///
-    /// Volumes that are encrypted at rest are a choice of the cluster's and no finding: the inventory counts them.
-    fileprivate var unreadFindings: [Finding] {
-        var findings: [Finding] = []
-        if let volumes, !volumes.isComplete, volumes.encryptedCounts.isEmpty || !volumes.unreadableCounts.isEmpty {
-            let unreadable = volumes.unreadableCounts.sorted { $0.key < $1.key }
-                .map { "\($0.value) of kind \($0.key) could not be read" }
-            findings.append(
-                Finding(
-                    .warning, code: "volumes-incomplete", subject: record.name,
-                    message: "\(quoted(VolumeDocument.path)) lists only a part of the volumes: "
-                        + (unreadable.isEmpty ? "there are too many" : unreadable.joined(separator: ", ")),
-                    advice: "read the rest out of a restored cluster"))
-        }
-        if !unreadableRows.isEmpty {
-            findings.append(
-                Finding(
-                    .warning, code: "rows-unreadable", subject: record.name,
-                    message: "rows of the snapshot are not what etcd writes: \(unreadableRows.joined(separator: ", "))",
-                    advice: "compare with `etcd-snap inspect status` of another member's snapshot"))
-        }
-        return findings
     }
 }
 

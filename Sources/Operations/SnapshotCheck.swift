@@ -17,8 +17,8 @@ struct StreamedSnapshot {
     private(set) var encryptionKeys: EncryptionKeysInUse?
     /// The volumes of the cluster; nil if there are none, or that could not be told while it streamed.
     private(set) var volumes: VolumeInventory?
-    /// Rows that could not be read, as bucket and key.
-    private(set) var unreadableRows: [String] = []
+    /// What the database itself says; nil where ``verified`` is.
+    private(set) var contents: SnapshotContents?
     /// The pages, verified; nil before that, and where some have to be read again.
     private(set) var verified: VerifiedSnapshot?
 
@@ -41,7 +41,7 @@ struct StreamedSnapshot {
         result.encryptionKeys = contents.encryptionKeys
         let volumes = contents.selectedRows.map { VolumeInventory($0) }
         result.volumes = volumes?.isEmpty == false ? volumes : nil
-        result.unreadableRows = contents.store.unreadableRows
+        result.contents = contents
         return result
     }
 
@@ -77,6 +77,36 @@ extension EtcdSnapshotRecord {
         else { return }
         let seconds = max(1, Date().timeIntervalSince(previous.sidecar.archive.createdAt))
         revisionsPerSecond = (Double(contents.currentRevision) - Double(lastRevision)) / seconds
+    }
+}
+
+extension SnapshotContents {
+    /// What could not be read of a snapshot's rows.
+    ///
+    /// Volumes that are encrypted at rest are a choice of the cluster's and no finding: the inventory counts them.
+    func unreadFindings(of name: String) -> [Finding] {
+        var findings: [Finding] = []
+        if let volumes = selectedRows.map({ VolumeInventory($0) }), !volumes.isComplete,
+            volumes.encryptedCounts.isEmpty || !volumes.unreadableCounts.isEmpty
+        {
+            let unreadable = volumes.unreadableCounts.sorted { $0.key < $1.key }
+                .map { "\($0.value) of kind \($0.key) could not be read" }
+            findings.append(
+                Finding(
+                    .warning, code: "volumes-incomplete", subject: name,
+                    message: "\(quoted(VolumeDocument.path)) lists only a part of the volumes: "
+                        + (unreadable.isEmpty ? "there are too many" : unreadable.joined(separator: ", ")),
+                    advice: "read the rest out of a restored cluster"))
+        }
+        if !store.unreadableRows.isEmpty {
+            findings.append(
+                Finding(
+                    .warning, code: "rows-unreadable", subject: name,
+                    message: "rows of the snapshot are not what etcd writes: "
+                        + store.unreadableRows.joined(separator: ", "),
+                    advice: "compare with `etcd-snap inspect status` of another member's snapshot"))
+        }
+        return findings
     }
 }
 
@@ -148,7 +178,7 @@ struct SnapshotCheck {
     static func late(_ contents: SnapshotContents, of name: String) -> [Finding] {
         let keys = contents.encryptionKeys.names
         let volumes = contents.selectedRows.map { VolumeInventory($0) }
-        var findings: [Finding] = []
+        var findings = contents.unreadFindings(of: name)
         if !keys.isEmpty {
             findings.append(
                 Finding(

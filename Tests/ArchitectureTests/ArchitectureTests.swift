@@ -78,6 +78,16 @@ enum Architecture {
         for code in codes { #expect(document.contains("`\(code)`"), "\(code) is not in docs/findings.md") }
     }
 
+    /// A class of captured files that the format's document does not name can't be known to another reader.
+    @Test func classesAreDocumented() throws {
+        let document = try String(
+            contentsOf: SourceFile.repository.appending(path: "docs/archive-format.md"), encoding: .utf8)
+        let file = try #require(try SourceFile.all().first { $0.name == "PKIBackup/Discovery/CaptureClass.swift" })
+        let names = file.text.matches(of: #/\n    case (\w+)(?: = "([a-z-]+)")?/#).map { String($0.2 ?? $0.1) }
+        #expect(names.count > 25)
+        for name in names { #expect(document.contains("`\(name)`"), "\(name) is not in docs/archive-format.md") }
+    }
+
     /// Tests in a directory that is no target are never run, and nothing says so.
     @Test func testsAreRun() throws {
         let repository = SourceFile.repository
@@ -118,7 +128,10 @@ enum Architecture {
                 + "    func run() {\n        for _ in 0..<2 {\n            a = 2\n        }\n    }\n}\n"
         }
         for loop in ["for one in all", "while local < 2", "repeat", "all.forEach"] {
-            for assignment in ["a = local", "self.a = local", "a += 1"] {
+            for assignment in [
+                "a = local", "self.a = local", "a += 1", "a[local] = 1", "self.a.b = local", "case 1: a = local",
+                "if local > 2 { a = local }",
+            ] {
                 #expect(SourceScan.assignmentsInLoops(ofInitializersIn: source(loop, assignment)).count == 1)
             }
             #expect(SourceScan.assignmentsInLoops(ofInitializersIn: source(loop, "local = 1")).isEmpty)

@@ -63,8 +63,8 @@ enum SourceScan {
             if var current = initializer {
                 current.variables.formUnion(declaredVariables(in: line))
                 initializer = current
-                let name = assignedName(in: line)
-                if !loops.isEmpty, let name, !current.variables.contains(name) { found.append(line) }
+                let names = assignedNames(in: line)
+                if !loops.isEmpty, !current.variables.isSuperset(of: names) { found.append(line) }
                 if loopStarts.contains(where: line.hasPrefix) || line.contains("forEach") { loops.append(depth) }
             }
             for character in line where character == "{" || character == "}" {
@@ -82,9 +82,9 @@ enum SourceScan {
 
     private static let loopStarts = ["while ", "for ", "repeat "]
 
-    /// `name` of `name = …` and `self.name = …`.
-    private static func assignedName(in line: String) -> String? {
-        line.firstMatch(of: #/^(?:self\.)?(\w+) [-+|&]?= /#).map { String($0.1) }
+    /// The names of `name = …`, `self.name = …`, `name[…] += …` and `name.part = …`, wherever they stand in a line.
+    private static func assignedNames(in line: String) -> [String] {
+        line.matches(of: #/(?:^|[\s{:;])(?:self\.)?(\w+)(?:\[[^\]]*\]|\.\w+)* [-+|&]?= /#).map { String($0.1) }
     }
 
     private static func declaredVariables(in line: String) -> [String] {

@@ -204,7 +204,7 @@ import Testing
         Array("/registry/minions/a".utf8).withUnsafeBytes { key in
             value(revision).withUnsafeBytes { value in
                 collector.note(
-                    key: key, value: value, digest: KeyDigest.revision(main: Int64(revision)), isTombstone: false,
+                    key: key, value: value, digest: UInt64(revision) << 21, isTombstone: false,
                     page: page)
             }
         }

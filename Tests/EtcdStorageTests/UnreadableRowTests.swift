@@ -22,7 +22,9 @@ import Testing
         arguments: [
             ("members", "8e9e05c52164694d", Array("{\"id\":".utf8)), ("members", "1", []),
             ("alarm", "\u{8}", []), ("auth", "authEnabled", [2]), ("auth", "authRevision", [1, 2]),
-            ("cluster", "clusterVersion", Array("new".utf8)),
+            ("cluster", "clusterVersion", Array("new".utf8)), ("meta", "consistent_index", [1]), ("meta", "term", []),
+            ("meta", "scheduledCompactRev", [1, 2]), ("meta", "finishedCompactRev", revisionKey(main: -5)),
+            ("meta", "storageVersion", Array("?".utf8)),
         ] as [(String, String, [UInt8])])
     func rowsOfSmallBuckets(_ bucket: String, _ key: String, _ value: [UInt8]) throws {
         let bytes = database(extra: [bucket: [PageBuilder.Row(key: Array(key.utf8), value: value)]])

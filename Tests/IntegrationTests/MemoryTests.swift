@@ -21,7 +21,8 @@ extension Integration {
             process.standardError = FileHandle.nullDevice
             try process.run()
             defer {
-                process.terminate()
+                // What waits for a pipe ends at the second signal only.
+                kill(process.processIdentifier, SIGKILL)
                 process.waitUntilExit()
             }
             let status = {

@@ -41,6 +41,8 @@ void clinux_release_code(void);
 
 /// Leaves memory out of core dumps (madvise(2), `MADV_DONTDUMP`): the whole pages of it.
 void clinux_exclude_from_dumps(void *_Nullable start, size_t size);
+/// Takes it back (`MADV_DODUMP`).
+void clinux_include_in_dumps(void *_Nullable start, size_t size);
 
 /// Lets no other process of this user read this one's memory, and the kernel write no core of it (prctl(2),
 /// `PR_SET_DUMPABLE` 0).

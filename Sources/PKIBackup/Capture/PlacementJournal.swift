@@ -39,13 +39,14 @@ public final class PlacementJournal {
             let kept = try KeptDirectory(in: root)
             // Somebody who was just done may have removed the directory.
             guard let descriptor = try open(in: kept.directory, O_CREAT) else { continue }
-            guard try lock(descriptor, in: kept.directory) else {
+            guard try tryLockExclusively(descriptor, name: kept.directory.path(of: name)) else {
                 try? descriptor.close()
                 throw Failure(
                     .locked, "another restore places files below \(quoted(root.path))",
                     hint: "wait for it to end; its lock goes with its process")
             }
-            if isStill(descriptor, in: kept.directory) { return (kept, descriptor) }
+            // Nobody has removed it between its opening and its locking.
+            if kept.directory.isEntry(name, descriptor) { return (kept, descriptor) }
             try? descriptor.close()
         }
     }
@@ -54,7 +55,7 @@ public final class PlacementJournal {
 
     /// Notes durably that entries are staged in a directory.
     func note(_ directory: [EntryName]) throws {
-        guard notedDirectories.insert(directory).inserted else { return }
+        guard !notedDirectories.contains(directory) else { return }
         let path = kept.directory.path(of: Self.name)
         let record = Array(directory.map(\.bytes).joined(separator: [0x2F])) + [0]
         let count = try retryingInterrupts("write to", path) {
@@ -63,6 +64,7 @@ public final class PlacementJournal {
         guard count == record.count else { throw SystemCallError("write to", path, errno: .noSpace) }
         byteCount += count
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
+        notedDirectories.insert(directory)
     }
 
     /// Removes the journal, once nothing is staged any more.
@@ -82,7 +84,9 @@ public final class PlacementJournal {
             return []
         }
         defer { try? descriptor.close() }
-        guard try lock(descriptor, in: kept.directory), isStill(descriptor, in: kept.directory) else { return [] }
+        guard try tryLockExclusively(descriptor, name: kept.directory.path(of: name)),
+            kept.directory.isEntry(name, descriptor)
+        else { return [] }
         let removed = try removeStaged(by: descriptor, below: root, kept)
         try kept.directory.removeFile(name)
         try kept.directory.sync()
@@ -139,20 +143,5 @@ public final class PlacementJournal {
             if error.errno == .noSuchFileOrDirectory { return nil }
             guard error.errno == .interrupted else { throw error }
         }
-    }
-
-    private static func lock(_ descriptor: FileDescriptor, in directory: OpenDirectory) throws -> Bool {
-        while flock(descriptor.rawValue, LOCK_EX | LOCK_NB) != 0 {
-            let error = SystemCallError("lock", directory.path(of: name))
-            if error.errno == .wouldBlock { return false }
-            guard error.errno == .interrupted else { throw error }
-        }
-        return true
-    }
-
-    /// Whether nobody has removed the file between its opening and its locking.
-    private static func isStill(_ descriptor: FileDescriptor, in directory: OpenDirectory) -> Bool {
-        guard let name = EntryName(name.utf8), let named = try? directory.attributes(of: name) else { return false }
-        return (try? attributesOf(descriptor, name: directory.path))?.identity == named.identity
     }
 }

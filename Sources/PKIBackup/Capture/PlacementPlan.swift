@@ -49,8 +49,7 @@ extension FilePlacement {
     /// - Throws: ``SystemCallError`` if what is there can't be read.
     public func plan(for entries: [ManifestEntry]) throws -> [PlannedPlacement] {
         try entries.compactMap { entry in
-            let bytes = entry.pathBytes.map(Array.init) ?? Array(entry.path.utf8)
-            guard let all = EntryName.components(of: bytes), all.count > strippedNames.count,
+            guard let all = EntryName.components(of: entry.pathInArchive), all.count > strippedNames.count,
                 all.starts(with: strippedNames)
             else {
                 return PlannedPlacement(
