@@ -3,7 +3,8 @@
 Independent of the Swift sources on purpose: it judges what they write. Layout of a page, all numbers little endian:
 
     u64 id, u16 flags, u16 count, u32 overflow pages, then `count` elements of 16 bytes, then keys and values
-    branch element: u32 position, u32 key size, u64 child        leaf element: u32 flags, u32 position, u32 key size, u32 value size
+    branch element: u32 position, u32 key size, u64 child
+    leaf element: u32 flags, u32 position, u32 key size, u32 value size
 
 A position counts from the element's own first byte. A bucket's value is u64 root page, u64 sequence; with root 0 a page
 image follows (an inline bucket).

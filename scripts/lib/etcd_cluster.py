@@ -36,6 +36,8 @@ TRANSIENT = re.compile("Connection refused|Connection reset|RemoteDisconnected|l
                        "|too many requests|unhealthy cluster|connection error|is unavailable|transport is closing")
 # A member forgets its tokens when it restarts and when it takes over the leader's snapshot.
 LOGGED_OUT = re.compile("invalid auth token|user name is empty|auth revision is old")
+# What a repeated request is told when the first one was carried out and only its answer was lost.
+ALREADY_DONE = re.compile("required revision has been compacted|Peer URLs already exists|requested lease not found")
 FATAL = re.compile(r'"level":"(?:panic|fatal|dpanic)"|^panic:|^fatal error:|already freed|data inconsistency'
                    r'|assertion failed|SIGSEGV|corrupt(?:ed|ion) (?:found|detected)|found hash mismatch|hash mismatch')
 
@@ -184,9 +186,9 @@ class Member:
 
 
 def fatal_part(line):
-    """A log line's message without the fields before it."""
-    found = re.search(r'"msg":"([^"]*)"(.*)', line)
-    return (found.group(1) + found.group(2) if found else line.strip())[:200]
+    """A log line's message and what belongs to it, without the fields before and the stack behind."""
+    found = re.search(r'"msg":"(.*?)"?(?:,"stacktrace"|}?$)', line)
+    return (found.group(1) if found else line.strip())[:200]
 
 
 class Cluster:
@@ -246,13 +248,18 @@ class Cluster:
         """One request to a member, the first without one; repeated while members elect a leader."""
         member = member or self.members[0]
         deadline = time.monotonic() + CALL_TIMEOUT_SECONDS
+        is_repeated = False
         while True:
             try:
                 return self._call_once(member, path, body)
             except LabError as error:
+                text = str(error)
                 member.require_running()
-                if not (TRANSIENT.search(str(error)) or LOGGED_OUT.search(str(error))) or time.monotonic() > deadline:
-                    raise EtcdFailure(f"{member.name} {path}: {error}") from error
+                if is_repeated and ALREADY_DONE.search(text):
+                    return {}
+                if not (TRANSIENT.search(text) or LOGGED_OUT.search(text)) or time.monotonic() > deadline:
+                    raise EtcdFailure(f"{member.name} {path}: {text}") from error
+            is_repeated = True
             time.sleep(0.1)
 
     def _call_once(self, member, path, body):
@@ -298,7 +305,10 @@ def get(url, path, body=None):
         connection.close()
     if response.status not in (200, 503):  # /health answers 503 with its reason
         raise LabError(f"{url}{path}: status {response.status}: {answer[:300].decode(errors='replace')}")
-    return json.loads(answer)
+    try:
+        return json.loads(answer)
+    except ValueError as error:
+        raise LabError(f"{url}{path}: {answer[:300].decode(errors='replace')}") from error
 
 
 def put(key, value, lease=0):

@@ -5,6 +5,7 @@ makes its shape fails instead of proving nothing.
 """
 
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -91,9 +92,14 @@ def make_snapshot(name, version, directory, address):
     return Snapshot(source.snapshot_path, source.cluster.password)
 
 
+def is_history(name):
+    """Whether there is one of that name."""
+    return name in HISTORIES or re.fullmatch(r"random-\d+", name) is not None
+
+
 def find_history(name):
     """A history by its name; random-N is that of seed N."""
-    return History(write_random) if name.startswith("random-") else HISTORIES[name]
+    return HISTORIES.get(name) or History(write_random)
 
 
 def write_tombstones(source):

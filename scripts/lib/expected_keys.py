@@ -1,4 +1,4 @@
-"""The keys that a cluster must have, and how they are read from it."""
+"""The keys and leases that a cluster must have, and how they are read from it."""
 
 import base64
 import json
@@ -15,10 +15,9 @@ class ExpectedKeys:
     """A snapshot's keys, changed as the cluster's are. Of keys written since, only value and lease are known."""
 
     def __init__(self, store):
-        leases = store.lease_seconds()
+        self.leases = {lease for lease, seconds in store.lease_seconds().items() if seconds >= FLEETING_LEASE_SECONDS}
         self.keys = store.live()
-        self.fleeting = {key for key, value in self.keys.items()
-                         if value.lease and leases.get(value.lease, 0) < FLEETING_LEASE_SECONDS}
+        self.fleeting = {key for key, value in self.keys.items() if value.lease and value.lease not in self.leases}
 
     def __len__(self):
         return len(self.keys)
@@ -41,9 +40,10 @@ class ExpectedKeys:
         for key in [key for key in self.keys if key.startswith(prefix)]:
             del self.keys[key]
 
-    def differences(self, found):
-        """What differs from the keys found, as sentences."""
-        missing = [f"{key!r} is missing" for key in self.keys if key not in found and key not in self.fleeting]
+    def differences(self, found, leases):
+        """What differs from the keys and leases found, as sentences."""
+        missing = [f"lease {lease} is missing" for lease in self.leases - leases]
+        missing += [f"{key!r} is missing" for key in self.keys if key not in found and key not in self.fleeting]
         surplus = [f"{key!r} must not be there" for key in found if key not in self.keys]
         changed = [f"{key!r} is {found[key]}, not {value}" for key, value in self.keys.items()
                    if key in found and not is_as_expected(value, found[key])]
@@ -73,6 +73,11 @@ def read_keys(cluster, member):
         start = base64.b64decode(page[-1]["key"]) + b"\0" if answer.get("more") else None
         limit = page_limit(limit, size)
     return found
+
+
+def read_leases(cluster, member):
+    """The leases that a member knows."""
+    return {int(each["ID"]) for each in cluster.call("/v3/lease/leases", {}, member).get("leases", ())}
 
 
 def page_limit(limit, size):

@@ -1,11 +1,13 @@
 """Which lives there are: snapshots of real etcds, and the versions that live on them."""
 
 import random
+import re
 from collections import namedtuple
 from pathlib import Path
 
-from etcd_histories import HISTORIES, make_snapshot
+from etcd_histories import HISTORIES, PASSWORD, is_history, make_snapshot
 from etcd_lab import REPOSITORY, LabError
+from etcd_store import EtcdStore
 from restored_life import Snapshot
 
 FIXTURES = REPOSITORY / "Tests" / "Fixtures" / "etcd"
@@ -29,7 +31,8 @@ def identity(plan):
 def snapshot_of(plan, directory, address):
     """The plan's snapshot, made when it is none of a file."""
     if isinstance(plan.source, Path):
-        return Snapshot(plan.source)
+        with EtcdStore(plan.source) as store:
+            return Snapshot(plan.source, PASSWORD if store.auth_is_enabled() else None)  # a kept one of a history
     return make_snapshot(plan.name, plan.source, directory, address)
 
 
@@ -39,24 +42,30 @@ def version_paths(versions):
     return [(version, version) for version in versions] + steps + [(versions[0], versions[-1])] * (len(versions) > 2)
 
 
-def default_plans(versions, with_huge=False):
+def default_plans(versions):
     """The corpus: made histories by every version, files of the repository, and histories of the first seeds."""
     paths = version_paths(versions)
-    names = list(SLOW) + [name for name in HISTORIES if name not in SLOW and name not in ON_REQUEST]
-    if with_huge:
-        names.insert(0, "huge")
     plans = []
-    for name in names:
-        count = 1 if name in ON_REQUEST else SLOW.get(name, len(versions))
-        for source in versions[-count:]:
+    for name in list(SLOW) + [name for name in HISTORIES if name not in SLOW and name not in ON_REQUEST]:
+        for source in versions[-SLOW.get(name, len(versions)):]:
             plans.append(Plan(name, source, paths[len(plans) % len(paths)]))
-    files = sorted(FIXTURES.glob("*.db"))
-    if not files:
-        raise LabError(f"{FIXTURES} holds no snapshot")
-    for file in files:
+    for file in fixtures():
         for _ in range(min(PATHS_PER_FIXTURE, len(paths))):
             plans.append(Plan(file.stem, file, paths[len(plans) % len(paths)]))
     return plans + [random_plan(seed, versions) for seed in range(1, RANDOM_COUNT + 1)]
+
+
+def requested_plans(versions):
+    """What the corpus leaves out for its size."""
+    return [Plan(name, versions[-1], (versions[0], versions[-1])) for name in sorted(ON_REQUEST)]
+
+
+def fixtures():
+    """The repository's snapshots."""
+    files = sorted(FIXTURES.glob("*.db"))
+    if not files:
+        raise LabError(f"{FIXTURES} holds no snapshot")
+    return files
 
 
 def random_plan(seed, versions):
@@ -71,14 +80,25 @@ def file_plans(file, versions):
 
 
 def selected_plans(only, versions):
-    """The plans whose identity is, or begins with, a given one; also those that the corpus leaves out."""
+    """The life of that identity, or those of the corpus whose identity begins so."""
     name, *rest = only.split("/")
-    if name.startswith("random-") and name[7:].isdecimal():
-        return [random_plan(int(name[7:]), versions)]
-    plans = [plan for plan in default_plans(versions, with_huge=True) if f"{identity(plan)}/".startswith(f"{only}/")]
-    if not plans and name in HISTORIES and len(rest) == 2:
-        first, _, second = rest[1].partition("-")
-        plans = [Plan(name, rest[0], (first, second or first))]
+    if re.fullmatch(r"random-\d+", name) and not rest:
+        return [random_plan(int(name.removeprefix("random-")), versions)]
+    if len(rest) == 2:
+        return [named_plan(name, *rest)]
+    corpus = requested_plans(versions) + default_plans(versions)
+    plans = [plan for plan in corpus if f"{identity(plan)}/".startswith(f"{only}/")]
     if not plans:
         raise LabError(f"there is no life {only}; its names are {', '.join(HISTORIES)}, random-N and the fixtures'")
     return plans
+
+
+def named_plan(name, source, path):
+    """The one life of a full identity."""
+    first, _, second = path.partition("-")
+    if source == "file":
+        source = FIXTURES / f"{name}.db"
+    known = source.exists() if isinstance(source, Path) else source in VERSIONS and is_history(name)
+    if not known or not {first, second or first} <= set(VERSIONS):
+        raise LabError(f"there is no life {name} of {source} on {path}")
+    return Plan(name, source, (first, second or first))
