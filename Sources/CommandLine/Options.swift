@@ -89,10 +89,15 @@ struct StoreOptions: ParsableArguments {
 
     /// An archive whose files are to be put in place on a node: one of that node, unless another is named.
     ///
-    /// - Parameter thisNode: the node's name; a reference without a node means an archive of it.
-    func open(_ name: String, _ configuration: Configuration, on thisNode: String) throws -> OpenedArchive {
+    /// - Parameter thisNode: the node's name, nil if it is not known; a reference without a node means an archive of it.
+    func open(_ name: String, _ configuration: Configuration, on thisNode: String?) throws -> OpenedArchive {
         let isNamed = node != nil || name.contains("/") || name.hasSuffix(".age")
         guard !isNamed else { return try open(name, configuration) }
+        guard let thisNode else {
+            throw Failure(
+                .usage, "nothing below the root tells whose node it is, so \(quoted(name)) may be another node's",
+                hint: "say it with --this-node, or name the archive as CLUSTER/NODE/ID")
+        }
         var place = self
         if name == BackupReference.latest { place.node = thisNode }
         do {
@@ -117,19 +122,15 @@ struct StoreOptions: ParsableArguments {
         return Failure(
             .notFound, "the store \(quoted(store.root)) has no backup of this node, \(thisNode)",
             hint:
-                "it has some of \(nodes.prefix(5).joined(separator: ", ")): if one of them is this node, set `node:` in the "
-                + "configuration; if not, name it with --node, or add --for new-host"
+                "it has some of \(nodes.prefix(5).joined(separator: ", ")): if one of them is this node, say so with "
+                + "--this-node; if not, name it with --node, or add --for new-host"
         )
     }
 
-    /// The name of the node whose file system is at `root`, as far as it can be known: that of the configuration, else the
-    /// host's; of a root that is not this host's what its `/etc/hostname` or --node says goes before.
-    func nodeName(of root: NodeRoot, _ configuration: Configuration) -> String {
-        if let node = configuration.node { return node }
-        guard !root.isHost else { return Self.hostName() }
-        let bytes = try? root.bytes(of: "/etc/hostname", limitByteCount: 4096)
-        let text = bytes.map { String(decoding: $0, as: UTF8.self) }?.split(whereSeparator: \.isWhitespace).first
-        return text.map(String.init) ?? node ?? Self.hostName()
+    /// The name of the node whose file system is at `root`: on this host that of the configuration or the host's, elsewhere
+    /// what the files there tell; nil if they don't.
+    func nodeName(of root: NodeRoot, _ configuration: Configuration) -> String? {
+        root.isHost ? configuration.node ?? Self.hostName() : NodeIdentity.name(in: root)
     }
 
     private static func hostName() -> String {

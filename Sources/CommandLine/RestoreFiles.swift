@@ -22,9 +22,11 @@ struct RestoreFiles: AsyncParsableCommand {
             replaced is kept, in the clear as it was, below var/lib/etcd-snap-kept of the root: remove it when it is no
             longer needed.
 
-            Without --node the archive is one of this node. Another node's has to be named, as --node or CLUSTER/NODE/ID;
-            classes that belong to a node (its certificates, kubeconfigs, static pods) are then left alone unless --only names
-            them, and so is what describes the host and its networks. A host where a control plane runs is refused.
+            Without --node the archive is one of this node, which is --this-node, on this host `node` of the configuration or
+            the host's name, and below another --root what its etc/hostname, kubelet.conf or etcd.yaml says. Another node's has
+            to be named, as --node or CLUSTER/NODE/ID; classes that belong to a node (its certificates, kubeconfigs, static
+            pods) are then left alone unless --only names them, and so is what describes the host and its networks. A host
+            where a control plane runs is refused.
 
             --for new-host restores what a new host of the same cluster needs before its kubelet, such as the keys of the
             authorities and of service accounts and the encryption configuration, and nothing that belongs to the old one.
@@ -46,6 +48,9 @@ struct RestoreFiles: AsyncParsableCommand {
 
     @Option(help: "With --in-place: the root of the file system to restore to.", completion: .directory)
     var root: String?
+
+    @Option(help: "With --in-place: the node whose file system is restored to, as its backups call it.")
+    var thisNode: String?
 
     @Option(
         parsing: .singleValue, help: "Restore only files of this class, such as ca-key; may be repeated.",
@@ -70,8 +75,8 @@ struct RestoreFiles: AsyncParsableCommand {
     var backup = BackupReference.latest
 
     func validate() throws {
-        if !inPlace, yes || force || root != nil {
-            throw ValidationError("--yes, --force and --root are for --in-place")
+        if !inPlace, yes || force || root != nil || thisNode != nil {
+            throw ValidationError("--yes, --force, --root and --this-node are for --in-place")
         }
         if purpose != nil, !only.isEmpty { throw ValidationError("--for and --only exclude each other") }
         if root?.isEmpty == true { throw ValidationError("--root names no directory") }
@@ -103,7 +108,7 @@ struct RestoreFiles: AsyncParsableCommand {
         let node = NodeRoot(prefix: root)
         let stores = [place.store(configuration).root, node.location(of: StoreOptions.defaultStore)]
         return InPlaceTarget(
-            root: root, node: place.nodeName(of: node, configuration), stores: stores, isForced: force)
+            root: root, node: thisNode ?? place.nodeName(of: node, configuration), stores: stores, isForced: force)
     }
 
     private func restoreInPlace(

@@ -177,7 +177,7 @@ struct PageExaminer {
         }
         let first = try leaf.element(0)
         let shape = first.isBucket ? KeyShape.other : KeyDigest.shape(of: first.key)
-        if shape != .other, try examineDigestible(leaf, shape, page, &record) {
+        if shape != .other, holdsDigestible(leaf, shape, page, &record) {
             if keepsAlways || ledger.keptLeafByteCount < Self.earlyKeepByteCount {
                 _ = ledger.keepLeaf(leaf.bytes, of: page, always: true)
             }
@@ -208,6 +208,22 @@ struct PageExaminer {
         let data = leaf.bytes.unsafeBytes[leaf.dataOffset..<end]
         record.crc = CRC32C(UnsafeRawBufferPointer(rebasing: data)).value
         record.length = data.count
+    }
+
+    /// Tries the quick way; what does not hold there is noted, for it is a defect only in bucket `key`: in others keys may
+    /// look like revisions by chance.
+    private func holdsDigestible(
+        _ leaf: LeafPage, _ shape: KeyShape, _ page: UInt64, _ record: inout PageRecord
+    ) -> Bool {
+        var attempt = record
+        do throws(PageDefect) {
+            guard try examineDigestible(leaf, shape, page, &attempt) else { return false }
+        } catch {
+            ledger.note(error, of: page)
+            return false
+        }
+        record = attempt
+        return true
     }
 
     /// The quick way for leaves whose keys all have a digest; false if there is a key that has none.

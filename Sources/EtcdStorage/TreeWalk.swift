@@ -36,6 +36,7 @@ struct TreeWalk {
         reachable.insert(1)
         let buckets = try rootBuckets()
         var keyLeaves = PageSet(pageCount: meta.highWater)
+        var otherKeyLeaves: [UInt64] = []
         for bucket in buckets {
             guard let root = bucket.rootPage else { continue }
             guard root >= 2, root < meta.highWater else {
@@ -43,7 +44,14 @@ struct TreeWalk {
                 continue
             }
             let isKey = bucket.name == Schema.key
-            try check(root, nil, nil, 0) { (page, record) in if isKey { keyLeaves.insert(page) } }
+            try check(root, nil, nil, 0) { (page, record) in
+                guard isKey else { return }
+                keyLeaves.insert(page)
+                if record.state != .revisionLeaf { otherKeyLeaves.append(page) }
+            }
+        }
+        for page in otherKeyLeaves {
+            if let defect = ledger.defect(of: page) { report(page, defect.offset, defect.problem) }
         }
         try resolveOverlaps()
         try checkFreelist()

@@ -25,12 +25,12 @@ public struct FileSelection: Sendable {
     ///
     /// - Parameters:
     ///   - archiveNode: the node that the archive was made on.
-    ///   - node: this node's name.
-    public func inPlace(from archiveNode: String, on node: String) -> FileSelection {
+    ///   - node: this node's name; nil if nothing tells it.
+    public func inPlace(from archiveNode: String, on node: String?) -> FileSelection {
         var selection = self
-        if archiveNode != node {
+        if let node, archiveNode != node {
             selection.leaveOutOfNode(
-                "it belongs to the node \(archiveNode), and this is \(node) (`node:` in the configuration says otherwise)"
+                "it belongs to the node \(archiveNode), and this is \(node)"
             )
         }
         for captureClass in CaptureClass.allCases where !captureClass.isPlacedByDefault {

@@ -40,15 +40,16 @@ public struct RestoreFilesReport: Codable, Sendable {
 public struct InPlaceTarget: Sendable {
     /// The root of the file system.
     public var root: String
-    /// This node's name, by which it is told whose files an archive has.
-    public var node: String
+    /// This node's name, by which it is told whose files an archive has; nil if nothing tells it, as on a new disk, where
+    /// nothing of a node can be lost.
+    public var node: String?
     /// Stores, in which nothing may be kept that is not sealed.
     public var stores: [String]
     /// Whether to go on though a control plane runs there.
     public var isForced: Bool
 
     /// A target from its parts.
-    public init(root: String, node: String, stores: [String], isForced: Bool = false) {
+    public init(root: String, node: String?, stores: [String], isForced: Bool = false) {
         self.root = root
         self.node = node
         self.stores = stores

@@ -22,7 +22,9 @@ public enum DocumentCoding {
         } catch {
             throw Failure(
                 .integrity, "\(quoted(name)) is not a document of this program (\(bytes.count) bytes)",
-                hint: "it may be damaged, or written by a newer version", cause: describe(error))
+                hint:
+                    "it is damaged: use another copy of it, or move a damaged sidecar away and run `etcd-snap adopt` on its archive",
+                cause: describe(error))
         }
     }
 }

@@ -147,10 +147,10 @@ struct SyntheticDatabase {
             contents[name] = []
         }
         let compact = revisionKey(main: compactRevision ?? 0)
-        let meta = ["consistent_index", "finishedCompactRev", "scheduledCompactRev"].map {
+        let metaRows = ["consistent_index", "finishedCompactRev", "scheduledCompactRev"].map {
             PageBuilder.Row(key: Array($0.utf8), value: $0 == "consistent_index" ? [0, 0, 0, 0, 0, 0, 0, 9] : compact)
         }
-        contents["meta"] = contents["meta"] ?? meta
+        contents["meta"] = contents["meta"] ?? metaRows
         for (name, rows) in contents {
             let inline = PageBuilder.inlineBucket(rows, pageByteCount: pageByteCount)
             buckets[name] =

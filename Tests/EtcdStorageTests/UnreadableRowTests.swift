@@ -48,6 +48,17 @@ import Testing
         #expect(report.findings.count == 1 && report.findings[0].problem.contains("tombstone at revision 3"))
     }
 
+    /// In another bucket keys may look like revisions, or like words, by chance.
+    @Test func otherBucketsMayHaveAnyKeys() throws {
+        let rows = (0..<200).map { index in
+            PageBuilder.Row(
+                key: revisionKey(main: Int64(index)) + (index % 2 == 0 ? [] : [0x74]), value: Array("v".utf8))
+        }
+        let report = try verify(database(extra: ["custom": rows]), checksTrailer: false)
+        #expect(report.findings == [])
+        #expect(report.contents?.buckets.first { $0.name == "custom" }?.rowCount == 200)
+    }
+
     /// Keys of bucket `key` that are no revisions, in a leaf that is kept whole.
     @Test(arguments: [[UInt8]("junk".utf8), revisionKey(main: -1), revisionKey(main: 5) + [0x75]])
     func keysThatAreNoRevisionsAreDamage(_ key: [UInt8]) throws {

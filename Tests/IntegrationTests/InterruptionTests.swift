@@ -105,7 +105,7 @@ extension Integration {
         private func expectOnlyCompleteArchives(_ store: TestStore) throws {
             let documents = try SnapTool.json(["list"] + store.flags)
             let names = try store.names()
-            #expect(documents.array.count == names.filter { $0.hasSuffix(".json") && !$0.hasPrefix(".") }.count)
+            #expect(documents.array.count == names.filter { $0.hasSuffix(".age") && !$0.hasPrefix(".") }.count)
             for document in documents.array { #expect(names.contains("\(document.archive.id.string).tar.zst.age")) }
             try store.expectPrivate()
         }

@@ -21,13 +21,15 @@ extension Integration {
             try nodes.backUp("cp-22", to: store)
         }
 
-        private func inPlace(_ reference: String = "latest", node: String, _ more: [String] = []) throws -> [String] {
-            let configuration = try store.directory.write("node: \(node)\n", to: "\(node).yaml")
+        /// A restore below the host's root; a configuration's `node` is that of the host that runs it, and says nothing there.
+        private func inPlace(
+            _ reference: String = "latest", node: String? = nil, more: [String] = []
+        ) throws -> [String] {
+            let configuration = try store.directory.write("node: cp-22\n", to: "this-host.yaml")
             return [
                 "restore", "files", reference, "-i", store.key.path, "--store", store.root, "--in-place", "--root",
-                host,
-                "--config", configuration,
-            ] + more
+                host, "--config", configuration,
+            ] + (node.map { ["--this-node", $0] } ?? []) + more
         }
 
         private func reference(of node: String) throws -> String {
@@ -44,25 +46,42 @@ extension Integration {
         }
 
         @Test func latestIsThisNodes() throws {
-            let report = try SnapTool.json(inPlace(node: "cp-21", ["--yes"]))
+            let report = try SnapTool.json(inPlace(node: "cp-21", more: ["--yes"]))
             #expect(report.reference.string.hasPrefix("test/cp-21/"))
             try expectHost(is: "cp-21")
         }
 
         @Test func aRootTellsItsName() throws {
             try shell("mkdir \"$1/etc\"; echo cp-21 >\"$1/etc/hostname\"", host)
-            let plain = try store.directory.write("", to: "plain.yaml")
-            let arguments = try inPlace(node: "x", ["--dry-run"]).map { $0.hasSuffix("x.yaml") ? plain : $0 }
-            let plan = try SnapTool.run(arguments)
-            #expect(plan.errorText.contains("test/cp-21/"))
+            #expect(try SnapTool.run(inPlace(more: ["--dry-run"])).errorText.contains("test/cp-21/"))
+        }
+
+        /// Without a host name the kubelet's user and etcd's member tell it, and --node says only which archive is meant.
+        @Test(arguments: ["kubelet.conf", "manifests/etcd.yaml"])
+        func itsFilesTellItsName(_ file: String) throws {
+            let root = try #require(nodes.roots["cp-21"])
+            try shell(
+                "mkdir -p \"$(dirname \"$2/etc/kubernetes/$3\")\"; cp \"$1/etc/kubernetes/$3\" \"$2/etc/kubernetes/$3\"",
+                root, host, file)
+            #expect(try SnapTool.run(inPlace(more: ["--dry-run"])).errorText.contains("test/cp-21/"))
+            let other = try SnapTool.run(inPlace(more: ["--dry-run", "--node", "cp-22"])).text
+            #expect(other.contains("it belongs to the node cp-22, and this is cp-21"), "\(other)")
+        }
+
+        /// On a new disk nothing tells it: the archive has to be named, and is then taken for this node's.
+        @Test func aNewDiskHasNoName() throws {
+            expectFailure(try SnapTool.attempt(inPlace(more: ["--yes"])), 2, naming: "latest")
+            try SnapTool.run(inPlace(more: ["--yes", "--node", "cp-21"]))
+            try expectHost(is: "cp-21")
         }
 
         @Test func anotherNodesIsRefusedUnlessNamed() throws {
             let other = try reference(of: "cp-22")
             let id = try #require(other.split(separator: "/").last.map(String.init))
             let before = try listing(host)
-            expectFailure(try SnapTool.attempt(inPlace(id, node: "cp-21", ["--yes"])), 2, naming: "cp-22", "cp-21")
-            let none = try SnapTool.attempt(inPlace(node: "cp-29", ["--yes"]))
+            expectFailure(
+                try SnapTool.attempt(inPlace(id, node: "cp-21", more: ["--yes"])), 2, naming: "cp-22", "cp-21")
+            let none = try SnapTool.attempt(inPlace(node: "cp-29", more: ["--yes"]))
             expectFailure(none, 4, naming: "cp-29")
             #expect(none.errorText.contains("cp-21, cp-22") && none.errorText.contains("--node"))
             #expect(try listing(host) == before)
@@ -76,7 +95,7 @@ extension Integration {
             let arguments =
                 switch way {
                 case "reference": try inPlace(other, node: "cp-21")
-                case "flag": try inPlace(node: "cp-21", ["--node", "cp-22"])
+                case "flag": try inPlace(node: "cp-21", more: ["--node", "cp-22"])
                 default: try inPlace("\(store.root)/\(other).tar.zst.age", node: "cp-21")
                 }
             let plan = try SnapTool.run(arguments + ["--dry-run"]).text
@@ -95,19 +114,22 @@ extension Integration {
         }
 
         @Test func aNewHostGetsWhatTheClusterHasAndNothingOfANode() throws {
-            let text = try SnapTool.run(inPlace(node: "cp-29", ["--yes", "--for", "new-host"])).text
+            let text = try SnapTool.run(inPlace(node: "cp-29", more: ["--yes", "--for", "new-host"])).text
             #expect(text.contains("left out:") && text.contains("static-pod (4)"), "\(text)")
             #expect(try files(below: host) == ClusterNodes.shared)
             // What another node of the cluster has is the same already.
             let second = nodes.roots["cp-21"] ?? ""
             let before = try listing("\(second)/etc").split(separator: "\n").filter { !$0.hasPrefix("d ") }
-            let arguments = try inPlace(node: "cp-21", ["--yes", "--for", "new-host"]).map { $0 == host ? second : $0 }
+            let arguments = try inPlace(node: "cp-21", more: ["--yes", "--for", "new-host"]).map {
+                $0 == host ? second : $0
+            }
             let report = try SnapTool.json(arguments)
             #expect(report.reference.string.hasPrefix("test/cp-22/"))
             #expect(report.unchangedCount.int == ClusterNodes.shared.count && report.replacedCount.int == 0)
             #expect(try listing("\(second)/etc").split(separator: "\n").filter { !$0.hasPrefix("d ") } == before)
-            #expect(try SnapTool.attempt(inPlace(node: "x", ["--for", "new-host", "--only", "ca-key"])).status == 2)
-            #expect(try SnapTool.attempt(inPlace(node: "x", ["--for", "old-host"])).status == 2)
+            #expect(
+                try SnapTool.attempt(inPlace(node: "x", more: ["--for", "new-host", "--only", "ca-key"])).status == 2)
+            #expect(try SnapTool.attempt(inPlace(node: "x", more: ["--for", "old-host"])).status == 2)
         }
 
         /// The same into a directory.
