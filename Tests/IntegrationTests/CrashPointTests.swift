@@ -26,9 +26,15 @@ extension Integration {
         private func attempt(
             _ arguments: [String], _ point: (call: String, number: Int), _ fault: String
         ) throws -> CommandResult {
-            let inject = "inject=\(point.call):\(fault):when=\(point.number)"
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(point.call)", "-e", inject]
-            return try RunningCommand("strace", options + [SnapTool.executable()] + arguments).wait()
+            try trace(arguments, ["-e", "inject=\(point.call):\(fault):when=\(point.number)"])
+        }
+
+        private func trace(
+            _ arguments: [String], _ options: [String], to file: String = "/dev/null"
+        ) throws -> CommandResult {
+            try RunningCommand(
+                "strace", ["-f", "-qq", "-o", file] + options + [SnapTool.executable()] + arguments
+            ).wait()
         }
 
         /// A store with one backup, to be copied.
@@ -36,6 +42,16 @@ extension Integration {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             try store.makeBackup()
             return store
+        }
+
+        /// A store with two backups and a copy of it, the ID of the one that stays and of the one to remove.
+        private func storeWithABackupToRemove() throws -> (TestStore, copy: String, kept: [String], id: String) {
+            let store = try storeWithABackup()
+            let kept = try listed(store)
+            let id = try store.makeBackupID()
+            let copy = store.directory.file("copy")
+            try run("cp", ["-a", store.root, copy])
+            return (store, copy, kept, id)
         }
 
         private func reset(_ store: TestStore, to copy: String) throws {
@@ -96,12 +112,7 @@ extension Integration {
         // MARK: Removing
 
         @Test func removalsKilledAtEveryStep() throws {
-            let store = try storeWithABackup()
-            let copy = store.directory.file("copy")
-            let kept = try listed(store)
-            try store.makeBackup()
-            try run("cp", ["-a", store.root, copy])
-            let id = try #require(listed(store).last)
+            let (store, copy, kept, id) = try storeWithABackupToRemove()
             var killCount = 0
             for point in points(Self.removing) {
                 try reset(store, to: copy)
@@ -124,12 +135,7 @@ extension Integration {
 
         @Test(arguments: errors)
         func removalsFailAtEveryStep(_ error: String) throws {
-            let store = try storeWithABackup()
-            let copy = store.directory.file("copy")
-            let kept = try listed(store)
-            try store.makeBackup()
-            try run("cp", ["-a", store.root, copy])
-            let id = try #require(listed(store).last)
+            let (store, copy, kept, id) = try storeWithABackupToRemove()
             var failureCount = 0
             for point in points(Self.removing) {
                 try reset(store, to: copy)

@@ -15,8 +15,7 @@ extension Integration {
             ids = try (0..<3).map { _ in
                 // IDs of one second sort by chance.
                 defer { Thread.sleep(forTimeInterval: 1.1) }
-                let path = try store.makeBackup()
-                return URL(fileURLWithPath: path).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+                return try store.makeBackupID()
             }
         }
 
@@ -187,10 +186,7 @@ extension Integration {
         /// Somebody's terminal may be in the middle of it when the timer fires.
         @Test func adoptingWaitsForNobody() throws {
             try run("rm", [sidecar(1)])
-            let (lock, ready) = ("\(store.scopeDirectory)/.lock", store.directory.file("ready"))
-            let script = "echo >\"$1\"; exec sleep 60"
-            let holder = try BackgroundProcess("flock", ["-F", "-x", lock, "sh", "-c", script, "sh", ready])
-            while access(ready, F_OK) != 0 { usleep(2_000) }
+            let (holder, _) = try store.holdLock()
             expectFailure(try adopt(ids[1]), 5, naming: store.scopeDirectory)
             #expect(try adopt(ids[1], ["--dry-run"]).status == 0)
             holder.stop()

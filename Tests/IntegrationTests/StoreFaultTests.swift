@@ -100,8 +100,7 @@ extension Integration {
 
         @Test func aDirectoryCannotBeRead() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
-            let archive = try store.makeBackup()
-            let id = URL(fileURLWithPath: archive).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+            let id = try store.makeBackupID()
             let bad = "\(store.root)/test/bad"
             try run("cp", ["-a", store.scopeDirectory, bad])
             func attempt(_ arguments: [String]) throws -> CommandResult {
@@ -127,10 +126,7 @@ extension Integration {
             let backup = ["backup", "-r", store.key.recipient] + configuration + store.server.flags() + other
             let reference = try SnapTool.json(backup).reference.string
             let delete = ["delete", id, reference, id.dropLast().description, "--yes", "--store", store.root]
-            let (lock, ready) = ("\(store.root)/test/other/.lock", store.directory.file("ready"))
-            let script = "echo >\"$1\"; exec sleep 60"
-            let holder = try BackgroundProcess("flock", ["-F", "-x", lock, "sh", "-c", script, "sh", ready])
-            while access(ready, F_OK) != 0 { usleep(2_000) }
+            let (holder, lock) = try store.holdLock(node: "other")
             expectFailure(try SnapTool.attempt(delete), 5, naming: lock)
             #expect(try SnapTool.json(["list", "--store", store.root]).array.count == 2)
             holder.stop()
