@@ -26,7 +26,8 @@ extension Integration {
         private func attempt(
             _ arguments: [String], _ point: (call: String, number: Int), _ fault: String
         ) throws -> CommandResult {
-            try trace(arguments, ["-e", "inject=\(point.call):\(fault):when=\(point.number)"])
+            let inject = "inject=\(point.call):\(fault):when=\(point.number)"
+            return try trace(arguments, ["-e", "trace=\(point.call)", "-e", inject])
         }
 
         private func trace(
@@ -107,6 +108,20 @@ extension Integration {
             }
             #expect(error == "EINTR" ? failureCount == 0 : failureCount >= 5)
             try store.expectNextRunSucceeds()
+        }
+
+        /// What can't be removed when publishing fails stays whole, also where a second attempt would remove it.
+        @Test func aWithdrawalFailsOnce() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_4))
+            let faults = [
+                "trace=renameat2,unlinkat", "inject=renameat2:error=EIO:when=2", "inject=unlinkat:error=EIO:when=1",
+            ]
+            let result = try trace(store.backup(), faults.flatMap { ["-e", $0] })
+            #expect(result.status == 1, "\(result.errorText)")
+            #expect(try listed(store).count == 1)
+            try SnapTool.run(["verify", "-i", store.key.path] + store.flags)
+            try store.expectNextRunSucceeds()
+            #expect(try listed(store).count == 2)
         }
 
         // MARK: Removing
@@ -221,6 +236,21 @@ extension Integration {
             #expect(fault == "EINTR" ? faultCount == 0 : faultCount >= 2)
         }
 
+        /// Its writer may have been killed before it had synced the file.
+        @Test func aLeftoverIsDurableBeforeItHasItsName() throws {
+            let store = try storeWithABackup()
+            let archive = try #require(store.names().first { $0.hasSuffix(".age") })
+            let name = TestStore.id(of: archive) + ".json"
+            try run("mv", ["\(store.scopeDirectory)/\(name)", "\(store.scopeDirectory)/.pending-\(name)"])
+            let log = store.directory.file("calls")
+            #expect(try trace(store.backup(), ["-y", "-e", "trace=fsync,renameat2"], to: log).status == 0)
+            let calls = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
+            let sync = try #require(calls.firstIndex { $0.contains("fsync(") && $0.contains("/.pending-\(name)>") })
+            let rename = try #require(
+                calls.firstIndex { $0.contains("renameat2(") && $0.contains("\".pending-\(name)\"") })
+            #expect(sync < rename)
+        }
+
         @Test(arguments: errors)
         func othersFailAtEveryStep(_ error: String) throws {
             let store = try storeWithABackup()
@@ -238,6 +268,22 @@ extension Integration {
                     try run("rm", ["-rf", target.file(name)])
                 }
             }
+        }
+
+        /// Without locks it can't be told whether what is in the way is in use: nobody is to be waited for.
+        @Test func aLeftoverWithoutLocks() throws {
+            let store = try storeWithABackup()
+            let target = try TemporaryDirectory()
+            for (name, command) in [
+                ("key", ["keygen", "-o", target.file("key")]),
+                ("files", ["restore", "-i", store.key.path] + store.flags + ["--target", target.file("files")]),
+            ] {
+                try run(name == "key" ? "touch" : "mkdir", [target.file(".pending-\(name)")])
+                let result = try trace(command, ["-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"])
+                expectFailure(result, 1, naming: ".pending-\(name)", "can't be told")
+                try SnapTool.run(command)
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: target.path).sorted() == ["files", "key"])
         }
 
         /// Only the very same archive is gone on with.
