@@ -318,9 +318,9 @@ import Testing
         try run("ln", ["-s", scratch.file("none"), "\(laboratory.root)/dangling"])
         let listing = try store.list()
         #expect(listing.backups.map(\.id) == [kept.id] && listing.unreadable.isEmpty)
-        #expect(listing.hidden.map(\.code) == [.findings, .findings])
-        #expect(listing.hidden[0].message.contains("\(laboratory.root)/old"))
-        #expect(listing.hidden[1].message.contains("\(laboratory.root)/prod/cp-9"))
+        #expect(listing.hidden.map(\.isLink) == [true, true])
+        #expect(listing.hidden[0].failure.message.contains("\(laboratory.root)/old"))
+        #expect(listing.hidden[1].failure.message.contains("\(laboratory.root)/prod/cp-9"))
         #expect(throws: SystemCallError.self) { try store.writer(for: moved.scope) }
     }
 
