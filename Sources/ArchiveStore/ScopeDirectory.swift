@@ -113,7 +113,10 @@ struct ScopeDirectory {
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
         let sidecar = try Sidecar.decode(bytes, name: path)
-        try scope.check(sidecar.archive, id, of: path)
-        return StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+        let backup = StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+        try sidecar.archive.check(
+            isOf: backup.reference, path: path,
+            hint: "the file was moved or replaced: compare it with another copy of the store")
+        return backup
     }
 }

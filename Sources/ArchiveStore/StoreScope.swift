@@ -29,21 +29,6 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
         (left.cluster, left.node) < (right.cluster, right.node)
     }
 
-    /// Checks that an archive says of itself that it is the one of this place.
-    ///
-    /// - Parameters:
-    ///   - header: what the archive or its sidecar says.
-    ///   - id: the identifier by the file's name.
-    ///   - path: the file, for the message.
-    /// - Throws: ``Failure`` with the code `integrity` if it is another one.
-    public func check(_ header: ArchiveHeader, _ id: BackupID, of path: String) throws(Failure) {
-        guard header.id == id, header.cluster == cluster, header.node == node else {
-            throw Failure(
-                .integrity, "\(quoted(path)) describes \(header.cluster)/\(header.node)/\(header.id)",
-                hint: "the file was moved or replaced: compare it with another copy of the store")
-        }
-    }
-
     /// Checks a name that becomes that of a directory or a file in an archive, by the rule of ``init(cluster:node:)``.
     ///
     /// - Parameters:

@@ -20,10 +20,11 @@ struct SidecarComparison {
     /// - Throws: ``Failure`` with the code `integrity` for the first field that differs.
     func check(_ manifest: Manifest, tarByteCount: Int) throws(Failure) {
         let header = manifest.archive
+        try header.check(isOf: sidecar.archive.reference, path: name, hint: Self.hint)
+        try check(sidecar.archive.createdAt, header.createdAt, "archive.createdAt")
         guard header == sidecar.archive else {
             throw Failure(
-                .integrity, "\(quoted(name)) is \(header.cluster)/\(header.node)/\(header.id) by its manifest",
-                hint: Self.hint)
+                .integrity, "\(quoted(name)): its sidecar and what is sealed differ in archive", hint: Self.hint)
         }
         try check(sidecar.object.tarSize, tarByteCount, "object.tarSize")
         try check(sidecar.entryCount, manifest.entries.count + 1, "entryCount")
