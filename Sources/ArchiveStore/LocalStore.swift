@@ -38,11 +38,11 @@ public struct LocalStore: Sendable {
 
     /// Calls `body` with every scope of the given names; one that can't be read does not hide the others.
     ///
-    /// - Returns: why some can't be looked at.
+    /// - Returns: the directories that are not looked at.
     private func forEachScope(
         _ cluster: String?, _ node: String?, _ body: (ScopeDirectory) throws -> Void
-    ) throws -> [Failure] {
-        var hidden: [Failure] = []
+    ) throws -> [HiddenDirectory] {
+        var hidden: [HiddenDirectory] = []
         try forEachDirectory(in: OpenDirectory(path: root), named: cluster, &hidden) {
             clusterDirectory, cluster, hidden in
             try forEachDirectory(in: clusterDirectory, named: node, &hidden) { directory, node, _ in
@@ -53,8 +53,8 @@ public struct LocalStore: Sendable {
     }
 
     private func forEachDirectory(
-        in parent: OpenDirectory, named wanted: String?, _ hidden: inout [Failure],
-        _ body: (OpenDirectory, String, inout [Failure]) throws -> Void
+        in parent: OpenDirectory, named wanted: String?, _ hidden: inout [HiddenDirectory],
+        _ body: (OpenDirectory, String, inout [HiddenDirectory]) throws -> Void
     ) throws {
         for name in try parent.utf8Names() where wanted == nil || wanted == name {
             // What can't be the name of a scope, such as lost+found, is not ours.
@@ -63,18 +63,21 @@ public struct LocalStore: Sendable {
                 switch try parent.attributes(of: entry).kind {
                 case .directory: try body(parent.openDirectory(name), name, &hidden)
                 case .symbolicLink where Self.leadsOut(of: parent, name):
-                    hidden.append(
-                        Failure(
-                            .findings, "\(quoted(parent.path(of: name))) is a symbolic link, and is not followed",
-                            hint: "mount the directory there instead (`mount --bind`), or name its store with --store"))
+                    hidden.append(HiddenDirectory(isLink: true, failure: Self.notFollowed(parent.path(of: name))))
                 default: break
                 }
             } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
                 continue
             } catch {
-                hidden.append(Failure(wrapping: error))
+                hidden.append(HiddenDirectory(isLink: false, failure: Failure(wrapping: error)))
             }
         }
+    }
+
+    private static func notFollowed(_ path: String) -> Failure {
+        Failure(
+            .failed, "\(quoted(path)) is a symbolic link, and is not followed",
+            hint: "mount the directory there instead (`mount --bind`), or name its store with --store")
     }
 
     /// Whether a symbolic link leads to a directory that is not beside it, and is looked at there.

@@ -92,18 +92,27 @@ public final class LocalStoreWriter {
         let directory = contents.directory
         return try contents.ids().filter { id in
             let name = StoredBackup.sidecarName(id)
-            guard !directory.contains(name), try contents.pendingSidecar(of: id) != nil,
-                let leftover = LeftoverFile(PendingFile.temporaryPrefix + name, in: directory)
+            // What can't be relied on stays as it is, and is listed as that.
+            guard !directory.contains(name), case .whole = try? contents.entry(id),
+                let leftover = try? LeftoverFile(PendingFile.temporaryPrefix + name, in: directory)
             else { return false }
             try leftover.publish(as: name)
             return true
         }
     }
 
-    /// An archive without its sidecar is none of these: it may have been copied here, and have lost it on the way.
+    /// Removes the temporary files of runs that are no more.
+    ///
+    /// An archive without its sidecar is none of these: it may have been copied here, and have lost it on the way. Nor is the
+    /// only sidecar of an archive that is in its place, whether it can be read now or not.
     private static func removeLeftovers(in contents: ScopeDirectory) throws -> [String] {
         let removed = try contents.temporaryNames().filter { name in
-            guard let leftover = LeftoverFile(name, in: contents.directory) else { return false }
+            if let id = ScopeDirectory.pendingSidecarID(name), try contents.containsArchive(id),
+                !contents.directory.contains(StoredBackup.sidecarName(id))
+            {
+                return false
+            }
+            guard let leftover = try? LeftoverFile(name, in: contents.directory) else { return false }
             try leftover.remove()
             return true
         }

@@ -29,7 +29,7 @@ struct ScopeDirectory {
     func interruptedRemovals() throws -> [StoredBackup] {
         try ids(named: PendingFile.temporaryPrefix).compactMap { id in
             let name = PendingFile.temporaryPrefix + StoredBackup.sidecarName(id)
-            guard try byteCount(StoredBackup.archiveName(id)) == nil, LeftoverFile(name, in: directory) != nil else {
+            guard try !containsArchive(id), (try? LeftoverFile(name, in: directory)) != nil else {
                 return nil
             }
             return try? read(id, name)
@@ -56,7 +56,7 @@ struct ScopeDirectory {
     /// - Throws: ``Failure`` for what can't be relied on, ``SystemCallError``.
     func entry(_ id: BackupID) throws -> Entry {
         guard let backup = try sidecar(of: id) ?? pendingSidecar(of: id) ?? sidecar(of: id) else {
-            return try byteCount(StoredBackup.archiveName(id)) == nil ? .absent : .orphan
+            return try containsArchive(id) ? .orphan : .absent
         }
         guard let byteCount = try byteCount(backup.archiveName) else {
             // A sidecar that is being removed went before its archive.
@@ -69,14 +69,23 @@ struct ScopeDirectory {
         return .whole(backup)
     }
 
+    /// Whether the archive has its name.
+    func containsArchive(_ id: BackupID) throws -> Bool { try byteCount(StoredBackup.archiveName(id)) != nil }
+
+    /// The identifier in the temporary name of a sidecar; nil for other names.
+    static func pendingSidecarID(_ name: String) -> BackupID? {
+        name.hasSuffix(ArchiveFormat.sidecarSuffix) ? id(name, behind: PendingFile.temporaryPrefix) : nil
+    }
+
     /// The backup whose archive is in its place and whose sidecar is still, or again, under its temporary name.
-    func pendingSidecar(of id: BackupID) throws -> StoredBackup? {
-        // One that was cut short is none: it is being written for an archive that is without one, or was.
-        guard let byteCount = try byteCount(StoredBackup.archiveName(id)),
-            let backup = try? read(id, PendingFile.temporaryPrefix + StoredBackup.sidecarName(id)),
-            backup.sidecar.object.size == byteCount
-        else { return nil }
-        return backup
+    private func pendingSidecar(of id: BackupID) throws -> StoredBackup? {
+        guard try containsArchive(id) else { return nil }
+        do {
+            return try read(id, PendingFile.temporaryPrefix + StoredBackup.sidecarName(id))
+        } catch let failure as Failure where failure.code == .integrity {
+            // One that was cut short is none: it is being written for an archive that is without one, or was.
+            return nil
+        }
     }
 
     private func sidecar(of id: BackupID) throws -> StoredBackup? { try read(id, StoredBackup.sidecarName(id)) }
@@ -104,7 +113,10 @@ struct ScopeDirectory {
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
         let sidecar = try Sidecar.decode(bytes, name: path)
-        try scope.check(sidecar.archive, id, of: path)
-        return StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+        let backup = StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+        try sidecar.archive.check(
+            isOf: backup.reference, path: path,
+            hint: "the file was moved or replaced: compare it with another copy of the store")
+        return backup
     }
 }

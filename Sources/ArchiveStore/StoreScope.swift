@@ -29,21 +29,6 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
         (left.cluster, left.node) < (right.cluster, right.node)
     }
 
-    /// Checks that an archive says of itself that it is the one of this place.
-    ///
-    /// - Parameters:
-    ///   - header: what the archive or its sidecar says.
-    ///   - id: the identifier by the file's name.
-    ///   - path: the file, for the message.
-    /// - Throws: ``Failure`` with the code `integrity` if it is another one.
-    public func check(_ header: ArchiveHeader, _ id: BackupID, of path: String) throws(Failure) {
-        guard header.id == id, header.cluster == cluster, header.node == node else {
-            throw Failure(
-                .integrity, "\(quoted(path)) describes \(header.cluster)/\(header.node)/\(header.id)",
-                hint: "the file was moved or replaced: compare it with another copy of the store")
-        }
-    }
-
     /// Checks a name that becomes that of a directory or a file in an archive, by the rule of ``init(cluster:node:)``.
     ///
     /// - Parameters:
@@ -120,21 +105,31 @@ public struct UnreadableBackup: Sendable {
     }
 }
 
+/// A directory of a store that is not looked at.
+public struct HiddenDirectory: Sendable {
+    /// Whether it is a symbolic link, which is not followed; otherwise there may be archives in it.
+    public let isLink: Bool
+    /// Why it is not looked at.
+    public let failure: Failure
+}
+
 /// What a store holds: its complete archives, and what can't be relied on.
 public struct StoreListing: Sendable {
     /// The complete archives, by scope, in the order in which they were made.
     public var backups: [StoredBackup] = []
     /// Those that can't be relied on, by scope.
     public var unreadable: [UnreadableBackup] = []
+    /// The directories that are not looked at.
+    public var hidden: [HiddenDirectory] = []
 
     /// An empty listing.
     public init() {}
 
-    /// Why directories can't be looked at; with the code `findings` where there need not be an archive behind that.
-    public var hidden: [Failure] = []
-
     /// Why some can't be relied on, or not be seen.
-    public var problems: [Failure] { hidden + unreadable.map(\.failure) }
+    public var problems: [Failure] { hidden.map(\.failure) + unreadable.map(\.failure) }
+
+    /// Why something that is not listed may be there all the same.
+    public var obstacle: Failure? { hidden.first { !$0.isLink }?.failure }
 
     /// The same with what to do about it, a line each.
     public var warnings: [String] {

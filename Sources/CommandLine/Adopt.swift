@@ -38,7 +38,7 @@ struct Adopt: AsyncParsableCommand {
                 (report.isAdopted ? "adopted" : "would adopt", report.reference),
                 ("archive", report.path),
                 ("created", time(sidecar.archive.createdAt)),
-                ("number", "\(sidecar.sequence), by its time"),
+                ("number", "\(sidecar.sequence)"),
                 ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
                 ("members", "\(sidecar.entryCount)"),
                 ("findings", "\(sidecar.findingCount)"),

@@ -51,7 +51,7 @@ struct List: ParsableCommand {
     }
 
     private func renderProblems(_ listing: StoreListing) throws {
-        let problems = listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0) }
+        let problems = listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0.failure) }
         try render(problems, as: output.format) {
             table(["BACKUP", "PROBLEM"], problems.map { [$0.reference ?? "", $0.message] })
         }
@@ -61,9 +61,10 @@ struct List: ParsableCommand {
     /// not whole.
     private func exitCode(_ listing: StoreListing) -> Failure.Code? {
         if listing.problems.isEmpty { return nil }
-        let codes = listing.unreadable.filter { !$0.isOrphan }.map(\.failure.code) + listing.hidden.map(\.code)
-        if codes.contains(where: { $0 != .failed && $0 != .findings }) { return .integrity }
-        return codes.contains(.failed) ? .failed : .findings
+        var codes = listing.unreadable.filter { !$0.isOrphan }.map(\.failure.code)
+        if let obstacle = listing.obstacle { codes.append(obstacle.code) }
+        if codes.contains(.integrity) { return .integrity }
+        return codes.isEmpty ? .findings : .failed
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {

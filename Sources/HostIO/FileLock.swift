@@ -17,3 +17,10 @@ public func tryLockExclusively(_ descriptor: FileDescriptor, name: String) throw
         return false
     }
 }
+
+/// That there is something under a temporary name, and no lock tells whether it is in use.
+func undecided(_ path: String, cause: SystemCallError) -> Failure {
+    Failure(
+        .failed, "\(quoted(path)) exists, and whether a run is filling it can't be told",
+        hint: "remove it if none is, or name another place", cause: cause)
+}

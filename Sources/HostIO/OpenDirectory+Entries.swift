@@ -121,9 +121,11 @@ extension OpenDirectory {
 
     /// Removes the entry `name`, which is no directory; without it nothing happens.
     public func removeFile(_ name: EntryName) throws(SystemCallError) {
-        if name.withCString({ unlinkat(descriptor.rawValue, $0, 0) }) != 0, Glibc.errno != ENOENT {
-            throw SystemCallError("remove", path(of: name))
-        }
+        do {
+            try retryingInterrupts("remove", path(of: name)) {
+                name.withCString { unlinkat(descriptor.rawValue, $0, 0) }
+            }
+        } catch  where error.errno == .noSuchFileOrDirectory {}
     }
 
     /// Removes the directory `name`, which must be empty.
@@ -135,9 +137,20 @@ extension OpenDirectory {
 
     /// Renames an entry over another one of this directory, or to a new name, and returns after the directory is synced.
     public func rename(_ source: EntryName, over target: EntryName) throws(SystemCallError) {
+        try rename(source, to: target, replacing: true)
+    }
+
+    /// Renames an entry of this directory and returns after the directory is synced.
+    ///
+    /// - Parameter replacing: whether an existing `target` is replaced; otherwise it is an error.
+    public func rename(_ source: EntryName, to target: EntryName, replacing: Bool) throws(SystemCallError) {
         try retryingInterrupts("rename to", path(of: target)) {
             source.withCString { source in
-                target.withCString { renameat(descriptor.rawValue, source, descriptor.rawValue, $0) }
+                target.withCString { target in
+                    replacing
+                        ? renameat(descriptor.rawValue, source, descriptor.rawValue, target)
+                        : clinux_rename_exclusive(descriptor.rawValue, source, descriptor.rawValue, target)
+                }
             }
         }
         try sync()

@@ -148,15 +148,17 @@ public final class OpenDirectory: Sendable {
 
     /// Removes the file `name`; without it nothing happens.
     public func removeFile(_ name: String) throws(SystemCallError) {
-        do {
-            try retryingInterrupts("remove", path(of: name)) { unlinkat(descriptor.rawValue, name, 0) }
-        } catch  where error.errno == .noSuchFileOrDirectory {}
+        try removeFile(entry(name))
     }
 
     /// Removes the entry `name` and everything in it, without following a symbolic link.
     public func removeTree(_ name: String) throws(SystemCallError) {
+        try removeTree(entry(name))
+    }
+
+    private func entry(_ name: String) -> EntryName {
         guard let entry = EntryName(name.utf8) else { preconditionFailure("a path in place of a name") }
-        try removeTree(entry)
+        return entry
     }
 
     private func removeTree(_ name: EntryName) throws(SystemCallError) {
@@ -178,21 +180,14 @@ public final class OpenDirectory: Sendable {
 
     /// Removes the directory `name`, which must be empty.
     public func removeEmptyDirectory(_ name: String) throws(SystemCallError) {
-        if unlinkat(descriptor.rawValue, name, AT_REMOVEDIR) != 0 {
-            throw SystemCallError("remove directory", path(of: name))
-        }
+        try removeEmptyDirectory(entry(name))
     }
 
     /// Renames `source` to `target` in this directory and returns after the directory is synced.
     ///
     /// - Parameter replacing: whether an existing `target` is replaced; otherwise it is an error.
     public func rename(_ source: String, to target: String, replacing: Bool) throws(SystemCallError) {
-        try retryingInterrupts("rename to", path(of: target)) {
-            replacing
-                ? renameat(descriptor.rawValue, source, descriptor.rawValue, target)
-                : clinux_rename_exclusive(descriptor.rawValue, source, descriptor.rawValue, target)
-        }
-        try sync()
+        try rename(entry(source), to: entry(target), replacing: replacing)
     }
 
     /// Returns after the entries of this directory are durable, as far as the file system can say that.

@@ -34,19 +34,20 @@ public final class PendingFile: ByteSink {
     private let descriptor: FileDescriptor
     private var writebackOffset = 0
     private var direct: DirectWriter?
-    private var isPublished = false
+    private var isDone = false
 
     /// Creates the temporary file.
     ///
-    /// - Throws: ``Failure`` with the code `locked` while another process fills a file of that name; ``SystemCallError``.
+    /// - Throws: ``Failure`` with the code `locked` while another process fills a file of that name, `failed` if it can't be
+    ///   told whether one does; ``SystemCallError``.
     public init(in directory: OpenDirectory, name: String) throws {
         self.directory = directory
         self.name = name
         temporaryName = Self.temporaryPrefix + name
         descriptor = try Self.create(temporaryName, in: directory, for: directory.path(of: name))
-        // Where the file system has no locks nobody can take it for a leftover either.
-        let isTaken = (try? tryLockExclusively(descriptor, name: path)) == false
-        guard !isTaken, directory.isEntry(temporaryName, descriptor) else { throw Self.busy(path) }
+        guard Self.isLocked(descriptor, name: path), directory.isEntry(temporaryName, descriptor) else {
+            throw Self.busy(path)
+        }
     }
 
     // It also runs when the initializer throws once `descriptor` is set.
@@ -68,6 +69,17 @@ public final class PendingFile: ByteSink {
         } catch {
             throw error.errno == .fileExists ? busy(path) : error
         }
+    }
+
+    /// Takes the lock that says that the file is no leftover; who looks whether it is one holds it for a moment.
+    ///
+    /// Where the file system has no locks nobody can take it for a leftover either.
+    private static func isLocked(_ descriptor: FileDescriptor, name: String) -> Bool {
+        for _ in 0..<100 {
+            if (try? tryLockExclusively(descriptor, name: name)) != false { return true }
+            usleep(10_000)
+        }
+        return false
     }
 
     private static func busy(_ path: String) -> Failure {
@@ -124,19 +136,22 @@ public final class PendingFile: ByteSink {
             throw Failure(.failed, "\(quoted(path)) was removed or replaced while it was written", hint: "run it again")
         }
         try directory.rename(temporaryName, to: name, replacing: false)
-        isPublished = true
+        isDone = true
     }
 
-    /// Removes the file; does nothing after ``publish()`` has returned.
+    /// Removes the file; does nothing after ``publish()`` or ``withdraw()`` has returned.
     public func discard() {
-        if !isPublished { withdraw() }
+        if !isDone { withdraw() }
     }
 
     /// Removes the file, also after it was published; another one that has taken one of its names stays.
     ///
+    /// It is tried once: what stays then may be counted on to stay.
+    ///
     /// - Returns: whether it has no name any more.
     @discardableResult
     public func withdraw() -> Bool {
+        isDone = true
         let names = [temporaryName, name].filter { directory.isEntry($0, descriptor) }
         return names.allSatisfy { (try? directory.removeFile($0)) != nil }
     }

@@ -48,9 +48,7 @@ public final class StagingDirectory {
         do {
             guard try leftover.tryLock() else { throw busy(parent, name) }
         } catch let error as SystemCallError {
-            throw Failure(
-                .failed, "\(quoted(parent.path(of: name))) exists, and whether a run is filling it can't be told",
-                hint: "remove it if none is, or name another directory", cause: error)
+            throw undecided(parent.path(of: name), cause: error)
         }
         // Locked until it is gone, so that nobody takes it for theirs.
         try withExtendedLifetime(leftover) { try parent.removeTree(name) }

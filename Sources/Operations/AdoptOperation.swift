@@ -43,8 +43,8 @@ public enum AdoptOperation {
     /// Reads the whole archive, checks everything in it, and publishes a sidecar made from it.
     ///
     /// - Parameter isDryRun: whether nothing is published.
-    /// - Throws: ``Failure`` with the code `integrity` for the first thing that does not hold, `untrusted` if no identity
-    ///   opens the archive, `failed` if it is that of another place.
+    /// - Throws: ``Failure`` with the code `integrity` for the first thing that does not hold, also if the archive is that of
+    ///   another place, `untrusted` if no identity opens it.
     public static func run(
         _ orphan: UnreadableBackup, in store: LocalStore, identities: [any Identity], isDryRun: Bool,
         observer: Observer = Observer()
@@ -52,12 +52,18 @@ public enum AdoptOperation {
         let path = store.path(of: orphan.id, in: orphan.scope)
         let file = try RandomAccessFile(path: path)
         let header = try Header.read(from: file)
+        // First what takes no time: a wrong key or place.
+        try await withBlockingThread("etcd-snap.adopt.place") {
+            let described = try ArchiveReader(file, identities: identities).readManifest().archive
+            let place = described.reference + ArchiveFormat.archiveSuffix
+            try described.check(
+                isOf: orphan.reference, path: path, hint: "move it to \(place) in a store, and adopt it there")
+        }
         async let digest = withBlockingThread("etcd-snap.adopt.sealed") {
             try VerifyOperation.hash(file, from: header.byteCount, observer: Observer())
         }
         var sidecar = try await withBlockingThread("etcd-snap.adopt.content") {
             let reader = try ArchiveReader(file, identities: identities)
-            try checkPlace(reader, orphan, path)
             try VerifyOperation.checkMembers(reader, observer: observer)
             return try Sidecar(rebuiltFrom: reader, file, header: header, identities: identities)
         }
@@ -66,15 +72,5 @@ public enum AdoptOperation {
         // Locked only now: a backup does not have to wait while the archive is read.
         if !isDryRun { try store.writer(for: orphan.scope).adopt(sidecar) }
         return AdoptReport(reference: orphan.reference, path: path, isAdopted: !isDryRun, sidecar: sidecar)
-    }
-
-    private static func checkPlace(_ reader: ArchiveReader, _ orphan: UnreadableBackup, _ path: String) throws {
-        let header = try reader.readManifest().archive
-        guard header.id == orphan.id, header.cluster == orphan.scope.cluster, header.node == orphan.scope.node else {
-            let place = "\(header.cluster)/\(header.node)/\(header.id)"
-            throw Failure(
-                .failed, "\(quoted(path)) is \(place) by its manifest",
-                hint: "move it to \(place)\(ArchiveFormat.archiveSuffix) in a store, and adopt it there")
-        }
     }
 }

@@ -52,7 +52,7 @@ public struct BackupOperation: Sendable {
         }
         let listing = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
         // Without the one before it the backup would begin the count anew.
-        if let failure = listing.hidden.first { throw failure }
+        if let obstacle = listing.obstacle { throw obstacle }
         for warning in listing.warnings { observer.warn(warning) }
         let previous = listing.latest(in: plan.scope)
         var attempt = BackupAttempt(

@@ -34,6 +34,17 @@ public struct BackupReference: Sendable {
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
     public func find(in store: LocalStore) throws -> StoredBackup {
+        try find(in: store, orElse: { nil })
+    }
+
+    /// The one archive that is meant, or what is left of its removal, so that this can be done again until it is done.
+    ///
+    /// - Throws: as ``find(in:)``.
+    func findForRemoval(in store: LocalStore) throws -> StoredBackup {
+        try find(in: store, orElse: { try interruptedRemoval(in: store) })
+    }
+
+    private func find(in store: LocalStore, orElse other: () throws -> StoredBackup?) throws -> StoredBackup {
         let listing = try store.list(cluster: cluster, node: node)
         let clusters = Set(listing.backups.map(\.scope.cluster)).sorted()
         guard name != Self.latest || clusters.count < 2 else {
@@ -41,14 +52,15 @@ public struct BackupReference: Sendable {
                 .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
                 hint: "name one with --cluster: \(clusters.prefix(5).joined(separator: ", "))")
         }
-        if name == Self.latest, let hidden = listing.hidden.first(where: { $0.code != .findings }) { throw hidden }
+        if name == Self.latest, let obstacle = listing.obstacle { throw obstacle }
         let matches =
             name == Self.latest
             ? listing.latest.map { [$0] } ?? []
             : listing.backups.filter { fits($0.id) }
         guard !matches.isEmpty else {
             if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
-            throw listing.hidden.first ?? notFound(in: store)
+            if let found = try other() { return found }
+            throw listing.obstacle ?? notFound(in: store)
         }
         let match = try single(matches, \.reference)
         if name == Self.latest { try refuseNewer(listing.unreadable, than: match) }
@@ -64,14 +76,14 @@ public struct BackupReference: Sendable {
         let matches = listing.unreadable.filter { $0.isOrphan && fits($0.id) }
         guard matches.isEmpty else { return try single(matches, \.reference) }
         if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
-        guard let whole = listing.backups.first(where: { fits($0.id) }) else { throw notFound(in: store) }
+        guard let whole = listing.backups.first(where: { fits($0.id) }) else {
+            throw listing.obstacle ?? notFound(in: store)
+        }
         throw Failure(.failed, "\(quoted(whole.reference)) has its sidecar", hint: "see `etcd-snap list`")
     }
 
     /// The one archive that is meant whose removal was interrupted after it was gone.
-    ///
-    /// - Throws: ``Failure`` with the code `usage` if there are several.
-    func findInterruptedRemoval(in store: LocalStore) throws -> StoredBackup? {
+    private func interruptedRemoval(in store: LocalStore) throws -> StoredBackup? {
         guard name != Self.latest else { return nil }
         let matches = try store.interruptedRemovals(cluster: cluster, node: node).filter { fits($0.id) }
         return matches.isEmpty ? nil : try single(matches, \.reference)

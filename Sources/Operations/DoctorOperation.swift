@@ -183,7 +183,7 @@ public struct DoctorOperation: Sendable {
                 store.status = .error
                 store.advice = "free some space, or name another store with --store"
             }
-            return [store, checkLast(last)] + listing.hidden.map { failed("store", $0) }
+            return [store, checkLast(last)] + listing.hidden.map { failed("store", $0.failure) }
                 + listing.unreadable.map(checkUnreadable)
         } catch {
             return [failed("store", error)]

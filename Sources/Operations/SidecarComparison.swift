@@ -11,15 +11,20 @@ struct SidecarComparison {
     /// What the archive is called in messages.
     let name: String
 
+    /// Without a format version the sidecar may hold a HashKV under a compaction that it does not name: that of members of
+    /// the cluster which had compacted later.
+    private var hasKnownHashKV: Bool { sidecar.formatVersion != nil }
+
     /// Compares with the manifest of the archive.
     ///
     /// - Throws: ``Failure`` with the code `integrity` for the first field that differs.
     func check(_ manifest: Manifest, tarByteCount: Int) throws(Failure) {
         let header = manifest.archive
+        try header.check(isOf: sidecar.archive.reference, path: name, hint: Self.hint)
+        try check(sidecar.archive.createdAt, header.createdAt, "archive.createdAt")
         guard header == sidecar.archive else {
             throw Failure(
-                .integrity, "\(quoted(name)) is \(header.cluster)/\(header.node)/\(header.id) by its manifest",
-                hint: Self.hint)
+                .integrity, "\(quoted(name)): its sidecar and what is sealed differ in archive", hint: Self.hint)
         }
         try check(sidecar.object.tarSize, tarByteCount, "object.tarSize")
         try check(sidecar.entryCount, manifest.entries.count + 1, "entryCount")
@@ -47,7 +52,8 @@ struct SidecarComparison {
         try check(known: record.revision, summary.revision, "etcd.revision")
         try check(known: record.compactRevision, summary.compactRevision, "etcd.compactRevision")
         try check(known: record.hash, summary.hash, "etcd.hash")
-        if summary.hashKVCompactRevision == nil { try check(known: record.hashKV, summary.hashKV, "etcd.hashKV") }
+        guard hasKnownHashKV, summary.hashKVCompactRevision == nil else { return }
+        try check(known: record.hashKV, summary.hashKV, "etcd.hashKV")
     }
 
     /// Compares with what the database itself says; a HashKV that the manifest has not is computed.
@@ -60,7 +66,7 @@ struct SidecarComparison {
         try check(known: summary.revision, contents.currentRevision, "etcd.revision")
         try check(known: summary.compactRevision, contents.compactRevision, "etcd.compactRevision")
         try check(known: summary.hash, contents.hash, "etcd.hash")
-        guard let hashKV = summary.hashKV else { return }
+        guard hasKnownHashKV, let hashKV = summary.hashKV else { return }
         let compaction = summary.hashKVCompactRevision ?? contents.compactRevision
         let possible = max(-1, contents.compactRevision)...contents.currentRevision
         try check(

@@ -105,19 +105,10 @@ public enum DeleteOperation {
     public static func find(_ references: [BackupReference], in store: LocalStore) throws -> [StoredBackup] {
         var found: [StoredBackup] = []
         for reference in references {
-            let backup = try find(reference, in: store)
+            let backup = try reference.findForRemoval(in: store)
             if !found.contains(where: { $0.reference == backup.reference }) { found.append(backup) }
         }
         return found
-    }
-
-    private static func find(_ reference: BackupReference, in store: LocalStore) throws -> StoredBackup {
-        do {
-            return try reference.find(in: store)
-        } catch let failure as Failure where failure.code == .notFound {
-            guard let backup = try reference.findInterruptedRemoval(in: store) else { throw failure }
-            return backup
-        }
     }
 
     /// Removes archives with their sidecars.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HostIO
 
 /// The names of the fixed members of an archive, and the version of its layout.
 ///
@@ -65,6 +66,21 @@ public struct ArchiveHeader: Codable, Sendable, Equatable {
         self.cluster = cluster
         self.node = node
         self.createdAt = createdAt
+    }
+
+    /// `cluster/node/id`, what the archive is called in a store.
+    public var reference: String { "\(cluster)/\(node)/\(id)" }
+
+    /// Checks that this is the header of a certain archive.
+    ///
+    /// - Parameters:
+    ///   - expected: the reference of that one.
+    ///   - path: the file that has this header, for the message.
+    ///   - hint: what to do if it is another one.
+    /// - Throws: ``Failure`` with the code `integrity`.
+    public func check(isOf expected: String, path: String, hint: String) throws(Failure) {
+        guard reference != expected else { return }
+        throw Failure(.integrity, "\(quoted(path)) describes \(reference), and not \(expected)", hint: hint)
     }
 }
 

@@ -46,7 +46,7 @@ import Testing
     @Test func goesWithItsProcess() throws {
         let scratch = try TemporaryDirectory()
         try scratch.write("1\n", to: ".lock")
-        let holder = try lock(scratch.file(".lock"), ready: scratch.file("ready"))
+        let holder = try BackgroundProcess.holdingLock(on: scratch.file(".lock"), ready: scratch.file("ready"))
         let directory = try OpenDirectory(path: scratch.path)
         let error = #expect(throws: Failure.self) { try DirectoryLock(directory) }
         #expect(error?.code == .locked)
@@ -118,7 +118,7 @@ import Testing
         _ = try OpenDirectory.make(path: scratch.file(".pending-new"))
         try scratch.write("theirs", to: ".pending-new/file")
         let path = scratch.file(".pending-new")
-        let holder = try lock(path, ready: scratch.file("ready"))
+        let holder = try BackgroundProcess.holdingLock(on: path, ready: scratch.file("ready"))
         let error = #expect(throws: Failure.self) { try StagingDirectory(target: scratch.file("new")) }
         #expect(error?.code == .locked)
         #expect(try names(in: path) == ["file"])
@@ -154,12 +154,4 @@ import Testing
     @Test func needsTheParent() throws {
         #expect(throws: SystemCallError.self) { try StagingDirectory(target: scratch.file("none/new")) }
     }
-}
-
-/// Starts a process that holds a lock on a file or directory, and returns when it has it.
-private func lock(_ path: String, ready: String) throws -> BackgroundProcess {
-    let script = "echo > \"$1\"; exec sleep 60"
-    let holder = try BackgroundProcess("flock", ["-F", "-x", path, "sh", "-c", script, "sh", ready])
-    while access(ready, F_OK) != 0 { usleep(2_000) }
-    return holder
 }

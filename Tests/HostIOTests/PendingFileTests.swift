@@ -1,5 +1,7 @@
+import Dispatch
 import Foundation
 import HostIO
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -144,6 +146,24 @@ import Testing
         #expect(try contents(scratch.file("a")) == Array("mine".utf8))
     }
 
+    /// Whoever looks whether a file is a leftover holds its lock for that moment.
+    @Test func isNotStoppedByWhoLooksAtIt() throws {
+        let directory = directory
+        let isDone = Atomic<Bool>(false)
+        DispatchQueue.concurrentPerform(iterations: 2) { index in
+            do {
+                guard index == 0 else {
+                    while !isDone.load(ordering: .relaxed) { _ = try LeftoverFile(".pending-a", in: directory) }
+                    return
+                }
+                defer { isDone.store(true, ordering: .relaxed) }
+                for _ in 0..<20_000 { _ = try PendingFile(in: directory, name: "a") }
+            } catch {
+                Issue.record(error)
+            }
+        }
+    }
+
     @Test func doesNotFollowALinkOfItsTemporaryName() throws {
         try scratch.write("mine", to: "target")
         symlink(scratch.file("target"), scratch.file(".pending-a"))
@@ -154,17 +174,17 @@ import Testing
     /// The lock is on the file, whatever it is called meanwhile.
     @Test func aLeftoverIsWhatNobodyHolds() throws {
         let file = try PendingFile(in: directory, name: "a")
-        #expect(LeftoverFile(".pending-a", in: directory) == nil)
+        #expect(try LeftoverFile(".pending-a", in: directory) == nil)
         try run("mv", [scratch.file(".pending-a"), scratch.file(".pending-b")])
-        #expect(LeftoverFile(".pending-b", in: directory) == nil)
+        #expect(try LeftoverFile(".pending-b", in: directory) == nil)
         try run("cp", [scratch.file(".pending-b"), scratch.file(".pending-c")])
         try run("mkdir", [scratch.file(".pending-d")])
         try run("ln", ["-s", scratch.file(".pending-c"), scratch.file(".pending-e")])
         for name in [".pending-d", ".pending-e", ".pending-f"] {
-            #expect(LeftoverFile(name, in: directory) == nil, "\(name)")
+            #expect(try LeftoverFile(name, in: directory) == nil, "\(name)")
         }
-        let leftover = try #require(LeftoverFile(".pending-c", in: directory))
-        #expect(LeftoverFile(".pending-c", in: directory) == nil)
+        let leftover = try #require(try LeftoverFile(".pending-c", in: directory))
+        #expect(try LeftoverFile(".pending-c", in: directory) == nil)
         try leftover.publish(as: "c")
         #expect(try names(in: scratch.path) == [".pending-b", ".pending-d", ".pending-e", "c"])
         withExtendedLifetime(file) {}

@@ -27,8 +27,15 @@ extension Integration {
             _ arguments: [String], _ point: (call: String, number: Int), _ fault: String
         ) throws -> CommandResult {
             let inject = "inject=\(point.call):\(fault):when=\(point.number)"
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(point.call)", "-e", inject]
-            return try RunningCommand("strace", options + [SnapTool.executable()] + arguments).wait()
+            return try trace(arguments, ["-e", "trace=\(point.call)", "-e", inject])
+        }
+
+        private func trace(
+            _ arguments: [String], _ options: [String], to file: String = "/dev/null"
+        ) throws -> CommandResult {
+            try RunningCommand(
+                "strace", ["-f", "-qq", "-o", file] + options + [SnapTool.executable()] + arguments
+            ).wait()
         }
 
         /// A store with one backup, to be copied.
@@ -36,6 +43,16 @@ extension Integration {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             try store.makeBackup()
             return store
+        }
+
+        /// A store with two backups and a copy of it, the ID of the one that stays and of the one to remove.
+        private func storeWithABackupToRemove() throws -> (TestStore, copy: String, kept: [String], id: String) {
+            let store = try storeWithABackup()
+            let kept = try listed(store)
+            let id = try store.makeBackupID()
+            let copy = store.directory.file("copy")
+            try run("cp", ["-a", store.root, copy])
+            return (store, copy, kept, id)
         }
 
         private func reset(_ store: TestStore, to copy: String) throws {
@@ -93,15 +110,24 @@ extension Integration {
             try store.expectNextRunSucceeds()
         }
 
+        /// What can't be removed when publishing fails stays whole, also where a second attempt would remove it.
+        @Test func aWithdrawalFailsOnce() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_4))
+            let faults = [
+                "trace=renameat2,unlinkat", "inject=renameat2:error=EIO:when=2", "inject=unlinkat:error=EIO:when=1",
+            ]
+            let result = try trace(store.backup(), faults.flatMap { ["-e", $0] })
+            #expect(result.status == 1, "\(result.errorText)")
+            #expect(try listed(store).count == 1)
+            try SnapTool.run(["verify", "-i", store.key.path] + store.flags)
+            try store.expectNextRunSucceeds()
+            #expect(try listed(store).count == 2)
+        }
+
         // MARK: Removing
 
         @Test func removalsKilledAtEveryStep() throws {
-            let store = try storeWithABackup()
-            let copy = store.directory.file("copy")
-            let kept = try listed(store)
-            try store.makeBackup()
-            try run("cp", ["-a", store.root, copy])
-            let id = try #require(listed(store).last)
+            let (store, copy, kept, id) = try storeWithABackupToRemove()
             var killCount = 0
             for point in points(Self.removing) {
                 try reset(store, to: copy)
@@ -124,12 +150,7 @@ extension Integration {
 
         @Test(arguments: errors)
         func removalsFailAtEveryStep(_ error: String) throws {
-            let store = try storeWithABackup()
-            let copy = store.directory.file("copy")
-            let kept = try listed(store)
-            try store.makeBackup()
-            try run("cp", ["-a", store.root, copy])
-            let id = try #require(listed(store).last)
+            let (store, copy, kept, id) = try storeWithABackupToRemove()
             var failureCount = 0
             for point in points(Self.removing) {
                 try reset(store, to: copy)
@@ -215,6 +236,21 @@ extension Integration {
             #expect(fault == "EINTR" ? faultCount == 0 : faultCount >= 2)
         }
 
+        /// Its writer may have been killed before it had synced the file.
+        @Test func aLeftoverIsDurableBeforeItHasItsName() throws {
+            let store = try storeWithABackup()
+            let archive = try #require(store.names().first { $0.hasSuffix(".age") })
+            let name = TestStore.id(of: archive) + ".json"
+            try run("mv", ["\(store.scopeDirectory)/\(name)", "\(store.scopeDirectory)/.pending-\(name)"])
+            let log = store.directory.file("calls")
+            #expect(try trace(store.backup(), ["-y", "-e", "trace=fsync,renameat2"], to: log).status == 0)
+            let calls = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
+            let sync = try #require(calls.firstIndex { $0.contains("fsync(") && $0.contains("/.pending-\(name)>") })
+            let rename = try #require(
+                calls.firstIndex { $0.contains("renameat2(") && $0.contains("\".pending-\(name)\"") })
+            #expect(sync < rename)
+        }
+
         @Test(arguments: errors)
         func othersFailAtEveryStep(_ error: String) throws {
             let store = try storeWithABackup()
@@ -232,6 +268,22 @@ extension Integration {
                     try run("rm", ["-rf", target.file(name)])
                 }
             }
+        }
+
+        /// Without locks it can't be told whether what is in the way is in use: nobody is to be waited for.
+        @Test func aLeftoverWithoutLocks() throws {
+            let store = try storeWithABackup()
+            let target = try TemporaryDirectory()
+            for (name, command) in [
+                ("key", ["keygen", "-o", target.file("key")]),
+                ("files", ["restore", "-i", store.key.path] + store.flags + ["--target", target.file("files")]),
+            ] {
+                try run(name == "key" ? "touch" : "mkdir", [target.file(".pending-\(name)")])
+                let result = try trace(command, ["-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"])
+                expectFailure(result, 1, naming: ".pending-\(name)", "can't be told")
+                try SnapTool.run(command)
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: target.path).sorted() == ["files", "key"])
         }
 
         /// Only the very same archive is gone on with.

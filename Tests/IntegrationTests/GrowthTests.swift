@@ -9,16 +9,13 @@ extension Integration {
         /// The older of two backups.
         private let older: String
         private let key: [String]
+        private var id: String { TestStore.id(of: older) }
 
         init() throws {
             store = try TestStore(Laboratory.shared().server(.v3_4))
             older = try store.makeBackup(["--verify", "consistent"])
             try store.makeBackup()
             key = ["-i", store.key.path]
-        }
-
-        private func id(_ archive: String) -> String {
-            String((archive.split(separator: "/").last ?? "").prefix { $0 != "." })
         }
 
         @Test(arguments: [
@@ -41,10 +38,10 @@ extension Integration {
             let list = try SnapTool.attempt(["list", "-o", "json"] + store.flags)
             #expect(list.status == status && list.errorText.contains("\"\(path)\" \(reason)"), "\(list.errorText)")
             let listed = try JSON(list.output).array.map(\.archive.id.string)
-            #expect(listed.count == 1 && listed != [id(older)])
+            #expect(listed.count == 1 && listed != [id])
             for arguments in [["verify"], ["verify"] + key, ["describe"], ["download"]] {
                 let target = arguments[0] == "download" ? [store.directory.file("copy")] : []
-                let result = try SnapTool.attempt(arguments + [id(older)] + target + store.flags)
+                let result = try SnapTool.attempt(arguments + [id] + target + store.flags)
                 expectFailure(result, status, naming: path, reason)
                 if status == 1 { #expect(result.errorText.contains("newer etcd-snap"), "\(result.errorText)") }
             }
@@ -61,16 +58,16 @@ extension Integration {
                 SidecarField.set("verification", "rehearsed", in: &document)
             }
             let list = try SnapTool.json(["list"] + store.flags)
-            let described = try SnapTool.json(["describe", id(older)] + key + store.flags)
+            let described = try SnapTool.json(["describe", id] + key + store.flags)
             for sidecar in [list[0], described.sidecar] {
                 #expect(sidecar.unheardOf.deep[1].string == "x" && sidecar.object.mirrors.int == 3)
                 #expect(sidecar.etcd[0].shards.int == 7 && sidecar.verification.string == "rehearsed")
             }
             #expect(described.manifest.entries.array.count == 2)
-            let yaml = try SnapTool.run(["describe", id(older), "-o", "yaml"] + store.flags).text
+            let yaml = try SnapTool.run(["describe", id, "-o", "yaml"] + store.flags).text
             #expect(yaml.contains("shards: 7") && yaml.contains("verification: rehearsed"))
             #expect(try SnapTool.run(["list"] + store.flags).text.contains("rehearsed"))
-            try SnapTool.run(["verify", id(older)] + key + store.flags)
+            try SnapTool.run(["verify", id] + key + store.flags)
         }
 
         @Test func aLocatorOfALaterVersionIsCalledThat() throws {
@@ -94,11 +91,21 @@ extension Integration {
             let original = try Data(contentsOf: URL(fileURLWithPath: sidecar(of: older)))
             for (field, value) in SidecarField.sealed + SidecarField.computed {
                 try changeSidecar(of: older) { SidecarField.set(field, value, in: &$0) }
-                let result = try SnapTool.attempt(["verify", id(older)] + key + store.flags)
+                let result = try SnapTool.attempt(["verify", id] + key + store.flags)
                 #expect(result.status == 7, "\(field): \(result.status) \(result.errorText)")
                 try original.write(to: URL(fileURLWithPath: sidecar(of: older)))
             }
-            try SnapTool.run(["verify", id(older)] + key + store.flags)
+            try SnapTool.run(["verify", id] + key + store.flags)
+        }
+
+        /// Before sidecars had a format version, their HashKV could be one under a later compaction of the members.
+        @Test func aHashKVUnderAnUnknownCompactionIsNotCompared() throws {
+            try changeSidecar(of: older) { document in
+                document["formatVersion"] = nil
+                SidecarField.set("etcd.0.hashKV", 5, in: &document)
+                SidecarField.remove("hashKVCompactRevision", fromEtcdOf: &document)
+            }
+            try SnapTool.run(["verify", id] + key + store.flags)
         }
 
         /// An age header that was damaged is damage, also to who has the key, and shows without it.
@@ -108,8 +115,8 @@ extension Integration {
             let end = try #require(bytes.range(of: Data("\n--- ".utf8))).upperBound + 44
             let target = store.directory.file("target")
             let commands = [
-                ["verify", id(older)], ["verify", id(older)] + key, ["describe", id(older)] + key,
-                ["restore", id(older), "--target", target] + key, ["download", id(older), target],
+                ["verify", id], ["verify", id] + key, ["describe", id] + key,
+                ["restore", id, "--target", target] + key, ["download", id, target],
             ]
             for index in 0..<end {
                 var damaged = bytes

@@ -15,8 +15,7 @@ extension Integration {
             ids = try (0..<3).map { _ in
                 // IDs of one second sort by chance.
                 defer { Thread.sleep(forTimeInterval: 1.1) }
-                let path = try store.makeBackup()
-                return URL(fileURLWithPath: path).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+                return try store.makeBackupID()
             }
         }
 
@@ -167,12 +166,12 @@ extension Integration {
                 try run("mkdir", ["-p", "\(root)/\(place)"])
                 try run("cp", [archive(1), "\(root)/\(place)"])
                 let path = "\(root)/\(place)/\(ids[1]).tar.zst.age"
-                expectFailure(try adopt(path), 1, naming: path, "test/node/\(ids[1])")
+                expectFailure(try adopt(path), 7, naming: path, "test/node/\(ids[1])")
                 #expect(try FileManager.default.contentsOfDirectory(atPath: "\(root)/\(place)").count == 1)
             }
             let renamed = "\(store.scopeDirectory)/20200101T000000Z-aaaaaa.tar.zst.age"
             try run("cp", [archive(1), renamed])
-            expectFailure(try adopt(renamed), 1, naming: "test/node/\(ids[1])")
+            expectFailure(try adopt(renamed), 7, naming: "test/node/\(ids[1])")
             expectFailure(try adopt("\(root)/x.age"), 2, naming: "x.age")
             try run("rm", [renamed])
             // Not while its sidecar is only damaged: nothing is replaced.
@@ -187,10 +186,7 @@ extension Integration {
         /// Somebody's terminal may be in the middle of it when the timer fires.
         @Test func adoptingWaitsForNobody() throws {
             try run("rm", [sidecar(1)])
-            let (lock, ready) = ("\(store.scopeDirectory)/.lock", store.directory.file("ready"))
-            let script = "echo >\"$1\"; exec sleep 60"
-            let holder = try BackgroundProcess("flock", ["-F", "-x", lock, "sh", "-c", script, "sh", ready])
-            while access(ready, F_OK) != 0 { usleep(2_000) }
+            let (holder, _) = try store.holdLock()
             expectFailure(try adopt(ids[1]), 5, naming: store.scopeDirectory)
             #expect(try adopt(ids[1], ["--dry-run"]).status == 0)
             holder.stop()

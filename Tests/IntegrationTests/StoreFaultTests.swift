@@ -100,8 +100,7 @@ extension Integration {
 
         @Test func aDirectoryCannotBeRead() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
-            let archive = try store.makeBackup()
-            let id = URL(fileURLWithPath: archive).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+            let id = try store.makeBackupID()
             let bad = "\(store.root)/test/bad"
             try run("cp", ["-a", store.scopeDirectory, bad])
             func attempt(_ arguments: [String]) throws -> CommandResult {
@@ -118,19 +117,36 @@ extension Integration {
             #expect(try attempt(["verify", id]).status == 0)
         }
 
-        @Test func removalsOfSeveral() throws {
+        /// The only sidecar of an archive, under its temporary name: it stays until it can be read.
+        @Test func aPendingSidecarCannotBeRead() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             let archive = try store.makeBackup()
-            let id = URL(fileURLWithPath: archive).lastPathComponent.replacingOccurrences(of: ".tar.zst.age", with: "")
+            let id = TestStore.id(of: archive)
+            let pending = "\(store.scopeDirectory)/.pending-\(id).json"
+            try run("mv", [sidecar(of: archive), pending])
+            let fault = ["-f", "-qq", "-o", "/dev/null", "-P", pending, "-e", "inject=openat:error=EIO"]
+            func attempt(_ arguments: [String]) throws -> CommandResult {
+                try RunningCommand("strace", fault + [SnapTool.executable()] + arguments).wait()
+            }
+            let list = try attempt(["list"] + store.flags)
+            #expect(list.status == 1 && list.errorText.contains(pending), "\(list.errorText)")
+            let backup = try attempt(store.backup())
+            #expect(backup.status == 0 && backup.errorText.contains(pending), "\(backup.errorText)")
+            #expect(access(pending, F_OK) == 0)
+            try store.expectNextRunSucceeds()
+            #expect(try SnapTool.json(["list"] + store.flags).array.count == 3)
+            try SnapTool.run(["verify", id, "-i", store.key.path] + store.flags)
+        }
+
+        @Test func removalsOfSeveral() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            let id = try store.makeBackupID()
             let other = ["--store", store.root, "--cluster", "test", "--node", "other"]
             let configuration = ["--config", try Laboratory.shared().plainConfiguration]
             let backup = ["backup", "-r", store.key.recipient] + configuration + store.server.flags() + other
             let reference = try SnapTool.json(backup).reference.string
             let delete = ["delete", id, reference, id.dropLast().description, "--yes", "--store", store.root]
-            let (lock, ready) = ("\(store.root)/test/other/.lock", store.directory.file("ready"))
-            let script = "echo >\"$1\"; exec sleep 60"
-            let holder = try BackgroundProcess("flock", ["-F", "-x", lock, "sh", "-c", script, "sh", ready])
-            while access(ready, F_OK) != 0 { usleep(2_000) }
+            let (holder, lock) = try store.holdLock(node: "other")
             expectFailure(try SnapTool.attempt(delete), 5, naming: lock)
             #expect(try SnapTool.json(["list", "--store", store.root]).array.count == 2)
             holder.stop()

@@ -34,6 +34,21 @@ struct TestStore {
         try SnapTool.json(backup(more)).path.string
     }
 
+    /// Makes a backup and returns its ID.
+    @discardableResult
+    func makeBackupID(_ more: [String] = []) throws -> String { Self.id(of: try makeBackup(more)) }
+
+    /// The ID of the archive at a path.
+    static func id(of archive: String) -> String {
+        String((archive.split(separator: "/").last ?? "").prefix { $0 != "." })
+    }
+
+    /// Holds the lock of a node's archives as another run would.
+    func holdLock(node: String = "node") throws -> (holder: BackgroundProcess, path: String) {
+        let path = "\(root)/test/\(node)/.lock"
+        return (try BackgroundProcess.holdingLock(on: path, ready: directory.file("ready")), path)
+    }
+
     /// Everything below the store's root, with the permission bits.
     func contents() throws -> [(path: String, mode: Int)] {
         let manager = FileManager.default

@@ -65,6 +65,25 @@ import Testing
         #expect(error?.code == .notFound)
     }
 
+    /// A link that is not followed says nothing of other backups.
+    @Test func aLinkHidesNothingElse() throws {
+        try run("mkdir", [scratch.file("elsewhere")])
+        try run("ln", ["-s", scratch.file("elsewhere"), scratch.file("store/link")])
+        let error = #expect(throws: Failure.self) { try find("2000") }
+        #expect(error?.code == .notFound)
+        let orphan = #expect(throws: Failure.self) { try BackupReference("2000").findOrphan(in: store) }
+        #expect(orphan?.code == .notFound)
+        // Nor does it keep a removal from coming to its end.
+        for name in ["\(Self.old).json", "\(Self.old).tar.zst.age"] {
+            try run("mv", [scratch.file("store/a/n1/\(name)"), scratch.file("store/a/n1/.pending-\(name)")])
+        }
+        #expect(throws: Failure.self) { try find(Self.old) }
+        let removals = try DeleteOperation.find([BackupReference(Self.old)], in: store)
+        #expect(removals.map(\.reference) == ["a/n1/\(Self.old)"])
+        try DeleteOperation.run(removals, in: store)
+        #expect(try !store.list().backups.isEmpty)
+    }
+
     @Test func anUnreadableSidecarIsDamage() throws {
         try scratch.write("{", to: "store/a/n1/\(Self.old).json")
         let error = #expect(throws: Failure.self) { try find(Self.old) }

@@ -16,6 +16,16 @@ public final class BackgroundProcess: @unchecked Sendable {
 
     deinit { stop() }
 
+    /// Starts a process that holds a lock on a file or directory, and returns when it has it.
+    ///
+    /// - Parameter ready: the path of a file that says so; it must not exist.
+    public static func holdingLock(on path: String, ready: String) throws -> BackgroundProcess {
+        let script = "echo > \"$1\"; exec sleep 60"
+        let holder = try BackgroundProcess("flock", ["-F", "-x", path, "sh", "-c", script, "sh", ready])
+        while access(ready, F_OK) != 0 { usleep(2_000) }
+        return holder
+    }
+
     /// Ends the program and waits.
     public func stop() {
         guard process.isRunning else { return }
