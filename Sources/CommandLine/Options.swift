@@ -130,7 +130,7 @@ struct StoreOptions: ParsableArguments {
     /// The name of the node whose file system is at `root`: on this host that of the configuration or the host's, elsewhere
     /// what the files there tell; nil if they don't.
     func nodeName(of root: NodeRoot, _ configuration: Configuration) -> String? {
-        root.isHost ? configuration.node ?? Self.hostName() : NodeIdentity.name(in: root)
+        root.isHost ? configuration.node ?? Self.hostName() : NodeIdentity.names(in: root).first
     }
 
     private static func hostName() -> String {

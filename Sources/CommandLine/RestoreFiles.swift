@@ -108,7 +108,8 @@ struct RestoreFiles: AsyncParsableCommand {
         let node = NodeRoot(prefix: root)
         let stores = [place.store(configuration).root, node.location(of: StoreOptions.defaultStore)]
         return InPlaceTarget(
-            root: root, node: thisNode ?? place.nodeName(of: node, configuration), stores: stores, isForced: force)
+            root: root, node: thisNode ?? place.nodeName(of: node, configuration), isNodeNamed: thisNode != nil,
+            stores: stores, isForced: force)
     }
 
     private func restoreInPlace(

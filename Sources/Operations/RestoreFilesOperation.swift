@@ -43,17 +43,38 @@ public struct InPlaceTarget: Sendable {
     /// This node's name, by which it is told whose files an archive has; nil if nothing tells it, as on a new disk, where
     /// nothing of a node can be lost.
     public var node: String?
+    /// Whether a person said so; otherwise files that tell the same name go before it.
+    public var isNodeNamed: Bool
     /// Stores, in which nothing may be kept that is not sealed.
     public var stores: [String]
     /// Whether to go on though a control plane runs there.
     public var isForced: Bool
 
     /// A target from its parts.
-    public init(root: String, node: String?, stores: [String], isForced: Bool = false) {
+    public init(
+        root: String, node: String?, isNodeNamed: Bool = false, stores: [String], isForced: Bool = false
+    ) {
         self.root = root
         self.node = node
+        self.isNodeNamed = isNodeNamed
         self.stores = stores
         self.isForced = isForced
+    }
+
+    /// This node's name as an archive calls it: the archive's own where both have files that tell one name, for a backup
+    /// may have been made under any.
+    func node(for reader: ArchiveReader) throws -> String? {
+        let manifest = try reader.readManifest()
+        guard !isNodeNamed, node != manifest.archive.node else { return node }
+        let here = Set(NodeIdentity.names(in: NodeRoot(prefix: root)))
+        let there = NodeIdentity.names { path in
+            guard
+                let entry = manifest.entries.first(where: { $0.path == ArchiveFormat.filesPrefix + path }),
+                entry.kind == .file, entry.size <= NodeIdentity.limitByteCount, let bytes = try? reader.bytes(of: entry)
+            else { return nil }
+            return try? bytes.bytes(at: 0, count: entry.size)
+        }
+        return here.isDisjoint(with: there) ? node : manifest.archive.node
     }
 
     /// Opens the root, where what is replaced can be kept.
@@ -80,7 +101,7 @@ public enum RestoreFilesOperation {
         let root = try target.open()
         let reader = try archive.reader(identities)
         let manifest = try reader.readManifest()
-        let selection = selection.inPlace(from: manifest.archive.node, on: target.node)
+        let selection = selection.inPlace(from: manifest.archive.node, on: try target.node(for: reader))
         let entries = try selection.entries(of: reader, reference: archive.reference)
         let placement = FilePlacement(root: root, strippedPrefix: ArchiveFormat.filesPrefix)
         return try placement.plan(for: entries) + selection.leftOut(of: manifest)
@@ -120,7 +141,7 @@ public enum RestoreFilesOperation {
             if !target.isForced { try checkNothingRuns(at: target, observer: observer) }
             let reader = try archive.reader(identities)
             let manifest = try reader.readManifest()
-            let selection = selection.inPlace(from: manifest.archive.node, on: target.node)
+            let selection = selection.inPlace(from: manifest.archive.node, on: try target.node(for: reader))
             let entries = try selection.entries(of: reader, reference: archive.reference)
             let roles = Dictionary(entries.map { ($0.pathInArchive, $0.role) }) { first, _ in first }
             try VerifyOperation.checkMembers(reader, observer: observer)
