@@ -83,7 +83,8 @@ enum Architecture {
         let document = try String(
             contentsOf: SourceFile.repository.appending(path: "docs/archive-format.md"), encoding: .utf8)
         let file = try #require(try SourceFile.all().first { $0.name == "PKIBackup/Discovery/CaptureClass.swift" })
-        let names = file.text.matches(of: #/\n    case (\w+)(?: = "([a-z-]+)")?/#).map { String($0.2 ?? $0.1) }
+        let enumeration = try #require(file.text.split(separator: "enum CaptureClass").last?.prefix { $0 != "}" })
+        let names = enumeration.matches(of: #/\n    case (\w+)(?: = "([a-z-]+)")?/#).map { String($0.2 ?? $0.1) }
         #expect(names.count > 25)
         for name in names { #expect(document.contains("`\(name)`"), "\(name) is not in docs/archive-format.md") }
     }

@@ -49,7 +49,9 @@ import Testing
         let selection = FileSelection().inPlace(from: "cp-1", on: "cp-2")
         #expect(try leftOut(selection) == Self.ofTheNode.union(["later"]))
         let reasons = try selection.leftOut(of: manifest()).filter { $0.role == "certificate" }.map(\.reason)
-        #expect(reasons == ["it belongs to the node cp-1"])
+        #expect(reasons == ["it belongs to the node cp-1, and this is cp-2"])
+        // Where nothing tells whose file system it is, nothing of a node is there to be lost.
+        #expect(try leftOut(FileSelection().inPlace(from: "cp-1", on: nil)) == ["network", "host", "cni-state"])
     }
 
     @Test func whatIsAskedForIsNotLeftOut() throws {

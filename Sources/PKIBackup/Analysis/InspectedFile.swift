@@ -151,17 +151,21 @@ struct InspectedKubeconfig {
 
     init(_ bytes: [UInt8], path: String) throws {
         kubeconfig = try Kubeconfig(parsing: bytes, path: path)
-        for cluster in kubeconfig.clusters {
-            authorities[cluster.name] = cluster.certificateAuthorityData.map {
-                PEMContents($0, path: path, embeddedIn: "cluster \(quoted(cluster.name))")
-            }
+        for cluster in kubeconfig.clusters { read(cluster, path) }
+        for user in kubeconfig.users { read(user, path) }
+    }
+
+    private mutating func read(_ cluster: Kubeconfig.Cluster, _ path: String) {
+        authorities[cluster.name] = cluster.certificateAuthorityData.map {
+            PEMContents($0, path: path, embeddedIn: "cluster \(quoted(cluster.name))")
         }
-        for user in kubeconfig.users {
-            let owner = "user \(quoted(user.name))"
-            certificates[user.name] = user.certificateData.map { PEMContents($0, path: path, embeddedIn: owner) }
-            keys[user.name] = user.keyData.map { key in
-                key.withBytes { PEMContents(copy $0, path: path, embeddedIn: owner) }
-            }
+    }
+
+    private mutating func read(_ user: Kubeconfig.User, _ path: String) {
+        let owner = "user \(quoted(user.name))"
+        certificates[user.name] = user.certificateData.map { PEMContents($0, path: path, embeddedIn: owner) }
+        keys[user.name] = user.keyData.map { key in
+            key.withBytes { PEMContents(copy $0, path: path, embeddedIn: owner) }
         }
     }
 

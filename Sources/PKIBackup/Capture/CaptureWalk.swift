@@ -57,14 +57,18 @@ final class CaptureWalk {
     init(root: NodeRoot, exclude: [String], excludedPaths: [SkippedPath], limits: CaptureLimits) {
         self.root = root
         self.exclude = exclude
-        // As they are written, and where they really are.
-        self.excludedPaths = excludedPaths.reduce(into: [:]) { paths, excluded in
+        self.excludedPaths = Self.reasons(excludedPaths, root)
+        self.limits = limits
+    }
+
+    /// Why paths are excluded, as they are written and where they really are.
+    private static func reasons(_ excludedPaths: [SkippedPath], _ root: NodeRoot) -> [[UInt8]: String] {
+        excludedPaths.reduce(into: [:]) { reasons, excluded in
             let path = Array(excluded.path.utf8)
             for form in [path, (try? root.resolve(path))?.path ?? []] where !form.isEmpty {
-                paths[form] = paths[form] ?? excluded.reason
+                reasons[form] = reasons[form] ?? excluded.reason
             }
         }
-        self.limits = limits
     }
 
     /// Walks what the references select, but for what was walked before.
