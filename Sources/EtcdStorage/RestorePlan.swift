@@ -24,7 +24,10 @@ public struct RestorePlan: Sendable {
     /// A thousand writes a millisecond for five centuries.
     private static let maximumRevision = Int64(1) << 54
 
-    func validate(_ contents: SnapshotContents) throws(StorageError) {
+    /// Checks what can be checked before the snapshot is read.
+    ///
+    /// - Throws: ``StorageError/invalidPlan(reason:hint:)``.
+    public func validateBump() throws(StorageError) {
         guard (revisionBump > 0) == marksCompacted else {
             throw .invalidPlan(
                 reason: "a revision bump and marking as compacted go together", hint: "give both, or neither")
@@ -34,6 +37,10 @@ public struct RestorePlan: Sendable {
                 reason: "a revision bump of \(revisionBump) is not between 0 and \(Self.maximumBump)",
                 hint: "1000000000 is usual")
         }
+    }
+
+    func validate(_ contents: SnapshotContents) throws(StorageError) {
+        try validateBump()
         let newest = max(contents.revision, contents.compactRevision)
         guard newest <= Self.maximumRevision else {
             throw .invalidPlan(

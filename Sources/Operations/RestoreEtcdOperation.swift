@@ -107,6 +107,7 @@ private struct Plan: Sendable {
         let (bump, reason) = try Self.bump(source, request)
         restore.revisionBump = bump
         restore.marksCompacted = bump > 0
+        try restore.validateBump()
         self.restore = restore
         bumpReason = reason
     }

@@ -29,6 +29,16 @@ extension Integration {
             }
         }
 
+        @Test func aBumpBeyondAllRevisionsIsRefused() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            try store.makeBackup()
+            let data = store.directory.file("data")
+            for more in [["--dry-run"], []] {
+                let flags = ["--bump-revision", "\(Int64.max)"] + more
+                expectFailure(try SnapTool.attempt(restore(store, data, flags)), 2, naming: "\(Int64.max)")
+            }
+        }
+
         @Test func hasTheHashThatEtcdutlComputes() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             let snapshot = store.directory.file("saved.db")
