@@ -55,10 +55,12 @@ struct NodeCapture {
         }
         let volumes = Dictionary(
             uniqueKeysWithValues: snapshots.compactMap { snapshot in
-                snapshot.volumes.map { (snapshot.record.name, $0) }
+                snapshot.volumes.flatMap { $0.isEmpty ? nil : (snapshot.record.name, $0) }
             })
         if !volumes.isEmpty { try archive.add(VolumeDocument(clusters: volumes), at: VolumeDocument.path) }
-        manifest.findings += snapshots.flatMap { $0.contents?.unreadFindings(of: $0.record.name) ?? [] }
+        manifest.findings += snapshots.flatMap {
+            $0.contents?.unreadFindings(of: $0.record.name, volumes: $0.volumes) ?? []
+        }
         for snapshot in snapshots where snapshot.encryptionKeys?.isComplete == false {
             manifest.findings.append(
                 Finding(

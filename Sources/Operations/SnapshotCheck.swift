@@ -15,7 +15,7 @@ struct StreamedSnapshot {
     let verifier: SnapshotVerifier?
     /// The keys of the encryption at rest that values refer to; nil if that could not be told while it streamed.
     private(set) var encryptionKeys: EncryptionKeysInUse?
-    /// The volumes of the cluster; nil if there are none, or that could not be told while it streamed.
+    /// The volumes of the cluster, of which there may be none; nil if that could not be told while it streamed.
     private(set) var volumes: VolumeInventory?
     /// What the database itself says; nil where ``verified`` is.
     private(set) var contents: SnapshotContents?
@@ -39,8 +39,7 @@ struct StreamedSnapshot {
         let contents = try verified.report.requireSound(trailer: .ignored)
         result.record.fill(contents, since: previous)
         result.encryptionKeys = contents.encryptionKeys
-        let volumes = contents.selectedRows.map { VolumeInventory($0) }
-        result.volumes = volumes?.isEmpty == false ? volumes : nil
+        result.volumes = contents.selectedRows.map { VolumeInventory($0) }
         result.contents = contents
         return result
     }
@@ -84,11 +83,11 @@ extension SnapshotContents {
     /// What could not be read of a snapshot's rows.
     ///
     /// Volumes that are encrypted at rest are a choice of the cluster's and no finding: the inventory counts them.
-    func unreadFindings(of name: String) -> [Finding] {
+    ///
+    /// - Parameter volumes: the inventory of ``selectedRows``.
+    func unreadFindings(of name: String, volumes: VolumeInventory?) -> [Finding] {
         var findings: [Finding] = []
-        if let volumes = selectedRows.map({ VolumeInventory($0) }), !volumes.isComplete,
-            volumes.encryptedCounts.isEmpty || !volumes.unreadableCounts.isEmpty
-        {
+        if let volumes, !volumes.isComplete, volumes.encryptedCounts.isEmpty || !volumes.unreadableCounts.isEmpty {
             let unreadable = volumes.unreadableCounts.sorted { $0.key < $1.key }
                 .map { "\($0.value) of kind \($0.key) could not be read" }
             findings.append(
@@ -178,7 +177,7 @@ struct SnapshotCheck {
     static func late(_ contents: SnapshotContents, of name: String) -> [Finding] {
         let keys = contents.encryptionKeys.names
         let volumes = contents.selectedRows.map { VolumeInventory($0) }
-        var findings = contents.unreadFindings(of: name)
+        var findings = contents.unreadFindings(of: name, volumes: volumes)
         if !keys.isEmpty {
             findings.append(
                 Finding(

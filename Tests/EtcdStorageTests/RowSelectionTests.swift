@@ -203,9 +203,8 @@ import Testing
     private static func note(_ revision: Int, on page: UInt64, in collector: RowCollector) {
         Array("/registry/minions/a".utf8).withUnsafeBytes { key in
             value(revision).withUnsafeBytes { value in
-                collector.note(
-                    key: key, value: value, digest: UInt64(revision) << 21, isTombstone: false,
-                    page: page)
+                let digest = revisionKey(main: Int64(revision)).lend(KeyDigest.revision)
+                collector.note(key: key, value: value, digest: digest ?? 0, isTombstone: false, page: page)
             }
         }
     }
