@@ -35,11 +35,6 @@ public final class SecretBytes: @unchecked Sendable {
         self.init(count: bytes.count) { $0.copyMemory(from: bytes) }
     }
 
-    /// Copies bytes; the original is the caller's to wipe.
-    public convenience init(_ bytes: some Collection<UInt8>) {
-        self.init(count: bytes.count) { $0.copyBytes(from: bytes) }
-    }
-
     deinit {
         wipe(pages)
         munmap(pages.baseAddress, pages.count)

@@ -29,9 +29,7 @@ public struct FileSelection: Sendable {
     public func inPlace(from archiveNode: String, on node: String?) -> FileSelection {
         var selection = self
         if let node, archiveNode != node {
-            selection.leaveOutOfNode(
-                "it belongs to the node \(archiveNode), and this is \(node)"
-            )
+            selection.leaveOutOfNode("it belongs to the node \(archiveNode), and this is \(node)")
         }
         for captureClass in CaptureClass.allCases where !captureClass.isPlacedByDefault {
             selection.leftOut[captureClass.rawValue] = "it describes the host and its networks"

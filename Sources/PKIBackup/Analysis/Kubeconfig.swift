@@ -124,7 +124,8 @@ private struct Reader {
         return Kubeconfig.User(
             name: name, certificatePath: certificate == nil ? absolute(value?.text("client-certificate")) : nil,
             certificateData: certificate, keyPath: key == nil ? absolute(value?.text("client-key")) : nil,
-            keyData: key.map { SecretBytes($0) }, tokenPath: absolute(value?.text("tokenFile")),
+            keyData: key.map { $0.withUnsafeBytes { SecretBytes(copying: $0) } },
+            tokenPath: absolute(value?.text("tokenFile")),
             hasToken: value?.text("token") != nil, hasPassword: value?.text("password") != nil,
             execCommand: value?.value("exec")?.text("command").map { $0.contains("/") ? absolute($0) ?? $0 : $0 },
             authProvider: value?.value("auth-provider")?.text("name"))
