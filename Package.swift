@@ -28,6 +28,33 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict + [.unsafeFlags(["-Onone"])])
 }
 
+/// The archives that those of gRPC need (`pkg-config --libs grpc` names them, but SwiftPM would repeat each thousands of
+/// times) and those that libarchive's need.
+let staticArchives =
+    [
+        "bad_optional_access", "bad_variant_access", "base", "city", "cord", "cord_internal", "cordz_functions",
+        "cordz_handle", "cordz_info", "debugging_internal", "demangle_internal", "exponential_biased",
+        "graphcycles_internal", "hash", "int128", "low_level_hash", "malloc_internal", "random_internal_platform",
+        "random_internal_pool_urbg", "random_internal_randen", "random_internal_randen_hwaes",
+        "random_internal_randen_hwaes_impl", "random_internal_randen_slow", "random_internal_seed_material",
+        "random_seed_gen_exception", "raw_hash_set", "raw_logging_internal", "spinlock_wait", "stacktrace", "status",
+        "statusor", "str_format_internal", "strerror", "strings", "strings_internal", "symbolize", "synchronization",
+        "throw_delegate", "time", "time_zone",
+    ].map { "absl_" + $0 } + [
+        "address_sorting", "bz2", "cares", "lz4", "lzma", "nettle", "re2", "ssl", "upb", "z",
+    ]
+
+/// One file that runs on any Linux: no interpreter, no shared library, position-independent, without symbols.
+/// lld looks through archives in any order, which Swift's libraries and gRPC's need.
+let staticExecutable: [LinkerSetting] =
+    [
+        .unsafeFlags(
+            [
+                "-static-executable", "-Xclang-linker", "-static-pie", "-use-ld=lld", "-Xlinker", "--gc-sections",
+                "-Xlinker", "--strip-all",
+            ], .when(platforms: [.linux], configuration: .release))
+    ] + staticArchives.map { .linkedLibrary($0, .when(platforms: [.linux], configuration: .release)) }
+
 let package = Package(
     name: "etcd-snap",
     platforms: [.macOS(.v15)],
@@ -45,6 +72,11 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
+        .target(
+            name: "CStandalone",
+            cSettings: strictC + [
+                .define("CSTANDALONE_IS_STATIC", .when(platforms: [.linux], configuration: .release))
+            ]),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CGRPCShim", exclude: ["proto"], cxxSettings: strictCXX,
@@ -70,9 +102,9 @@ let package = Package(
             name: "CommandLine",
             dependencies: [
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
-                "HostIO", yams, logging, argumentParser, systemPackage,
+                "HostIO", "CStandalone", yams, logging, argumentParser, systemPackage,
             ],
-            swiftSettings: strict),
+            swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
             name: "stream-benchmark", dependencies: ["EtcdSnap", "HostIO"], path: "Benchmarks/StreamBenchmark",
             swiftSettings: strict),

@@ -5,12 +5,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/rand.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -41,15 +41,24 @@ double wire_bytes(size_t message_bytes) {
     return static_cast<double>(message_bytes) * (1 + (9 + 22) / 16384.0) + 5 + 9;
 }
 
-/// The host and port of a target: `ipv4:1.2.3.4:5`, `ipv6:[::1]:5` or `dns:///host:5`.
-bool split(const std::string &target, std::string &host, std::string &port) {
-    size_t start = target.rfind('/') == std::string::npos ? target.find(':') : target.rfind('/');
-    size_t colon = target.rfind(':');
-    if (start == std::string::npos || colon <= start + 1) return false;
-    host = target.substr(start + 1, colon - start - 1);
-    port = target.substr(colon + 1);
-    if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-    return !host.empty() && !port.empty();
+/// The addresses of a target: `ipv4:1.2.3.4:5,6.7.8.9:5` or `ipv6:[::1]:5,[::ffff:1.2.3.4]:5`; none if it is no such.
+std::vector<Relay::Address> split(const std::string &target) {
+    std::vector<Relay::Address> result;
+    size_t start = target.find(':') + 1;  // 0 without one
+    while (start > 0 && start < target.size()) {
+        size_t end = std::min(target.find(',', start), target.size());
+        std::string address = target.substr(start, end - start);
+        size_t colon = address.rfind(':');
+        if (colon == std::string::npos) return {};
+        std::string host = address.substr(0, colon);
+        if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+        // A host without IPv6 has no sockets for mapped addresses.
+        const std::string mapped = "::ffff:";
+        bool is_mapped = host.compare(0, mapped.size(), mapped) == 0 && host.find('.') != std::string::npos;
+        result.push_back({is_mapped ? host.substr(mapped.size()) : host, address.substr(colon + 1)});
+        start = end + 1;
+    }
+    return result;
 }
 
 /// Whether the other end of a local socket is this process: anybody on the host may connect to one without a file.
@@ -70,46 +79,45 @@ bool send_all(int socket, const char *bytes, size_t count) {
     return true;
 }
 
+/// Where splice(2) is refused.
+ssize_t copy_some(int from, int to, size_t count) {
+    char buffer[16 << 10];
+    ssize_t size;
+    do {
+        size = read(from, buffer, std::min(count, sizeof buffer));
+    } while (size < 0 && errno == EINTR);
+    for (ssize_t done = 0; done < size;) {
+        ssize_t written = write(to, buffer + done, static_cast<size_t>(size - done));
+        if (written < 0 && errno != EINTR) return -1;
+        done += std::max<ssize_t>(written, 0);
+    }
+    return size;
+}
+
 /// Moves what can be moved now, at most `count` bytes; 0 at the end, -1 after a failure.
 ssize_t splice_some(int from, int to, size_t count) {
     ssize_t moved;
     do {
         moved = splice(from, nullptr, to, nullptr, count, SPLICE_F_MOVE);
     } while (moved < 0 && errno == EINTR);
+    if (moved < 0 && (errno == ENOSYS || errno == EPERM)) return copy_some(from, to, count);
     return moved;
 }
 
-/// What the resolver answers. It can't be told to stop, so its thread keeps this alive for itself.
-struct Resolution {
-    ~Resolution() {
-        if (list != nullptr) freeaddrinfo(list);
-    }
-
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool is_done = false;
+/// The socket address of an address as text; null if it is none.
+std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> socket_address(const Relay::Address &address) {
+    addrinfo hints = {};
+    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+    hints.ai_socktype = SOCK_STREAM;
     addrinfo *list = nullptr;
-};
-
-std::shared_ptr<Resolution> begin_resolution(const std::string &host, const std::string &port) {
-    auto resolution = std::make_shared<Resolution>();
-    std::thread([resolution, host, port] {
-        addrinfo hints = {};
-        hints.ai_socktype = SOCK_STREAM;
-        addrinfo *list = nullptr;
-        if (getaddrinfo(host.c_str(), port.c_str(), &hints, &list) != 0) list = nullptr;
-        std::lock_guard<std::mutex> lock(resolution->mutex);
-        resolution->list = list;
-        resolution->is_done = true;
-        resolution->changed.notify_one();
-    }).detach();
-    return resolution;
+    if (getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &list) != 0) list = nullptr;
+    return {list, &freeaddrinfo};
 }
 
 /// A listening socket without a name in the file system; its name for gRPC is stored.
 int listen_locally(std::string &name) {
     uint64_t token;
-    if (getrandom(&token, sizeof token, 0) != sizeof token) return -1;
+    if (RAND_bytes(reinterpret_cast<unsigned char *>(&token), sizeof token) != 1) return -1;
     name = "etcd-snap-" + std::to_string(getpid()) + "-" + std::to_string(token);
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
@@ -177,24 +185,24 @@ size_t ReadAheadGate::wait_for_credit(int socket) {
 }
 
 std::unique_ptr<Relay> Relay::create(const std::string &target, int64_t window_bytes) {
-    std::string host, port, name;
-    if (!split(target, host, port)) return nullptr;
+    std::string name;
+    std::vector<Address> addresses = split(target);
+    if (addresses.empty()) return nullptr;
     int listener = listen_locally(name);
     if (listener < 0) return nullptr;
     try {
         return std::unique_ptr<Relay>(
-            new Relay(listener, "unix-abstract:" + name, std::move(host), std::move(port), window_bytes));
+            new Relay(listener, "unix-abstract:" + name, std::move(addresses), window_bytes));
     } catch (const std::system_error &) {  // there are no more threads to be had
         close(listener);
         return nullptr;
     }
 }
 
-Relay::Relay(int listener, std::string target, std::string host, std::string port, int64_t window_bytes)
+Relay::Relay(int listener, std::string target, std::vector<Address> addresses, int64_t window_bytes)
     : listener_(listener),
       target_(std::move(target)),
-      host_(std::move(host)),
-      port_(std::move(port)),
+      addresses_(std::move(addresses)),
       gate_(window_bytes),
       thread_([this] { accept_connections(); }) {}
 
@@ -216,11 +224,6 @@ bool Relay::hold(int &place, int descriptor) {
     if (is_closed_) return false;
     place = descriptor;
     return true;
-}
-
-bool Relay::is_closing() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return is_closed_;
 }
 
 void Relay::release(int &place) {
@@ -278,15 +281,9 @@ void Relay::serve(int client) {
 
 /// The first address that answers; kept in `server_`. -1 if none does.
 int Relay::connect_to_server() {
-    std::shared_ptr<Resolution> resolution = begin_resolution(host_, port_);
-    {
-        std::unique_lock<std::mutex> lock(resolution->mutex);
-        while (!resolution->is_done) {
-            if (is_closing()) return -1;
-            resolution->changed.wait_for(lock, patience);
-        }
-    }
-    for (addrinfo *address = resolution->list; address != nullptr; address = address->ai_next) {
+    for (const Address &named : addresses_) {
+        auto address = socket_address(named);
+        if (address == nullptr) continue;
         int server = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, address->ai_protocol);
         if (server < 0) continue;
         if (!hold(server_, server)) {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace cgrpc {
 
@@ -48,7 +49,13 @@ class ReadAheadGate {
 /// copied where the kernel can splice.
 class Relay {
    public:
-    /// A relay to a gRPC target with an address or a host name and a port; null if sockets can't be had.
+    /// An address and a port, as text.
+    struct Address {
+        std::string host;
+        std::string port;
+    };
+
+    /// A relay to a gRPC target of addresses, which are tried in their order; null if sockets can't be had.
     static std::unique_ptr<Relay> create(const std::string &target, int64_t window_bytes);
     ~Relay();
     Relay(const Relay &) = delete;
@@ -59,7 +66,7 @@ class Relay {
     ReadAheadGate &gate() { return gate_; }
 
    private:
-    Relay(int listener, std::string target, std::string host, std::string port, int64_t window_bytes);
+    Relay(int listener, std::string target, std::vector<Address> addresses, int64_t window_bytes);
 
     void accept_connections();
     void serve(int client);
@@ -68,12 +75,10 @@ class Relay {
     void pass_to_client(int server, int client);
     bool hold(int &place, int descriptor);
     void release(int &place);
-    bool is_closing();
 
     const int listener_;
     const std::string target_;
-    const std::string host_;
-    const std::string port_;
+    const std::vector<Address> addresses_;
     ReadAheadGate gate_;
     std::mutex mutex_;
     /// The sockets of the connection that stands, -1 for none; shut down to end it.

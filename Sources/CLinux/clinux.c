@@ -2,9 +2,12 @@
 #include "clinux.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,12 +15,35 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/// Without renameat2: a second name fails if there is one, for anything but a directory.
+static int link_and_unlink(int source_directory, const char *source, int target_directory, const char *target) {
+    if (linkat(source_directory, source, target_directory, target, 0) != 0) return -1;
+    if (unlinkat(source_directory, source, 0) == 0) return 0;
+    int error = errno;
+    (void)unlinkat(target_directory, target, 0);
+    errno = error;
+    return -1;
+}
+
 int clinux_rename_exclusive(int source_directory, const char *source, int target_directory, const char *target) {
-    return renameat2(source_directory, source, target_directory, target, RENAME_NOREPLACE);
+    if (renameat2(source_directory, source, target_directory, target, RENAME_NOREPLACE) == 0) return 0;
+    // Old kernels, file systems that know no flags, and sandboxes that refuse what they don't know.
+    if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return -1;
+    if (link_and_unlink(source_directory, source, target_directory, target) == 0) return 0;
+    // A directory, or a file system without hard links: rename(2) replaces no directory that has anything in it.
+    if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP && errno != EMLINK) return -1;
+    struct stat status;
+    if (fstatat(target_directory, target, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    if (errno != ENOENT) return -1;
+    return renameat(source_directory, source, target_directory, target);
 }
 
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count) {
@@ -41,9 +67,10 @@ int setpriority(__priority_which_t which, id_t who, int value) {
 }
 
 int clinux_schedule_as_batch(void) {
-    DIR *tasks = opendir("/proc/self/task");
-    if (tasks == NULL) return -1;
     struct sched_param none = {0};
+    DIR *tasks = opendir("/proc/self/task");
+    // Without /proc this thread and those that it starts.
+    if (tasks == NULL) return sched_setscheduler(0, SCHED_BATCH, &none);
     int result = 0;
     for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
         pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -54,7 +81,12 @@ int clinux_schedule_as_batch(void) {
     return result;
 }
 
-int clinux_sync_file_system(int descriptor) { return syncfs(descriptor); }
+int clinux_sync_file_system(int descriptor) {
+    int result = syncfs(descriptor);
+    if (result == 0 || (errno != ENOSYS && errno != EPERM)) return result;
+    sync();  // all of them, this one among them
+    return 0;
+}
 
 int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t *total_bytes) {
     struct statvfs space;
@@ -70,6 +102,18 @@ void clinux_return_freed_blocks(int threshold, int arena_count) {
     (void)mallopt(M_MMAP_THRESHOLD, threshold);
     (void)mallopt(M_TRIM_THRESHOLD, 8 * threshold);
     (void)mallopt(M_ARENA_MAX, arena_count);
+}
+
+long clinux_raise_open_file_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return -1;
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+        // select(2) knows descriptors below 1024; nothing here uses it, but a program that is started might.
+        if (raised.rlim_cur == RLIM_INFINITY || raised.rlim_cur > 1024) raised.rlim_cur = 1024;
+        if (raised.rlim_cur > limit.rlim_cur && setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+    }
+    return limit.rlim_cur == RLIM_INFINITY ? LONG_MAX : (long)limit.rlim_cur;
 }
 
 static int release_code(struct dl_phdr_info *info, size_t size, void *context) {
@@ -89,26 +133,98 @@ static int release_code(struct dl_phdr_info *info, size_t size, void *context) {
 
 void clinux_release_code(void) { (void)dl_iterate_phdr(release_code, NULL); }
 
-long clinux_list_attributes(const char *path, char *names, size_t size) { return llistxattr(path, names, size); }
-
-long clinux_get_attribute(const char *path, const char *name, void *value, size_t size) {
-    return lgetxattr(path, name, value, size);
+/// Where the kernel or a sandbox has no attributes there are none.
+static long without_attributes(long result) {
+    if (result < 0 && errno == ENOSYS) errno = EOPNOTSUPP;
+    return result;
 }
 
-long clinux_list_open_attributes(int descriptor, char *names, size_t size) { return flistxattr(descriptor, names, size); }
+/// A call on an entry of a directory; the kernel's calls know only paths (before Linux 6.13).
+struct attribute_call {
+    enum { LIST, GET, SET } kind;
+    int directory;
+    const char *entry;
+    const char *attribute;
+    void *value;
+    size_t size;
+    long result;
+    int error;
+};
+
+static void perform(struct attribute_call *call, const char *path) {
+    switch (call->kind) {
+    case LIST: call->result = llistxattr(path, call->value, call->size); break;
+    case GET: call->result = lgetxattr(path, call->attribute, call->value, call->size); break;
+    case SET: call->result = lsetxattr(path, call->attribute, call->value, call->size, 0); break;
+    }
+    call->error = errno;
+}
+
+static void *perform_in_directory(void *argument) {
+    struct attribute_call *call = argument;
+    // A working directory of this thread's own.
+    if (unshare(CLONE_FS) != 0 || fchdir(call->directory) != 0) {
+        call->result = -1;
+        call->error = errno;
+    } else {
+        perform(call, call->entry);
+    }
+    return NULL;
+}
+
+/// Through `/proc` a path reaches the entry of an open directory; where that is not mounted a thread goes there.
+static long perform_at(struct attribute_call *call) {
+    char path[PATH_MAX];
+    int size = snprintf(path, sizeof path, "/proc/self/fd/%d/%s", call->directory, call->entry);
+    if (size >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    perform(call, path);
+    if (call->result < 0 && call->error == ENOENT) {
+        pthread_t thread;
+        int error = pthread_create(&thread, NULL, perform_in_directory, call);
+        if (error == 0) {
+            (void)pthread_join(thread, NULL);
+        } else {
+            call->error = error;
+        }
+    }
+    errno = call->error;
+    return without_attributes(call->result);
+}
+
+long clinux_list_attributes_at(int directory, const char *entry, char *names, size_t size) {
+    struct attribute_call call = {.kind = LIST, .directory = directory, .entry = entry, .value = names, .size = size};
+    return perform_at(&call);
+}
+
+long clinux_get_attribute_at(int directory, const char *entry, const char *name, void *value, size_t size) {
+    struct attribute_call call = {
+        .kind = GET, .directory = directory, .entry = entry, .attribute = name, .value = value, .size = size};
+    return perform_at(&call);
+}
+
+int clinux_set_attribute_at(int directory, const char *entry, const char *name, const void *value, size_t size) {
+    struct attribute_call call = {
+        .kind = SET, .directory = directory, .entry = entry, .attribute = name, .value = (void *)value, .size = size};
+    return (int)perform_at(&call);
+}
+
+long clinux_list_open_attributes(int descriptor, char *names, size_t size) {
+    return without_attributes(flistxattr(descriptor, names, size));
+}
 
 long clinux_get_open_attribute(int descriptor, const char *name, void *value, size_t size) {
-    return fgetxattr(descriptor, name, value, size);
+    return without_attributes(fgetxattr(descriptor, name, value, size));
 }
 
-int clinux_set_attribute(const char *path, const char *name, const void *value, size_t size) {
-    return lsetxattr(path, name, value, size, 0);
+int clinux_remove_open_attribute(int descriptor, const char *name) {
+    return (int)without_attributes(fremovexattr(descriptor, name));
 }
-
-int clinux_remove_open_attribute(int descriptor, const char *name) { return fremovexattr(descriptor, name); }
 
 int clinux_set_open_attribute(int descriptor, const char *name, const void *value, size_t size) {
-    return fsetxattr(descriptor, name, value, size, 0);
+    return (int)without_attributes(fsetxattr(descriptor, name, value, size, 0));
 }
 
 int clinux_lock_range(int descriptor, int64_t start, int64_t length, int is_locked) {

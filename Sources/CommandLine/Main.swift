@@ -28,6 +28,7 @@ enum Main {
         }
         let signals = SignalWatch()
         do {
+            try raiseOpenFileLimit()
             try await signals.cancelling { try await execute(command) }
             return 0
         } catch let code as ExitCode {
@@ -85,6 +86,8 @@ enum Main {
 final class SignalWatch: Sendable {
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
     private let number = Mutex<Int32?>(nil)
+    /// Of its own: the threads of a global queue may all be waiting.
+    private let queue = DispatchQueue(label: "etcd-snap.signals")
 
     /// The signal that came, if one did.
     var received: Int32? { number.withLock { $0 } }
@@ -93,7 +96,7 @@ final class SignalWatch: Sendable {
         let task = Task(operation: body)
         let sources = Self.signals.map { number in
             signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler { [self] in
                 let isFirst = self.number.withLock { received in
                     defer { received = number }

@@ -33,6 +33,7 @@ struct ShimError: Error {
 /// `@unchecked Sendable`: the pointer never changes, and the shim allows a channel to be used by any number of threads.
 final class Channel: @unchecked Sendable {
     let endpoint: Endpoint
+    let addresses: HostAddresses
     let tls: TLSMaterial?
     fileprivate let pointer: OpaquePointer
 
@@ -42,14 +43,17 @@ final class Channel: @unchecked Sendable {
     /// - Parameter readAheadByteCount: the most bytes to receive ahead of the reader of the one snapshot that the channel
     ///   is for; nil for a channel of unary calls.
     init(
-        to endpoint: Endpoint, tls: TLSMaterial?, configuration: ClientConfiguration, readAheadByteCount: Int32? = nil
+        to endpoint: Endpoint, at addresses: HostAddresses, tls: TLSMaterial?, configuration: ClientConfiguration,
+        readAheadByteCount: Int32? = nil
     ) throws(ShimError) {
         self.endpoint = endpoint
+        self.addresses = addresses
         let tls = endpoint.transport == .tls ? tls : nil
         self.tls = tls
         var error: OpaquePointer?
-        let serverName = tls?.serverName ?? (readAheadByteCount == nil ? nil : endpoint.host)
-        let created = withCStrings(endpoint.target, serverName) { target, serverName in
+        let isTargetHost = endpoint.isAddress && readAheadByteCount == nil
+        let serverName = tls?.serverName ?? (isTargetHost ? nil : endpoint.host)
+        let created = withCStrings(addresses.target, serverName) { target, serverName in
             withPointers(tls) { ca, certificate, key in
                 var options = cgrpc_channel_options(
                     target: target, uses_tls: endpoint.transport == .tls, ca_pem: ca, certificate_pem: certificate,

@@ -32,7 +32,7 @@ public final class Client: Sendable {
         self.configuration = configuration
         self.logger = logger
         let usesTLS = configuration.endpoints.contains { $0.transport == .tls }
-        tls = usesTLS ? try TLSMaterial(configuration.tls) : nil
+        tls = usesTLS ? try TLSMaterial(configuration.tls, isForServer: true) : nil
     }
 
     /// The configured endpoints, the preferred one first.
@@ -78,7 +78,7 @@ public final class Client: Sendable {
     func authenticated<Response: Sendable>(
         at endpoint: Endpoint, _ operation: @Sendable (Connection, String?) async throws -> Response
     ) async throws -> Response {
-        let connection = try connection(to: endpoint)
+        let connection = try await connection(to: endpoint)
         do {
             let token = try await currentToken(connection)
             do {
@@ -99,9 +99,9 @@ public final class Client: Sendable {
 
     // MARK: Connections
 
-    private func connection(to endpoint: Endpoint) throws(EtcdError) -> Connection {
+    private func connection(to endpoint: Endpoint) async throws -> Connection {
         if let connection = connections.withLock({ $0[endpoint] }) { return connection }
-        let connection = try newConnection(to: endpoint)
+        let connection = try await newConnection(to: endpoint)
         return connections.withLock { connections in
             if let other = connections[endpoint] { return other }
             connections[endpoint] = connection
@@ -112,10 +112,13 @@ public final class Client: Sendable {
     /// A connection that nobody else uses.
     ///
     /// - Parameter readAheadByteCount: the most bytes to receive ahead of the reader, for a connection with one snapshot.
-    func newConnection(to endpoint: Endpoint, readAheadByteCount: Int32? = nil) throws(EtcdError) -> Connection {
+    /// - Throws: ``EtcdError``, `CancellationError`.
+    func newConnection(to endpoint: Endpoint, readAheadByteCount: Int32? = nil) async throws -> Connection {
+        let addresses = try await HostAddresses.find(endpoint, timeout: configuration.dialTimeout)
         do {
             return try Connection(
-                to: endpoint, tls: tls, configuration: configuration, readAheadByteCount: readAheadByteCount)
+                to: endpoint, at: addresses, tls: tls, configuration: configuration,
+                readAheadByteCount: readAheadByteCount)
         } catch {
             throw EtcdError(.status(code: error.code), endpoint: endpoint, message: error.message)
         }

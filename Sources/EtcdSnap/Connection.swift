@@ -9,10 +9,11 @@ final class Connection: Sendable {
     private let dialTimeout: Duration
 
     init(
-        to endpoint: Endpoint, tls: TLSMaterial?, configuration: ClientConfiguration, readAheadByteCount: Int32? = nil
+        to endpoint: Endpoint, at addresses: HostAddresses, tls: TLSMaterial?, configuration: ClientConfiguration,
+        readAheadByteCount: Int32? = nil
     ) throws(ShimError) {
         channel = try Channel(
-            to: endpoint, tls: tls, configuration: configuration, readAheadByteCount: readAheadByteCount)
+            to: endpoint, at: addresses, tls: tls, configuration: configuration, readAheadByteCount: readAheadByteCount)
         queue = DispatchQueue(label: "etcd \(endpoint)")
         dialTimeout = configuration.dialTimeout
     }

@@ -12,7 +12,7 @@ func diagnose(_ error: ShimError, on channel: Channel) -> EtcdError {
     let reason = reason(for: error, on: channel)
     return EtcdError(
         reason, endpoint: channel.endpoint,
-        message: printable(shortened(error.message, target: channel.endpoint.target)))
+        message: printable(shortened(error.message, target: channel.addresses.target)))
 }
 
 /// gRPC status codes (`include/grpc/impl/codegen/status.h`).
@@ -75,7 +75,7 @@ private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> Et
     let isNameMismatch = text.contains("not in peer certificate")
     guard wasConnected || isNameMismatch else { return .unreachable }
     let expectedName = channel.tls?.serverName ?? channel.endpoint.host
-    switch (channel.endpoint.transport, ServerProbe.greet(channel.endpoint)) {
+    switch (channel.endpoint.transport, ServerProbe.greet(channel.addresses)) {
     case (.plaintext, .tls): return .serverSpeaksTLS
     case (.plaintext, .plaintext): return .notEtcd
     case (.tls, .plaintext): return .serverSpeaksPlaintext

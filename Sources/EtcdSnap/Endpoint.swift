@@ -105,11 +105,10 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// Host and port, an IPv6 address in brackets.
     var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-    /// The endpoint in gRPC's name syntax (gRPC's `doc/naming.md`).
-    var target: String {
-        if host.contains(":") { return "ipv6:\(address)" }
+    /// Whether the host is an address and no name.
+    var isAddress: Bool {
+        if host.contains(":") { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        let isIPv4 = parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
-        return isIPv4 ? "ipv4:\(address)" : "dns:///\(address)"
+        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
     }
 }

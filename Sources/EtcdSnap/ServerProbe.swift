@@ -24,27 +24,23 @@ enum ServerProbe {
     /// How long connecting and each read may take, in seconds.
     private static let timeoutSeconds = 2
 
-    /// Connects to the endpoint and greets it; blocks.
-    static func greet(_ endpoint: Endpoint) -> Answer {
-        guard let socket = connectedSocket(to: endpoint) else { return .silent }
+    /// Connects to the first address that answers and greets the server; blocks.
+    static func greet(_ addresses: HostAddresses) -> Answer {
+        guard let socket = addresses.addresses.lazy.compactMap({ connectedSocket(to: $0, addresses.port) }).first else { return .silent }
         defer { close(socket) }
         let hello = clientHello()
         guard send(socket, hello, hello.count, Int32(MSG_NOSIGNAL)) == hello.count else { return .silent }
         return answer(from: socket)
     }
 
-    private static func connectedSocket(to endpoint: Endpoint) -> Int32? {
+    private static func connectedSocket(to address: String, _ port: UInt16) -> Int32? {
         var hints = addrinfo()
+        hints.ai_flags = AI_NUMERICHOST
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(endpoint.host, String(endpoint.port), &hints, &list) == 0 else { return nil }
+        guard getaddrinfo(address, String(port), &hints, &list) == 0 else { return nil }
         defer { freeaddrinfo(list) }
-        var next = list
-        while let address = next?.pointee {
-            if let socket = connectedSocket(to: address) { return socket }
-            next = address.ai_next
-        }
-        return nil
+        return list.flatMap { connectedSocket(to: $0.pointee) }
     }
 
     private static func connectedSocket(to address: addrinfo) -> Int32? {

@@ -103,7 +103,7 @@ extension Client {
     public func snapshot(from endpoint: Endpoint) async throws -> SnapshotStream {
         let configuration = configuration
         // A snapshot that waits for its consumer would use up the connection's flow-control window for other calls.
-        let connection = try newConnection(to: endpoint, readAheadByteCount: SnapshotStream.readAheadByteCount)
+        let connection = try await newConnection(to: endpoint, readAheadByteCount: SnapshotStream.readAheadByteCount)
         return try await authenticated(at: endpoint) { _, token in
             let cancellation = Cancellation()
             return try await withTaskCancellationHandler {

@@ -49,6 +49,8 @@ public enum TLSFileError: Error, Sendable, Equatable, FailureConvertible {
     case notYetValid(path: String, subject: String, notBefore: Date)
     /// The certificate's extended key usage doesn't include client authentication.
     case notForClients(path: String, subject: String)
+    /// No authority is named, and this host has none.
+    case noAuthorities(searched: [String])
     /// The key isn't the one in the certificate.
     case keyMismatch(certificatePath: String, keyPath: String)
 
@@ -82,6 +84,10 @@ public enum TLSFileError: Error, Sendable, Equatable, FailureConvertible {
             Failure(
                 .untrusted, "the certificate of \(quoted(subject)) in \(quoted(path)) is not for client authentication",
                 hint: "name a certificate whose extended key usage has clientAuth, such as etcd's healthcheck-client")
+        case .noAuthorities(let searched):
+            Failure(
+                .untrusted, "this host has no certificates of authorities: \(searched.joined(separator: ", ")) have none",
+                hint: "name etcd's own CA with --cacert, often /etc/kubernetes/pki/etcd/ca.crt")
         case .keyMismatch(let certificatePath, let keyPath):
             Failure(
                 .untrusted,

@@ -21,8 +21,9 @@ final class TLSMaterial: @unchecked Sendable {
     let authorities: [Certificate]
     let serverName: String?
 
+    /// - Parameter isForServer: whether a server is going to be talked to, for which there must be authorities.
     /// - Throws: ``TLSFileError``, or ``SystemCallError`` for a file that can't be read.
-    init(_ files: TLSFiles, now: Date = Date()) throws {
+    init(_ files: TLSFiles, isForServer: Bool = false, now: Date = Date()) throws {
         serverName = files.serverName
         if let path = files.caPath {
             let bytes = try contents(of: path)
@@ -30,7 +31,7 @@ final class TLSMaterial: @unchecked Sendable {
             ca = bytes + [0]
         } else {
             authorities = []
-            ca = nil
+            ca = isForServer ? try systemAuthorities() + [0] : nil
         }
         switch (files.certificatePath, files.keyPath) {
         case (let certificatePath?, let keyPath?):
@@ -57,6 +58,13 @@ final class TLSMaterial: @unchecked Sendable {
             wipe(&key)
         }
     }
+}
+
+private func systemAuthorities() throws -> [UInt8] {
+    guard let pem = SystemAuthorities.pem() else {
+        throw TLSFileError.noAuthorities(searched: SystemAuthorities.bundles + SystemAuthorities.directories)
+    }
+    return pem
 }
 
 /// The largest PEM file that is read: a system's whole bundle of authorities has a quarter of it.

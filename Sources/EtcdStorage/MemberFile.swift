@@ -59,7 +59,7 @@ final class MemberFile: Sendable {
         let code = posix_fallocate(descriptor.rawValue, 0, off_t(byteCount))
         switch code {
         case 0: return
-        case EOPNOTSUPP, EINVAL, EINTR: try setByteCount(byteCount)
+        case EOPNOTSUPP, ENOSYS, EPERM, EINVAL, EINTR: try setByteCount(byteCount)
         default: throw SystemCallError("reserve space for", path, errno: Errno(rawValue: code))
         }
     }

@@ -202,17 +202,19 @@ extension OpenDirectory {
 
     /// The extended attributes of the entry itself, sorted by name; none where the file system has none.
     public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
-        let path = descriptorPath(of: name)
-        return try readAttributes(
-            self.path(of: name),
+        try readAttributes(
+            path(of: name),
             list: { buffer in
-                HostIO.withCString(path) {
-                    clinux_list_attributes($0, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
+                name.withCString {
+                    clinux_list_attributes_at(
+                        descriptor.rawValue, $0, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
                 }
             },
             get: { attribute, buffer in
-                HostIO.withCString(path) { path in
-                    HostIO.withCString(attribute) { clinux_get_attribute(path, $0, buffer.baseAddress, buffer.count) }
+                name.withCString { name in
+                    HostIO.withCString(attribute) {
+                        clinux_get_attribute_at(descriptor.rawValue, name, $0, buffer.baseAddress, buffer.count)
+                    }
                 }
             })
     }
@@ -222,9 +224,8 @@ extension OpenDirectory {
         of name: EntryName, _ attribute: String, _ value: some Collection<UInt8>
     ) throws(SystemCallError) {
         let value = Array(value)
-        let path = descriptorPath(of: name)
-        try retryingInterrupts("set attribute \(attribute) of", self.path(of: name)) {
-            HostIO.withCString(path) { clinux_set_attribute($0, attribute, value, value.count) }
+        try retryingInterrupts("set attribute \(attribute) of", path(of: name)) {
+            name.withCString { clinux_set_attribute_at(descriptor.rawValue, $0, attribute, value, value.count) }
         }
     }
 
@@ -235,11 +236,6 @@ extension OpenDirectory {
 
     /// The path of an entry of this directory, for messages.
     public func path(of name: EntryName) -> String { path(of: name.description) }
-
-    /// The attribute calls know no directory descriptors; through `/proc` they reach the same entry.
-    private func descriptorPath(of name: EntryName) -> [UInt8] {
-        Array("/proc/self/fd/\(descriptor.rawValue)/".utf8) + name.bytes
-    }
 
     private func open(_ name: EntryName, _ flags: CInt, _ action: String) throws(SystemCallError) -> FileDescriptor {
         FileDescriptor(

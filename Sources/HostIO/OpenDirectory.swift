@@ -146,6 +146,11 @@ public final class OpenDirectory: Sendable {
             && (entry.st_dev, entry.st_ino) == (status.st_dev, status.st_ino)
     }
 
+    /// Opens the regular file `name` for reading; the caller closes it.
+    public func openFile(_ name: String) throws(SystemCallError) -> FileDescriptor {
+        try openFile(entry(name))
+    }
+
     /// Removes the file `name`; without it nothing happens.
     public func removeFile(_ name: String) throws(SystemCallError) {
         try removeFile(entry(name))

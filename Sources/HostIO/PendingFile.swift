@@ -111,7 +111,7 @@ public final class PendingFile: ByteSink {
     /// Opens what was written so far for reading, independent of this object's life.
     public func reopen() throws -> RandomAccessFile {
         try endDirectWriting()
-        return try RandomAccessFile(path: "/proc/self/fd/\(descriptor.rawValue)", name: path)
+        return try RandomAccessFile(directory.openFile(temporaryName), name: path)
     }
 
     /// Returns after the bytes written so far are durable.

@@ -21,6 +21,18 @@ public func availableCoreCount() -> Int {
 /// Where a unit's system-call filter refuses that, it is for the unit to say.
 public func scheduleAsBatch() { _ = clinux_schedule_as_batch() }
 
+/// Lets this process have as many files open as it may, up to what it can use.
+///
+/// - Throws: ``Failure`` if that is less than what a command needs at most.
+public func raiseOpenFileLimit() throws(Failure) {
+    let needed = 64
+    let limit = clinux_raise_open_file_limit()
+    guard limit < needed, limit >= 0 else { return }
+    throw Failure(
+        .failed, "only \(limit) files may be open at a time, and \(needed) are needed",
+        hint: "raise the limit: ulimit -n \(needed), or LimitNOFILE= of the unit")
+}
+
 private func controlGroupCoreQuota() -> Int? {
     let group = firstLine(of: "/proc/self/cgroup").flatMap { line in
         line.hasPrefix("0::") ? String(line.dropFirst(3)) : nil

@@ -43,19 +43,26 @@ public final class RandomAccessFile: RandomAccessBytes {
 
     /// Opens a regular file for reading.
     ///
-    /// - Parameter name: what to call it in messages; its path without one.
     /// - Throws: ``SystemCallError`` if it can't be opened, ``Failure`` if it is not a regular file.
-    public init(path: String, name: String? = nil) throws {
+    public convenience init(path: String) throws {
         // Without O_NONBLOCK the open of a FIFO waits for a writer.
         let descriptor = try FileDescriptor(
             owningRaw: retryingInterrupts("open", path) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) })
+        try self.init(descriptor, name: path)
+    }
+
+    /// Takes over a descriptor that is open for reading.
+    ///
+    /// - Parameter name: what to call it in messages.
+    /// - Throws: ``Failure`` if it is not a regular file.
+    init(_ descriptor: FileDescriptor, name: String) throws {
         var status = stat()
         guard fstat(descriptor.rawValue, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             try? descriptor.close()
-            throw Failure(.failed, "\(quoted(path)) is not a regular file")
+            throw Failure(.failed, "\(quoted(name)) is not a regular file")
         }
         self.descriptor = descriptor
-        self.name = name ?? path
+        self.name = name
         byteCount = Int(status.st_size)
     }
 

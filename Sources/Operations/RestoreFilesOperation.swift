@@ -111,18 +111,22 @@ public enum RestoreFilesOperation {
     ///
     /// - Throws: ``Failure`` with what runs.
     public static func checkNothingRuns(at target: InPlaceTarget, observer: Observer) throws {
-        let users = try LiveControlPlane().users(of: OpenDirectory(path: target.root))
-        guard !users.isEmpty else { return }
+        let live = LiveControlPlane()
+        let users = try live.users(of: OpenDirectory(path: target.root))
+        guard !users.isEmpty || !live.isVisible else { return }
         let others = users.count > 4 ? " and \(users.count - 4) more" : ""
         let message =
-            "a control plane runs below \(quoted(target.root)): \(users.prefix(4).joined(separator: ", "))\(others)"
+            live.isVisible
+            ? "a control plane runs below \(quoted(target.root)): \(users.prefix(4).joined(separator: ", "))\(others)"
+            : "whether a control plane runs below \(quoted(target.root)) can't be told: /proc is not mounted"
         let danger =
             "components would run with half of the old files and half of the new, and a kubelet starts an etcd on "
             + "whatever data is there"
         guard target.isForced else {
             throw Failure(
                 .failed, message,
-                hint: "stop the kubelet and the static pods first; --force goes on all the same, but then \(danger)")
+                hint: (live.isVisible ? "stop the kubelet and the static pods first" : "mount it: mount -t proc proc /proc")
+                    + "; --force goes on all the same, but then \(danger)")
         }
         observer.warn("\(message); it goes on because of --force: \(danger)")
     }

@@ -76,7 +76,7 @@ void cgrpc_error_destroy(cgrpc_error *_Nullable error);
 
 /// How to connect. Everything is copied by `cgrpc_channel_create`.
 typedef struct cgrpc_channel_options {
-    /// A gRPC target: `ipv4:127.0.0.1:2379`, `ipv6:[::1]:2379` or `dns:///host:2379`.
+    /// A gRPC target of addresses: `ipv4:127.0.0.1:2379`, or `ipv6:[::1]:2379,[::ffff:127.0.0.1]:2379`.
     const char *_Nonnull target;
     /// Whether to use TLS; without it the PEM fields are ignored.
     bool uses_tls;

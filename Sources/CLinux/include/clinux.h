@@ -10,6 +10,8 @@
 #pragma clang assume_nonnull begin
 
 /// rename(2) that fails with EEXIST when the target exists (`renameat2` with `RENAME_NOREPLACE`).
+/// Where the kernel or the file system can't do that a file gets its second name before it loses the first; a directory,
+/// and a file where there are no hard links, is renamed after a look, which another process may make untrue meanwhile.
 int clinux_rename_exclusive(int source_directory, const char *source, int target_directory, const char *target);
 
 /// Asks the kernel to start writing back `count` bytes at `offset`, without waiting (`sync_file_range`).
@@ -35,6 +37,10 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
 /// A heap shrinks once this many bytes are free at its end, not with every free.
 void clinux_return_freed_blocks(int threshold, int arena_count);
 
+/// Raises the soft limit of open files towards the hard one, up to 1024 (getrlimit(2), `RLIMIT_NOFILE`).
+/// Returns the limit that holds now, -1 if it can't be told.
+long clinux_raise_open_file_limit(void);
+
 /// Takes the pages of program code, of libraries too, out of this process' memory: they come back from the page cache
 /// as they are needed. What only the start needed then counts for nobody.
 void clinux_release_code(void);
@@ -48,20 +54,21 @@ void clinux_include_in_dumps(void *_Nullable start, size_t size);
 /// `PR_SET_DUMPABLE` 0).
 int clinux_close_memory(void);
 
-/// llistxattr(2): the names of the extended attributes of the file itself, each ended by a zero byte.
-/// Returns their size in bytes; with `size` 0 nothing is written.
-long clinux_list_attributes(const char *path, char *_Nullable names, size_t size);
+/// llistxattr(2): the names of the extended attributes of an entry of an open directory, itself and not what it points to,
+/// each ended by a zero byte. Returns their size in bytes; with `size` 0 nothing is written.
+/// These and the next fail with EOPNOTSUPP where there are no attributes, for want of the system call too.
+long clinux_list_attributes_at(int directory, const char *entry, char *_Nullable names, size_t size);
 
-/// lgetxattr(2): the value of an extended attribute of the file itself.
+/// lgetxattr(2): the value of an extended attribute of such an entry.
 /// Returns its size in bytes; with `size` 0 nothing is written.
-long clinux_get_attribute(const char *path, const char *name, void *_Nullable value, size_t size);
+long clinux_get_attribute_at(int directory, const char *entry, const char *name, void *_Nullable value, size_t size);
+
+/// lsetxattr(2): creates or replaces an extended attribute of such an entry.
+int clinux_set_attribute_at(int directory, const char *entry, const char *name, const void *_Nullable value, size_t size);
 
 /// flistxattr(2) and fgetxattr(2): the same of an open file.
 long clinux_list_open_attributes(int descriptor, char *_Nullable names, size_t size);
 long clinux_get_open_attribute(int descriptor, const char *name, void *_Nullable value, size_t size);
-
-/// lsetxattr(2): creates or replaces an extended attribute of the file itself.
-int clinux_set_attribute(const char *path, const char *name, const void *_Nullable value, size_t size);
 
 /// fremovexattr(2): removes an extended attribute of an open file.
 int clinux_remove_open_attribute(int descriptor, const char *name);

@@ -21,6 +21,9 @@ public struct LiveControlPlane {
         proc = NodeRoot(prefix: directory)
     }
 
+    /// Whether it can be told at all: not where `/proc` is not mounted.
+    public var isVisible: Bool { processes.isVisible }
+
     /// What uses the files below `root`: processes for which it is the root directory, or on this host's own root anything
     /// that runs or listens; each in a few words.
     public func users(of root: OpenDirectory) throws -> [String] {

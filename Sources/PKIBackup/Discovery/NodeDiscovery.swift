@@ -26,7 +26,7 @@ public struct NodeDiscovery: Sendable {
     /// Looks at the node; changes nothing on it.
     public func discover() -> NodeLayout {
         var builder = LayoutBuilder(root: root)
-        let processes = processDirectory.map { ProcessTable(directory: $0).components() } ?? []
+        let processes = processes(&builder)
         builder.addKubelets(processes)
         builder.addStaticPods()
         for process in processes { builder.addProcess(process) }
@@ -35,6 +35,18 @@ public struct NodeDiscovery: Sendable {
         builder.addHostGroups()
         builder.layout.etcds = builder.etcds()
         return builder.finished()
+    }
+
+    private func processes(_ builder: inout LayoutBuilder) -> [RunningComponent] {
+        guard let processDirectory else { return [] }
+        let table = ProcessTable(directory: processDirectory)
+        if !table.isVisible {
+            builder.find(
+                .warning, "processes-unseen", processDirectory,
+                "no process can be seen, so flags of components that are no static pods are not known",
+                "mount it: mount -t proc proc \(processDirectory)")
+        }
+        return table.components()
     }
 }
 

@@ -29,6 +29,9 @@ struct ProcessTable {
         hostGroups = Self.groups(of: 1, in: root) ?? []
     }
 
+    /// Whether any process can be seen; where `/proc` is not mounted there is none, not even this one.
+    var isVisible: Bool { !numbers().isEmpty }
+
     /// The programs of the control plane among them, in the order of their numbers.
     func components() -> [RunningComponent] {
         numbers().compactMap { number in

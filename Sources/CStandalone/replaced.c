@@ -1,0 +1,110 @@
+/// Functions of the C library and of Swift's runtime that a program on a foreign host must not have: see cstandalone.h.
+///
+/// A definition here goes before that in an archive, whose object is then not linked at all.
+#ifdef CSTANDALONE_IS_STATIC
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <time.h>
+#include <unistd.h>
+
+#pragma clang diagnostic ignored "-Wmissing-prototypes"
+
+// Code of the host is never loaded. What is in a shared library there was made for that host's C library, which would come
+// along, beside ours and of another version. glibc 2.36: elf/dl-libc.c, which its name service and iconv use, and dlfcn.
+
+static char load_error[] = "this program loads no shared libraries";
+
+void *__libc_dlopen_mode(const char *name, int mode) {
+    (void)name;
+    (void)mode;
+    return NULL;
+}
+
+void *__libc_dlsym(void *map, const char *name) {
+    (void)map;
+    (void)name;
+    return NULL;
+}
+
+void *__libc_dlvsym(void *map, const char *name, const char *version) {
+    (void)map;
+    (void)name;
+    (void)version;
+    return NULL;
+}
+
+int __libc_dlclose(void *map) {
+    (void)map;
+    return 0;
+}
+
+void *dlopen(const char *name, int mode) {
+    (void)name;
+    (void)mode;
+    return NULL;
+}
+
+void *dlsym(void *map, const char *name) {
+    (void)map;
+    (void)name;
+    return NULL;
+}
+
+int dlclose(void *map) {
+    (void)map;
+    return 0;
+}
+
+char *dlerror(void) { return load_error; }
+
+/// clone3(2) came with Linux 5.3, and sandboxes refuse it with EPERM, after which glibc 2.36 (clone-internal.c) gives up.
+/// After ENOSYS it calls clone(2), which does for threads all that is needed.
+int __clone3(void *arguments, size_t size, int (*function)(void *), void *argument) {
+    (void)arguments;
+    (void)size;
+    (void)function;
+    (void)argument;
+    errno = ENOSYS;
+    return -1;
+}
+
+// libdispatch watches how many of its threads run, by /proc/PID/stat, and ends the process where that can't be opened, for
+// want of /proc or of a free descriptor (src/event/workqueue.c, Swift 6.3). It starts further threads for those that are
+// blocked; ours that may block are not among those that it counts.
+
+void _dispatch_workq_worker_register(void *root_queue) { (void)root_queue; }
+
+void _dispatch_workq_worker_unregister(void *root_queue) { (void)root_queue; }
+
+/// libdispatch, and nothing else that runs here, sleeps for a second when it gets no thread or no memory, and tries again
+/// for ever (src/init.c, `_dispatch_temporary_resource_shortage`). After a while it is no longer temporary.
+unsigned sleep(unsigned seconds) {
+    static const char message[] =
+        "error: no thread can be started, or no memory be had\n"
+        "hint: look at ulimit -u and -v, and at pids.max and memory.max of the control group\n";
+    static _Atomic int count = 0;
+    if (++count > 10) {
+        (void)!write(STDERR_FILENO, message, sizeof message - 1);
+        _exit(1);
+    }
+    struct timespec time = {seconds, 0};
+    while (nanosleep(&time, &time) != 0 && errno == EINTR) {
+    }
+    return 0;
+}
+
+// Swift's runtime (stdlib/public/runtime/Paths.cpp, 6.3) looks for a program that prints crashes beside its own library,
+// through /proc/self/exe, and ends the process without that. There is no such program beside this one.
+
+char *swift_copyAuxiliaryExecutablePath(const char *name) {
+    (void)name;
+    return NULL;
+}
+
+const char *swift_getRuntimeLibraryPath(void) { return NULL; }
+
+const char *swift_getRootPath(void) { return NULL; }
+
+#endif

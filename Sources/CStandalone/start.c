@@ -1,0 +1,67 @@
+/// Runs before every other constructor, in a process that may have nothing: see cstandalone.h.
+#define _GNU_SOURCE
+#include "cstandalone.h"
+
+#ifdef CSTANDALONE_IS_STATIC
+
+#include <errno.h>
+#include <fcntl.h>
+#include <nss.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int cstandalone_is_static(void) { return 1; }
+
+/// Swift's runtime (stdlib/public/stubs/CommandLine.cpp, 6.3) reads the arguments from `/proc/self/cmdline` and ends the
+/// process without it, unless they were given to it here.
+extern void _swift_stdlib_overrideUnsafeArgvArgc(char **argv, int argc);
+
+/// A descriptor of these numbers that is closed would be given to the next file, and messages written into it. One of
+/// O_PATH takes the place and refuses to be read and written, as the closed one did; `/` is there in any root.
+static void occupy_standard_descriptors(void) {
+    for (int descriptor = 0; descriptor <= 2; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) < 0 && errno == EBADF) (void)open("/", O_PATH | O_DIRECTORY);
+    }
+}
+
+/// The C library would load modules that nsswitch.conf names, from the host, and with them the host's C library into this
+/// process. Files and DNS are part of the program.
+static void look_names_up_without_modules(void) {
+    (void)__nss_configure_lookup("hosts", "files dns");
+    static const char *const databases[] = {"passwd", "group", "services", "protocols", "networks"};
+    for (unsigned index = 0; index < sizeof databases / sizeof *databases; index++) {
+        (void)__nss_configure_lookup(databases[index], "files");
+    }
+}
+
+/// gRPC's settings are the program's own, and its tracing would print what passes.
+static void forget_settings_of_grpc(void) {
+    for (char **variable = environ; *variable != NULL;) {
+        char name[64];
+        size_t size = strcspn(*variable, "=");
+        if (strncmp(*variable, "GRPC_", 5) == 0 && size < sizeof name) {
+            memcpy(name, *variable, size);
+            name[size] = 0;
+            (void)unsetenv(name);  // the next one takes its place
+        } else {
+            variable++;
+        }
+    }
+}
+
+__attribute__((constructor(101))) static void start(int argc, char **argv) {
+    occupy_standard_descriptors();
+    _swift_stdlib_overrideUnsafeArgvArgc(argv, argc);
+    look_names_up_without_modules();
+    forget_settings_of_grpc();
+    // A host's openssl.cnf is for another libcrypto; it may name providers to load, and an error in it would be ours.
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+}
+
+#else
+
+int cstandalone_is_static(void) { return 0; }
+
+#endif
