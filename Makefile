@@ -17,7 +17,7 @@ units := etcd-snap-backup.service etcd-snap-backup.timer
 
 export ETCD_SNAP_TEST_TOOLS ?= $(CURDIR)/.tools
 
-.PHONY: help demo test build release lint format check fuzz bench clean install uninstall
+.PHONY: help demo test build release dist lint format check fuzz bench clean install uninstall
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
@@ -36,6 +36,9 @@ build: ## debug build, for a debugger; tests and installation use optimised code
 release: ## optimised build of the etcd-snap executable
 	@scripts/setup
 	scripts/build-release
+
+dist: release ## the download in dist/: executable, documents, SPDX list, checksums (SIGNING_KEY=FILE signs)
+	scripts/dist
 
 lint: ## style of Swift, shell and Python sources
 	@scripts/lint
@@ -59,7 +62,7 @@ bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for
 	Benchmarks/at-rest
 
 clean: ## remove what build, demo and benchmarks left; keeps .tools
-	rm -rf .build .build-tests .demo Benchmarks/.cache
+	rm -rf .build .build-tests .demo dist Benchmarks/.cache
 
 install: ## install the release build, units and completions (PREFIX, DESTDIR)
 	@test -x $(binary) || { echo "error: $(binary) does not exist; run make release first" >&2; exit 1; }

@@ -12,6 +12,13 @@ die() {
     exit 1
 }
 
+readonly SPDX_REQUIREMENTS=$repository/scripts/lib/spdx-tools.txt
+
+# Where the validator of SPDX documents is. The directory bears a digest of what is in it: another list installs anew.
+spdx_tools() {
+    printf '%s/spdx-%s\n' "$ETCD_SNAP_TEST_TOOLS" "$(sha256sum "$SPDX_REQUIREMENTS" | head -c 12)"
+}
+
 # The path of etcd, etcdctl or etcdutl 3.5.
 etcd_tool() {
     printf '%s\n' "$ETCD_SNAP_TEST_TOOLS/etcd-3.5/$1"
