@@ -45,6 +45,7 @@ let staticArchives =
     ]
 
 /// One file that runs on any Linux: no interpreter, no shared library, position-independent, without symbols.
+///
 /// lld looks through archives in any order, which Swift's libraries and gRPC's need.
 let staticExecutable: [LinkerSetting] =
     [

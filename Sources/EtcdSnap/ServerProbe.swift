@@ -26,7 +26,8 @@ enum ServerProbe {
 
     /// Connects to the first address that answers and greets the server; blocks.
     static func greet(_ addresses: HostAddresses) -> Answer {
-        guard let socket = addresses.addresses.lazy.compactMap({ connectedSocket(to: $0, addresses.port) }).first else { return .silent }
+        let sockets = addresses.addresses.lazy.compactMap { connectedSocket(to: $0, addresses.port) }
+        guard let socket = sockets.first else { return .silent }
         defer { close(socket) }
         let hello = clientHello()
         guard send(socket, hello, hello.count, Int32(MSG_NOSIGNAL)) == hello.count else { return .silent }

@@ -86,7 +86,8 @@ public enum TLSFileError: Error, Sendable, Equatable, FailureConvertible {
                 hint: "name a certificate whose extended key usage has clientAuth, such as etcd's healthcheck-client")
         case .noAuthorities(let searched):
             Failure(
-                .untrusted, "this host has no certificates of authorities: \(searched.joined(separator: ", ")) have none",
+                .untrusted,
+                "this host has no certificates of authorities: none are in \(searched.joined(separator: ", "))",
                 hint: "name etcd's own CA with --cacert, often /etc/kubernetes/pki/etcd/ca.crt")
         case .keyMismatch(let certificatePath, let keyPath):
             Failure(

@@ -125,7 +125,8 @@ public enum RestoreFilesOperation {
         guard target.isForced else {
             throw Failure(
                 .failed, message,
-                hint: (live.isVisible ? "stop the kubelet and the static pods first" : "mount it: mount -t proc proc /proc")
+                hint: (live.isVisible
+                    ? "stop the kubelet and the static pods first" : "mount it: mount -t proc proc /proc")
                     + "; --force goes on all the same, but then \(danger)")
         }
         observer.warn("\(message); it goes on because of --force: \(danger)")

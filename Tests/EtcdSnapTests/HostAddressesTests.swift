@@ -34,7 +34,7 @@ import Testing
             try await HostAddresses.find(endpoint, timeout: .seconds(60))
         } throws: { error in
             let message = (error as? EtcdError)?.failure.message ?? ""
-            return message.contains(#"the name "no-such-host.invalid" has no address"#) && message.contains("/etc/hosts")
+            return message.contains(#"name "no-such-host.invalid" has no address"#) && message.contains("/etc/hosts")
         }
     }
 

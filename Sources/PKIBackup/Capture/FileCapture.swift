@@ -20,6 +20,7 @@ public final class FileCapture {
     /// The archive path of the first name of a file, and how many of its names are still to come.
     private var firstNames: [FileIdentity: (path: [UInt8], restCount: Int)] = [:]
     private let content: FileContent
+    private var hasUnreadAttributes = false
 
     /// A capture into `writer` of the files of the node at `root`.
     ///
@@ -95,6 +96,7 @@ public final class FileCapture {
     }
 
     private func record(_ outcome: FileContent.Outcome, _ entry: WalkedEntry) {
+        if let error = outcome.attributesError { recordUnreadAttributes(error, entry) }
         walk.report.fileCount += 1
         walk.report.byteCount += outcome.byteCount
         walk.report.fileCounts[outcome.captureClass, default: 0] += 1
@@ -162,11 +164,25 @@ public final class FileCapture {
         if kind == .symbolicLink { metadata.linkTarget = try entry.directory.readLink(entry.name) }
         // Those of a file are read when it is open.
         if kind != .file {
-            metadata.extendedAttributes = try entry.directory.extendedAttributes(of: entry.name).map {
-                ExtendedAttribute(name: $0.name, value: Data($0.value))
+            do throws(SystemCallError) {
+                metadata.extendedAttributes = try entry.directory.extendedAttributes(of: entry.name).map {
+                    ExtendedAttribute(name: $0.name, value: Data($0.value))
+                }
+            } catch {
+                recordUnreadAttributes(error, entry)
             }
         }
         return metadata
+    }
+
+    /// An entry whose attributes can't be read is taken without them; told once, for what refuses one refuses all.
+    private func recordUnreadAttributes(_ error: SystemCallError, _ entry: WalkedEntry) {
+        guard !hasUnreadAttributes else { return }
+        hasUnreadAttributes = true
+        walk.find(
+            .warning, "attributes-unreadable", display(entry.path),
+            "\(error): it is captured without its extended attributes, and so may others be",
+            "run as root, without a filter of system calls that refuses getxattr")
     }
 
     /// Replaced by the file's own time, which has nanoseconds.

@@ -16,6 +16,8 @@ final class FileContent {
         var isTorn = false
         /// Why a part of the file could not be read; zeros are in its place.
         var readError: SystemCallError?
+        /// Why its extended attributes could not be read; it is captured without.
+        var attributesError: SystemCallError?
         /// What wrote the file, if it is a database.
         var databaseName: String?
         /// Keeps the database as it is until what belongs to it is copied.
@@ -47,12 +49,16 @@ final class FileContent {
         // As the walk saw it: if that is another file by now, it has changed.
         let before = entry.attributes
         var metadata = metadata
-        metadata.extendedAttributes = try extendedAttributes(of: descriptor, name: file.path).map {
-            ExtendedAttribute(name: $0.name, value: Data($0.value))
+        let attributes = Result { () throws(SystemCallError) in
+            try extendedAttributes(of: descriptor, name: file.path).map {
+                ExtendedAttribute(name: $0.name, value: Data($0.value))
+            }
         }
+        metadata.extendedAttributes = (try? attributes.get()) ?? []
         let isSmall = before.byteCount < Self.wholeReadLimit
         try read(file, isSmall ? before.byteCount : BoltMeta.searchedByteCount)
         var outcome = Outcome(captureClass: classify(entry, file.path))
+        if case .failure(let error) = attributes { outcome.attributesError = error }
         let state = try databaseState(of: file, entry, isGrowing ? before : nil, &outcome)
         // Until it was locked a database may have grown.
         let isStillSmall = outcome.lock == nil ? isSmall : try file.attributes().byteCount < Self.wholeReadLimit
