@@ -28,8 +28,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict + [.unsafeFlags(["-Onone"])])
 }
 
-/// The archives that those of gRPC need (`pkg-config --libs grpc` names them, but SwiftPM would repeat each thousands of
-/// times) and those that libarchive's need.
+/// The archives that those of gRPC need: `pkg-config --libs grpc` names them, but SwiftPM would repeat each thousands of
+/// times.
 let staticArchives =
     [
         "bad_optional_access", "bad_variant_access", "base", "city", "cord", "cord_internal", "cordz_functions",
@@ -40,9 +40,7 @@ let staticArchives =
         "random_seed_gen_exception", "raw_hash_set", "raw_logging_internal", "spinlock_wait", "stacktrace", "status",
         "statusor", "str_format_internal", "strerror", "strings", "strings_internal", "symbolize", "synchronization",
         "throw_delegate", "time", "time_zone",
-    ].map { "absl_" + $0 } + [
-        "address_sorting", "bz2", "cares", "lz4", "lzma", "nettle", "re2", "ssl", "upb", "z",
-    ]
+    ].map { "absl_" + $0 } + ["address_sorting", "cares", "re2", "ssl", "upb", "z"]
 
 /// One file that runs on any Linux: no interpreter, no shared library, position-independent, without symbols.
 ///

@@ -4,6 +4,8 @@
 #ifdef CSTANDALONE_IS_STATIC
 
 #define _GNU_SOURCE
+#include <archive.h>
+#include <archive_entry.h>
 #include <errno.h>
 #include <stddef.h>
 #include <time.h>
@@ -106,5 +108,15 @@ char *swift_copyAuxiliaryExecutablePath(const char *name) {
 const char *swift_getRuntimeLibraryPath(void) { return NULL; }
 
 const char *swift_getRootPath(void) { return NULL; }
+
+/// The one function of libarchive 3.6's archive_write_set_format.c that its pax writer calls, when an entry is of a kind
+/// that pax has not. The rest of that object knows every format by name: ISO 9660, 7-Zip, xar with its XML parser, zip with
+/// its ciphers.
+void __archive_write_entry_filetype_unsupported(
+    struct archive *archive, struct archive_entry *entry, const char *format) {
+    archive_set_error(
+        archive, EILSEQ, "%s has no entries of the file type %o", format,
+        (unsigned)archive_entry_filetype(entry));
+}
 
 #endif
