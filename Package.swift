@@ -15,7 +15,6 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
-let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -39,10 +38,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
@@ -52,25 +51,26 @@ let package = Package(
                 .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
             ]),
         library("HostIO", ["CLinux", systemPackage]),
+        library("YAML", ["CYAML"]),
         .target(name: "CCRC32C", cSettings: strictC),
         library("EtcdStorage", ["HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
         library("EtcdSnap", ["HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
-        library("PKIBackup", ["SealedArchive", "HostIO", x509, asn1, crypto, cryptoExtras, yams, systemPackage]),
+        library("PKIBackup", ["SealedArchive", "HostIO", "YAML", x509, asn1, crypto, cryptoExtras, systemPackage]),
         library("KubernetesObjects", []),
         library(
             "Operations",
             [
                 "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "SealedArchive", "Age",
-                "HostIO", yams, logging, crypto, systemPackage,
+                "HostIO", "YAML", logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
             dependencies: [
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
-                "HostIO", yams, logging, argumentParser, systemPackage,
+                "HostIO", "YAML", logging, argumentParser, systemPackage,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -78,6 +78,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
+        tests("YAMLTests", ["YAML", "TestSupport"]),
         tests("EtcdStorageTests", ["EtcdStorage", "HostIO", "TestSupport", "CCRC32C", crypto]),
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
@@ -88,7 +89,7 @@ let package = Package(
             "OperationsTests",
             ["Operations", "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
         tests(
-            "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1, yams]),
+            "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport"]),
