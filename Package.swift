@@ -15,7 +15,6 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
-let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -59,16 +58,16 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [.executable(name: "etcd-snap", targets: ["CommandLine"])],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
-        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
     ],
     targets: [
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(
@@ -83,25 +82,26 @@ let package = Package(
                 .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
             ]),
         library("HostIO", ["CLinux", systemPackage]),
+        library("YAML", ["CYAML"]),
         .target(name: "CCRC32C", cSettings: strictC),
         library("EtcdStorage", ["HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
         library("EtcdSnap", ["HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
-        library("PKIBackup", ["SealedArchive", "HostIO", x509, asn1, crypto, cryptoExtras, yams, systemPackage]),
+        library("PKIBackup", ["SealedArchive", "HostIO", "YAML", x509, asn1, crypto, cryptoExtras, systemPackage]),
         library("KubernetesObjects", []),
         library(
             "Operations",
             [
                 "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "SealedArchive", "Age",
-                "HostIO", yams, logging, crypto, systemPackage,
+                "HostIO", "YAML", logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
             dependencies: [
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
-                "HostIO", "CStandalone", yams, logging, argumentParser, systemPackage,
+                "HostIO", "YAML", "CStandalone", logging, argumentParser, systemPackage,
             ],
             swiftSettings: strict, linkerSettings: staticExecutable),
         .executableTarget(
@@ -109,6 +109,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
+        tests("YAMLTests", ["YAML", "TestSupport"]),
         tests("EtcdStorageTests", ["EtcdStorage", "HostIO", "TestSupport", "CCRC32C", crypto]),
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
@@ -119,7 +120,7 @@ let package = Package(
             "OperationsTests",
             ["Operations", "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
         tests(
-            "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1, yams]),
+            "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport"]),

@@ -3,7 +3,7 @@ import FoundationEssentials
 import HostIO
 import SealedArchive
 import SystemPackage
-import Yams
+import YAML
 
 /// How a command prints data.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
@@ -51,9 +51,33 @@ func render(_ document: some Encodable, as format: OutputFormat, table: () -> St
     case .table: try printOutput(table())
     case .json: try printOutput(String(decoding: try DocumentCoding.encode(document).dropLast(), as: UTF8.self))
     case .yaml:
-        let encoder = YAMLEncoder()
-        encoder.options.sortKeys = true
-        try printOutput(try encoder.encode(document), terminator: "")
+        let value = try DocumentValue(try DocumentCoding.encode(document), name: "output")
+        let writer = try DocumentWriter()
+        try write(value, to: writer)
+        try printOutput(String(decoding: try writer.finish(), as: UTF8.self), terminator: "")
+    }
+}
+
+/// Writes what JSON would have as well, the keys sorted.
+private func write(_ value: DocumentValue, to writer: DocumentWriter) throws {
+    switch value {
+    case .null: try writer.writeNull()
+    case .boolean(let value): try writer.write(value)
+    case .integer(let value): try writer.write(value)
+    case .unsigned(let value): try writer.write(value)
+    case .number(let value): try writer.write(value)
+    case .text(let text): try writer.write(text)
+    case .array(let values):
+        try writer.beginSequence()
+        for value in values { try write(value, to: writer) }
+        try writer.endSequence()
+    case .object(let fields):
+        try writer.beginMapping()
+        for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+            try writer.write(key)
+            try write(value, to: writer)
+        }
+        try writer.endMapping()
     }
 }
 

@@ -1,6 +1,6 @@
 import HostIO
 import SystemPackage
-import Yams
+import YAML
 
 /// What a configuration file may set; every field is optional, and a flag goes before it, but for `include` and `exclude`, to which flags add.
 ///
@@ -129,17 +129,16 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         guard file.byteCount <= maximumByteCount else {
             throw Failure(.usage, "\(quoted(file.name)) has \(file.byteCount) bytes, too many for a configuration")
         }
-        let text = String(decoding: try file.bytes(at: 0, count: file.byteCount), as: UTF8.self)
-        return try parse(text, name: file.name)
+        return try parse(try file.bytes(at: 0, count: file.byteCount), name: file.name)
     }
 
-    /// Reads a configuration from YAML text.
-    public static func parse(_ text: String, name: String) throws -> Configuration {
+    /// Reads a configuration from YAML.
+    public static func parse(_ bytes: [UInt8], name: String) throws -> Configuration {
         do {
-            guard let node = try Yams.compose(yaml: text), node != "" else { return Configuration() }
+            guard let node = try Node.only(in: bytes), !node.isNull else { return Configuration() }
             try checkKeys(of: node, name: name)
             try checkSections(of: node, name: name)
-            return try YAMLDecoder().decode(Configuration.self, from: text)
+            return try node.decode(Configuration.self)
         } catch let error as Failure {
             throw error
         } catch {
@@ -150,26 +149,30 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     }
 
     private static func checkSections(of node: Node, name: String) throws(Failure) {
-        if let section = node.mapping?["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
-        for section in node.mapping?["otherEtcds"]?.sequence.map(Array.init) ?? [] {
+        if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
+        for section in node["otherEtcds"]?.sequence ?? [] {
             try Etcd.checkKeys(of: section, name: "\(name): otherEtcds")
         }
-        for path in node.mapping?["include"]?.sequence.map(Array.init) ?? [] where path.scalar == nil {
+        for path in node["include"]?.sequence ?? [] where path.scalar == nil {
             try IncludedPath.checkKeys(of: path, name: "\(name): include")
         }
     }
 
     private static func describe(_ error: any Error) -> String {
         switch error {
+        case DecodingError.keyNotFound(let key, let context):
+            return "\(field(context)) has no \(quoted(key.stringValue))"
         case DecodingError.typeMismatch(_, let context), DecodingError.dataCorrupted(let context),
             DecodingError.valueNotFound(_, let context):
-            let field = context.codingPath.map(\.stringValue).joined(separator: ".")
-            return "\(field.isEmpty ? "it" : "\"\(field)\"") has the wrong type"
-        case YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
-            YamlError.composer(_, let problem, let mark, _):
-            return "line \(mark.line): \(problem)"
+            return "\(field(context)) has the wrong type: \(context.debugDescription)"
+        case let error as SyntaxError: return error.description
         default: return "it can't be read as YAML"
         }
+    }
+
+    private static func field(_ context: DecodingError.Context) -> String {
+        let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+        return path.isEmpty ? "it" : quoted(path)
     }
 }
 
@@ -184,12 +187,11 @@ extension StrictlyKeyed {
             throw Failure(.usage, "\(quoted(name)) is not a mapping of keys to values")
         }
         let known = CodingKeys.allCases.map(\.rawValue)
-        for key in mapping.keys {
-            let text = key.string ?? "?"
+        for key in mapping.map(\.key) {
+            let text = key.text ?? "?"
             guard !known.contains(text) else { continue }
-            let line = key.mark.map { " on line \($0.line)" } ?? ""
             throw Failure(
-                .usage, "\(quoted(name)) has the unknown key \(quoted(text))\(line)",
+                .usage, "\(quoted(name)) has the unknown key \(quoted(text)) on line \(key.mark.line)",
                 hint: "known are: \(known.joined(separator: ", "))")
         }
     }

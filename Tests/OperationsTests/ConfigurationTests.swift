@@ -6,7 +6,9 @@ import Testing
 @testable import Operations
 
 @Suite struct ConfigurationTests {
-    private func parse(_ text: String) throws -> Configuration { try Configuration.parse(text, name: "config.yaml") }
+    private func parse(_ text: String) throws -> Configuration {
+        try Configuration.parse(Array(text.utf8), name: "config.yaml")
+    }
 
     private func expectUsage(_ text: String, saying parts: String..., sourceLocation: SourceLocation = #_sourceLocation)
     {
@@ -90,6 +92,8 @@ import Testing
         expectUsage("recipients: age1x", saying: "recipients")
         expectUsage("recipients: {a: b}", saying: "recipients")
         expectUsage("include: [[/a]]", saying: "include")
+        expectUsage("include: [/a, {class: x}]", saying: "\"include.1\" has no \"path\"")
+        expectUsage("store: [/a]", saying: "\"store\" has the wrong type: line 1, column 8: text is expected")
         expectUsage("etcd:\n  timeoutSeconds: soon", saying: "etcd.timeoutSeconds")
         expectUsage("etcd:\n  timeoutSeconds: 1.5", saying: "etcd.timeoutSeconds")
         expectUsage("etcd: text", saying: "is not a mapping")

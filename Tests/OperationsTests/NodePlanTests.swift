@@ -9,7 +9,7 @@ import Testing
 
 @Suite struct NodePlanTests {
     private func configuration(_ text: String) throws -> Configuration {
-        try Configuration.parse(text, name: "config.yaml")
+        try Configuration.parse(Array(text.utf8), name: "config.yaml")
     }
 
     @Test func joinsWhatIsFoundWithWhatIsAskedFor() throws {

@@ -1,5 +1,5 @@
 import HostIO
-import Yams
+import YAML
 
 /// An `EncryptionConfiguration` of the API server: by which keys values in etcd are encrypted.
 ///
@@ -65,7 +65,7 @@ public struct EncryptionConfiguration: Sendable, Equatable {
         }
         rules = try Self.items(root, "resources", path).map { item in
             Rule(
-                resources: try Self.items(item, "resources", path).compactMap(\.text),
+                resources: try Self.items(item, "resources", path).compactMap(\.presentText),
                 providers: try Self.items(item, "providers", path).compactMap { try Self.provider($0, path) })
         }
         guard !providers.isEmpty else { throw Failure(.failed, "\(quoted(path)) names no encryption provider") }
@@ -81,9 +81,7 @@ public struct EncryptionConfiguration: Sendable, Equatable {
     }
 
     private static func provider(_ node: Node, _ path: String) throws -> Provider? {
-        guard case .mapping(let mapping) = node, let entry = mapping.first, let kind = entry.key.text else {
-            return nil
-        }
+        guard let entry = node.mapping?.first, let kind = entry.key.presentText else { return nil }
         let keys = try items(entry.value, "keys", path).map { key in
             var secret = Base64.decode((key.text("secret") ?? "").utf8)
             defer { secret?.wipe() }

@@ -1,5 +1,5 @@
 import HostIO
-import Yams
+import YAML
 
 /// A kubeconfig: clusters, users and what they prove themselves with.
 ///

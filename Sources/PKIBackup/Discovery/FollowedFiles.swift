@@ -1,5 +1,5 @@
 import HostIO
-import Yams
+import YAML
 
 /// Files that a configuration file names.
 struct FollowedFiles {

@@ -1,4 +1,4 @@
-import Yams
+import YAML
 
 /// Where distributions keep what their control planes are made of.
 struct KnownLayout {
@@ -137,13 +137,13 @@ extension LayoutBuilder {
 
     /// The keys of the configuration file are the flags of the server.
     private mutating func addArguments(of document: Node, _ distribution: String, _ path: String) {
-        guard case .mapping(let mapping) = document else { return }
+        guard let pairs = document.mapping else { return }
         var flags: [String: [String]] = [:]
-        for (key, value) in mapping {
-            guard let name = key.scalar?.string, name != "token", name != "agent-token" else { continue }
+        for pair in pairs {
+            guard let name = pair.key.text, name != "token", name != "agent-token" else { continue }
             // `name+` appends to what other files set.
             let flag = name.hasSuffix("+") ? String(name.dropLast()) : name
-            flags[flag] = value.text.map { [$0] } ?? value.sequence?.compactMap(\.text) ?? []
+            flags[flag] = pair.value.presentText.map { [$0] } ?? pair.value.sequence?.compactMap(\.presentText) ?? []
         }
         addFlags(of: Component(name: distribution, source: path, flags: flags))
     }

@@ -1,6 +1,6 @@
 import HostIO
 import SealedArchive
-import Yams
+import YAML
 
 extension LayoutBuilder {
     /// Every etcd that the node tells of, each once, the API server's first.
@@ -225,7 +225,7 @@ extension LayoutBuilder {
         ) {
             let urls =
                 node.text(keys.urls).map(EtcdURL.list)
-                ?? node.items(keys.urls).compactMap { $0.text.flatMap { EtcdURL.usable($0) } }
+                ?? node.items(keys.urls).compactMap { $0.presentText.flatMap { EtcdURL.usable($0) } }
             var candidate = EtcdCandidate(name: name, endpoints: urls, source: path)
             candidate.caPath = node.text(keys.ca)
             candidate.certificatePath = node.text(keys.certificate)

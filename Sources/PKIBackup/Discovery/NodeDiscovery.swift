@@ -1,7 +1,7 @@
 import HostIO
 import SealedArchive
 import SystemPackage
-import Yams
+import YAML
 
 /// Finds out what a node's control plane consists of, from the node itself and without configuration.
 ///

@@ -1,5 +1,5 @@
 import HostIO
-import Yams
+import YAML
 
 /// A static pod as far as it tells what a component runs with: containers, their arguments and what they see of the node.
 ///
@@ -61,7 +61,7 @@ struct PodManifest {
     }
 
     private static func strings(_ container: Node, _ key: String) -> [String] {
-        container.items(key).compactMap(\.scalar?.string)
+        container.items(key).compactMap(\.text)
     }
 
     private static func mount(_ node: Node, _ hostPaths: [HostPath]) -> ContainerMount? {
