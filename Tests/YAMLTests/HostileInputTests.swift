@@ -47,8 +47,10 @@ import YAML
     @Test(arguments: realDocuments)
     func `a document cut anywhere is what another reader makes of it`(_ name: String) throws {
         let bytes = try realDocument(name)
-        let count = min(bytes.count, 6000)
-        try expectAgreement((0...count).map { Array(bytes[..<$0]) } + [bytes])
+        let cut = (0...bytes.count).map { Array(bytes[..<$0]) }
+        // We read them all; the other reader is slow.
+        for bytes in cut { _ = try? Node.first(in: bytes) }
+        try expectAgreement(stride(from: 0, to: cut.count, by: 13).map { cut[$0] } + [bytes])
     }
 
     @Test(arguments: realDocuments)
@@ -57,7 +59,7 @@ import YAML
         let bytes = Array(try realDocument(name).prefix(3000))
         let characters = Array("{}[],:-?&*!|>'\"%@`# \n\t\\~0\u{85}".utf8)
         try expectAgreement(
-            (0..<2000).map { round in
+            (0..<300).map { round in
                 var changed = bytes
                 let index = Int.random(in: 0..<bytes.count, using: &generator)
                 if round.isMultiple(of: 2) {
