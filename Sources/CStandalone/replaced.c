@@ -7,7 +7,9 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,6 +74,28 @@ int __clone3(void *arguments, size_t size, int (*function)(void *), void *argume
     return -1;
 }
 
+/// libcrypto asks for its seeds here and, where that is refused with anything but ENOSYS, nowhere else (3.0,
+/// providers/implementations/rands/seeding/rand_unix.c).
+int getentropy(void *buffer, size_t size) {
+    char *rest = buffer;
+    while (size > 0) {
+        ssize_t count = getrandom(rest, size, 0);
+        if (count < 0 && errno != EINTR) break;
+        if (count > 0) rest += count, size -= (size_t)count;
+    }
+    if (size == 0) return 0;
+    int descriptor = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    while (descriptor >= 0 && size > 0) {
+        ssize_t count = read(descriptor, rest, size);
+        if (count == 0 || (count < 0 && errno != EINTR)) break;
+        if (count > 0) rest += count, size -= (size_t)count;
+    }
+    if (descriptor >= 0) close(descriptor);
+    if (size == 0) return 0;
+    errno = EIO;
+    return -1;
+}
+
 // libdispatch watches how many of its threads run, by /proc/PID/stat, and ends the process where that can't be opened, for
 // want of /proc or of a free descriptor (src/event/workqueue.c, Swift 6.3). It starts further threads for those that are
 // blocked; ours that may block are not among those that it counts.
@@ -87,7 +111,7 @@ unsigned sleep(unsigned seconds) {
         "error: no thread can be started, or no memory be had\n"
         "hint: look at ulimit -u and -v, and at pids.max and memory.max of the control group\n";
     static _Atomic int count = 0;
-    if (++count > 10) {
+    if (++count > 4) {
         (void)!write(STDERR_FILENO, message, sizeof message - 1);
         _exit(1);
     }
