@@ -12,6 +12,7 @@ from collections import namedtuple
 from anywhere_places import Hang
 from etcd_store import EtcdStore
 
+FINDINGS = 3
 DOCUMENTED_FAILURES = range(1, 9)  # docs/exit-codes.md
 MUST_DECLINE = "!"  # begins the pattern of a step that can't be done
 ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
@@ -76,11 +77,12 @@ class Job:
             return
         errors = result.stderr.decode(errors="replace")
         problem, said = None, None
-        if result.returncode in self._codes(step):
+        if result.returncode == 0 or result.returncode == FINDINGS and self._may_find(step, errors):
             problem = self._problem(check, result.stdout)
             if problem and step == "doctor" and self._pattern(step):
-                said = re.search(rf"^etcd +error +(.*(?:{self._pattern(step).removeprefix(MUST_DECLINE)}).*)$", result.stdout.decode(), re.MULTILINE)
-                said, problem = (said[1], None) if said else (None, problem)
+                words = self._pattern(step).removeprefix(MUST_DECLINE)
+                row = re.search(rf"^etcd +error +(.*(?:{words}).*)$", result.stdout.decode(), re.MULTILINE)
+                said, problem = (row[1], None) if row else (None, problem)
             if problem is None and said is None and self._pattern(step).startswith(MUST_DECLINE):
                 problem = "it was done, and must say that it can't be"
         else:
@@ -92,8 +94,9 @@ class Job:
         self.outcomes.append(Outcome(step, arguments, result.returncode, result.stdout.decode(errors="replace"), errors,
                                      problem, said))
 
-    def _codes(self, step):
-        return (0, 3) if step == "doctor" or step == "backup" and self.trial.findings else (0,)
+    def _may_find(self, step, errors):
+        pattern = self.trial.findings
+        return step == "doctor" or step == "backup" and pattern != "" and re.search(pattern, errors) is not None
 
     @staticmethod
     def _problem(check, output):
@@ -124,8 +127,9 @@ class Job:
 
     def _node(self, command):
         # Discovery finds etcd's URL and certificates below the root; a trial may name others.
-        return [command, "--root", self.place.inside("node"), "-r", self.recipient, "--include", "/etc/extra",
-                "--store", self.place.inside("store"), "--cluster", CLUSTER, "--node", NODE, *self.trial.options]
+        root = [] if self.trial.is_own_node else ["--root", self.place.inside("node"), "--include", "/etc/extra"]
+        return [command, *root, "-r", self.recipient, "--store", self.place.inside("store"), "--cluster", CLUSTER,
+                "--node", NODE, *self.trial.options]
 
     def _make_directory(self, name):
         directory = self.place.work / name
@@ -148,6 +152,12 @@ class Job:
             require(stat.S_IMODE(path.stat().st_mode) == 0o600, "the key is open to others")
             self.made_key, self.recipient = "key.txt", RECIPIENT.search(path.read_text())[0]
         return ["keygen", "-o", self.place.inside("key.txt")], check
+
+    def _passphrase(self):
+        (self.place.work / "passphrase").write_text("correct horse battery staple\n")
+        path = self.place.work / "protected.txt"
+        return (["keygen", "-o", self.place.inside("protected.txt"), "--passphrase-file", self.place.inside("passphrase")],
+                lambda output: require(b"AGE ENCRYPTED FILE" in path.read_bytes(), "the key is no age file"))
 
     def _doctor(self):
         return self._node("doctor"), lambda output: require(
@@ -204,8 +214,9 @@ class Job:
             before, after = source / path, target / path
             require(after.exists() or after.is_symlink(), f"{path} was not restored")
             there, here = before.lstat(), after.lstat()
-            require((there.st_mode, int(there.st_mtime)) == (here.st_mode, int(here.st_mtime)), f"{path} has another mode or time")
-            if os.geteuid() == 0 and self.expected.owners_matter(self.place):
+            require(there.st_mode == here.st_mode, f"{path} has another mode")
+            require(int(there.st_mtime) == int(here.st_mtime), f"{path} has another time")
+            if self.expected.owners_matter(self.place):
                 require((there.st_uid, there.st_gid) == (here.st_uid, here.st_gid), f"{path} has another owner")
             if before.is_symlink():
                 require(os.readlink(before) == os.readlink(after), f"{path} points elsewhere")

@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 from anywhere_job import Job
-from anywhere_trials import UNPRIVILEGED_UID, WITHOUT_PROC, Trial
+from anywhere_node import MANIFEST
+from anywhere_trials import ROOTS, UNPRIVILEGED_UID, WITHOUT_PROC, Trial
 
 HOSTS_NAME = "etcd-hosts.anywhere.test"
 DNS_NAME = "etcd-dns.anywhere.test"
@@ -90,9 +91,20 @@ def surroundings_trials(context, server):
     """All trials of names, trust, and misleading surroundings."""
     port = context.lab.endpoints[0].rpartition(":")[2]
     hostile = context.launcher.compile_library(HOSTILE_SOURCE, context.scratch / "hostile.so")
+    yield from own_node_trials(context.lab)
     yield from name_trials(port, server, hostile)
     yield from trust_trials(port, context.lab.pki.ca)
     yield from misleading_trials(hostile)
+
+
+def own_node_trials(lab):
+    """The host itself is the node: everything is found without a flag."""
+    planted = {f"/etc/kubernetes/pki/etcd/{path.name}": path for path in lab.pki.directory.iterdir()}
+    planted["/etc/kubernetes/manifests/etcd.yaml"] = MANIFEST.format(url=lab.endpoints[0])
+    for root in ROOTS:
+        for features in ((), ("proc",)):
+            yield Trial(f"node: {root} {'with' if features else 'without'} /proc", root, features, planted=planted,
+                        is_own_node=True, steps=Job.BACKUP, findings="" if features else "processes-unseen")
 
 
 def name_trials(port, server, hostile):
@@ -105,7 +117,7 @@ def name_trials(port, server, hostile):
     is_down = {"/etc/resolv.conf": f"nameserver {DEAD_ADDRESS}\n"}
     libraries = {f"/usr/lib/x86_64-linux-gnu/libnss_{name}.so.2": hostile
                  for name in ("resolve", "mymachines", "mdns4_minimal", "sss", "myhostname", "systemd", "db")}
-    for root in ("empty", "busybox", "bullseye", "trixie"):
+    for root in ROOTS:
         yield trial("hosts file", root, HOSTS_NAME, hosts)
         yield trial("DNS", root, DNS_NAME, dns)
     for root in ("empty", "bullseye", "trixie"):

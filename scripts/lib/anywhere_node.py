@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tarfile
 import time
-from pathlib import Path
 
 from anywhere_job import CLUSTER, ID, NODE, RECIPIENT, Expected
 from anywhere_places import PLAIN_ENVIRONMENT

@@ -26,9 +26,11 @@ FAMILIES = {
 NO_THREADS = "thread|process"
 # What can't be had then, and the words of the sentence that says so. Whatever is not here must work.
 REFUSAL_DECLINES = {
-    "clone3": NO_THREADS, "flock": "cannot lock", "syncfs": "cannot sync", "fstatfs": "free space", "uname": "no connection", "eventfd2": "eventfd",
+    "clone3": NO_THREADS, "eventfd2": "eventfd", "uname": "no connection",
+    "flock": "cannot lock", "syncfs": "cannot sync", "fstatfs": "free space",
     "fchown": "cannot change the owner", "fchmod": "cannot change the mode", "utimensat": "cannot change the time",
 }
+REFUSAL_FINDINGS = {("reading xattr", "EPERM"): "attributes"}
 FIRST_NEWER_NUMBER = 424  # pidfd_send_signal, Linux 5.1; numbers are common to all architectures from there
 
 
@@ -54,7 +56,8 @@ class Trial:
     steps: tuple = Job.STEPS
     options: tuple = ()  # that say where etcd is
     declines: dict = field(default_factory=dict)  # step or *: a pattern of the sentence; with ! the step must decline
-    findings: bool = False  # a backup may end with findings
+    is_own_node: bool = False  # the root is that of the node itself, not below the work directory
+    findings: str = ""  # a pattern of the findings that a backup may end with
     is_silent: bool = False  # standard error is closed: who declines can't say why
     forbidden: tuple = ()  # files in the work directory that must not appear
     extra_files: dict = field(default_factory=dict)  # in the work directory: text, or a file to copy
@@ -83,7 +86,7 @@ def refusal_trials(launcher):
     for name, calls in groups.items():
         for error in ("ENOSYS", "EPERM"):
             yield Trial(f"{error} for {name}", launch=tuple(launcher.refusal(getattr(errno, error), calls)),
-                        declines=declining(REFUSAL_DECLINES.get(name)), findings=name == "reading xattr" and error == "EPERM")
+                        declines=declining(REFUSAL_DECLINES.get(name)), findings=REFUSAL_FINDINGS.get((name, error), ""))
     newer = (f"{FIRST_NEWER_NUMBER}-999", "rseq")
     yield Trial("ENOSYS for all newer than 4.18", launch=tuple(launcher.refusal(errno.ENOSYS, newer)))
     for name in NEWER_THAN_4_18:
@@ -151,3 +154,8 @@ def limit_trials():
     for name, limits, words in GROUPS:
         steps = Job.SHORT if "cpu.max" in limits else steps_for(words)
         yield Trial(f"cgroup: {name}", cgroup=limits, steps=steps, declines=declining(words))
+        if "memory.max" in limits:  # less than a passphrase takes
+            yield Trial(f"cgroup: {name}, a passphrase", cgroup=limits, steps=("passphrase",), declines=declining("memory"))
+    yield Trial("limit: 256 MiB of data, a passphrase", prefix=("prlimit", "--data=268435456"), steps=("passphrase",),
+                declines=declining("memory"))
+    yield Trial("limit: 512 MiB of address space, a passphrase", prefix=("prlimit", "--as=536870912"), steps=("passphrase",))
