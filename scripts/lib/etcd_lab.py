@@ -51,8 +51,9 @@ def tool(version, name):
 class PKI:
     """Certificates with kubeadm's names and layout: etcd/{ca,server,peer,healthcheck-client}.{crt,key}."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, server_names=()):
         self.directory = Path(directory) / "etcd"
+        self.server_names = server_names
         self.ca = self.directory / "ca.crt"
         self.client_certificate = self.directory / "healthcheck-client.crt"
         self.client_key = self.directory / "healthcheck-client.key"
@@ -61,6 +62,7 @@ class PKI:
         """Makes what is missing. The server also gets clientAuth: etcd's own JSON gateway dials it with that key."""
         self.directory.mkdir(parents=True, exist_ok=True)
         names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:0:0:0:0:0:0:0:1"
+        names += "".join(f",DNS:{name}" for name in self.server_names)
         both = "extendedKeyUsage=serverAuth,clientAuth"
         self._issue("ca", "/CN=etcd-ca", ["basicConstraints=critical,CA:TRUE",
                     "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign"], signed=False)
@@ -159,9 +161,9 @@ def process_start_ticks(pid):
 class Lab:
     """The members of one etcd cluster, described by lab.json in the lab's directory."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, server_names=()):
         self.directory = Path(directory).resolve()
-        self.pki = PKI(self.directory / "pki")
+        self.pki = PKI(self.directory / "pki", server_names)
         self.state_path = self.directory / "lab.json"
         self.state = json.loads(self.state_path.read_text()) if self.state_path.exists() else None
 
