@@ -62,7 +62,7 @@ def verdict(result):
         return "FAILED"
     declined = {outcome.step: outcome.said for outcome in result.outcomes if outcome.said}
     if not declined:
-        return "works"
+        return "works: it makes no such call" if result.is_idle else "works"
     sentence = re.sub(r'"[^"\s]*/([^"/]*)"', r'"\1"', next(iter(declined.values())))
     steps = "" if len(declined) > STEPS_NAMED else f" ({', '.join(declined)})"
     return f"says{steps}: {neutral(sentence)}"

@@ -1,6 +1,7 @@
 """The trials: roots of other systems, system calls that are refused, and limits."""
 
 import errno
+import re
 from dataclasses import dataclass, field
 
 from anywhere_job import Job
@@ -33,9 +34,9 @@ REFUSAL_DECLINES = {
 REFUSAL_FINDINGS = {("reading xattr", "EPERM"): "attributes"}
 FIRST_NEWER_NUMBER = 424  # pidfd_send_signal, Linux 5.1; numbers are common to all architectures from there
 
-
 # Whether a control plane runs is read there; a person who knows can say --force.
-WITHOUT_PROC = {"steps": Job.STEPS[:Job.STEPS.index("in-place") + 1] + ("forced",) + Job.STEPS[Job.STEPS.index("in-place") + 1:],
+AFTER_IN_PLACE = Job.STEPS.index("in-place") + 1
+WITHOUT_PROC = {"steps": Job.STEPS[:AFTER_IN_PLACE] + ("forced",) + Job.STEPS[AFTER_IN_PLACE:],
                 "declines": {"plan": "!/proc is not mounted", "in-place": "!/proc is not mounted"}}
 
 
@@ -51,6 +52,7 @@ class Trial:
     keeps_environment: bool = True
     prefix: tuple = ()
     launch: tuple = ()
+    refuses: tuple = ()  # names of system calls
     cgroup: dict = field(default_factory=dict)
     parent: tuple = ()
     steps: tuple = Job.STEPS
@@ -86,13 +88,29 @@ def refusal_trials(launcher):
     for name, calls in groups.items():
         for error in ("ENOSYS", "EPERM"):
             yield Trial(f"{error} for {name}", launch=tuple(launcher.refusal(getattr(errno, error), calls)),
-                        declines=declining(REFUSAL_DECLINES.get(name)), findings=REFUSAL_FINDINGS.get((name, error), ""))
+                        refuses=names(calls), declines=declining(REFUSAL_DECLINES.get(name)),
+                        findings=REFUSAL_FINDINGS.get((name, error), ""))
     newer = (f"{FIRST_NEWER_NUMBER}-999", "rseq")
     yield Trial("ENOSYS for all newer than 4.18", launch=tuple(launcher.refusal(errno.ENOSYS, newer)))
     for name in NEWER_THAN_4_18:
         for error in ("ENOSYS", "EPERM"):
             yield Trial(f"{error} for {name} by a tracer", prefix=tracer(name, error), steps=Job.SHORT,
-                        declines=declining(REFUSAL_DECLINES.get(name)))
+                        refuses=(name,), declines=declining(REFUSAL_DECLINES.get(name)))
+
+
+def trace_trial(path):
+    """The whole job under a tracer that notes every system call."""
+    return Trial("trace of all commands", prefix=("strace", "-f", "-A", "-qq", "-o", path))
+
+
+def traced_calls(path):
+    """The names of the system calls in what the tracer wrote."""
+    return set(re.findall(r"^\d+ +(\w+)\(", path.read_text(errors="replace"), re.MULTILINE))
+
+
+def names(calls):
+    """Calls without the conditions on their arguments."""
+    return tuple(dict.fromkeys(call.partition(":")[0] for call in calls))
 
 
 def declining(words):
