@@ -26,12 +26,18 @@ enum ServerProbe {
 
     /// Connects to the first address that answers and greets the server; blocks.
     static func greet(_ addresses: HostAddresses) -> Answer {
-        let sockets = addresses.addresses.lazy.compactMap { connectedSocket(to: $0, addresses.port) }
-        guard let socket = sockets.first else { return .silent }
+        guard let socket = connectedSocket(to: addresses) else { return .silent }
         defer { close(socket) }
         let hello = clientHello()
         guard send(socket, hello, hello.count, Int32(MSG_NOSIGNAL)) == hello.count else { return .silent }
         return answer(from: socket)
+    }
+
+    private static func connectedSocket(to addresses: HostAddresses) -> Int32? {
+        for address in addresses.addresses {
+            if let socket = connectedSocket(to: address, addresses.port) { return socket }
+        }
+        return nil
     }
 
     private static func connectedSocket(to address: String, _ port: UInt16) -> Int32? {

@@ -39,6 +39,7 @@ final class PaxReader {
     /// The next member, or nil after the last.
     func next() throws -> EntryMetadata? {
         var entry: OpaquePointer?
+        errno = 0  // see the writer
         let result = archive_read_next_header(archive, &entry)
         if result == ARCHIVE_EOF { return nil }
         try check(result)

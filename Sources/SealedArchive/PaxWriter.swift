@@ -54,6 +54,8 @@ final class PaxWriter {
         guard let entry = archive_entry_new() else { throw Failure(.failed, "out of memory for a tar entry") }
         defer { archive_entry_free(entry) }
         fill(entry, metadata)
+        // For names that are no UTF-8 libarchive 3.6 looks at errno, and what an earlier call left there may be ENOMEM.
+        errno = 0
         try check(Int(archive_write_header(archive, entry)), metadata.displayPath)
     }
 

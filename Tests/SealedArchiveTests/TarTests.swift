@@ -85,6 +85,20 @@ enum TarProgram: String, CaseIterable {
         }
     }
 
+    /// A page that could not be locked leaves it behind, for one.
+    @Test func anEarlierErrorIsNoneOfTheTar() throws {
+        var tar: [UInt8] = []
+        let writer = try PaxWriter { tar.append(contentsOf: $0) }
+        var metadata = TestMember.file("x", []).metadata
+        metadata.path = Array("bad-".utf8) + [0xFF]
+        errno = ENOMEM
+        try writer.begin(metadata)
+        try writer.end()
+        try writer.finish()
+        errno = ENOMEM
+        #expect(try read(tar).map(\.0.path) == [metadata.path])
+    }
+
     @Test(arguments: TarProgram.allCases)
     func otherProgramsReadIt(program: TarProgram) throws {
         let scratch = try TemporaryDirectory()
