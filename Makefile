@@ -57,7 +57,7 @@ fuzz: release ## seeded fuzz tests and lives of restored clusters for longer (FU
 	scripts/check-restored-life --etcd-snap $(binary) --seconds $(FUZZ_SECONDS)
 
 bench: release ## measure against etcdctl, zstd and age (BENCH_FLAGS=--quick for a short run)
-	swift build -c release --static-swift-stdlib --product stream-benchmark
+	scripts/build-release stream-benchmark
 	Benchmarks/run $(BENCH_FLAGS)
 	Benchmarks/at-rest
 
