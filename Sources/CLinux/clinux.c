@@ -92,8 +92,10 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
     struct statvfs space;
     int result = fstatvfs(descriptor, &space);
     if (result == 0) {
-        *available_bytes = (uint64_t)space.f_bavail * space.f_frsize;
-        *total_bytes = (uint64_t)space.f_blocks * space.f_frsize;
+        // ramfs counts no blocks: what it has is not known, and not nothing.
+        int is_known = space.f_blocks > 0;
+        *available_bytes = is_known ? (uint64_t)space.f_bavail * space.f_frsize : UINT64_MAX;
+        *total_bytes = is_known ? (uint64_t)space.f_blocks * space.f_frsize : UINT64_MAX;
     }
     return result;
 }

@@ -10,6 +10,9 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 int cstandalone_is_static(void) { return 1; }
@@ -34,6 +37,11 @@ static void look_names_up_without_modules(void) {
     for (unsigned index = 0; index < sizeof databases / sizeof *databases; index++) {
         (void)__nss_configure_lookup(databases[index], "files");
     }
+    // All addresses of a name in /etc/hosts, whatever host.conf says; it is not read, for its mistakes are printed.
+    (void)setenv("RESOLV_HOST_CONF", "", 1);
+    (void)setenv("RESOLV_MULTI", "on", 1);
+    // A DNS server that is gone must leave time for the next one (resolv.conf(5): 5 seconds otherwise).
+    (void)setenv("RES_OPTIONS", "timeout:2 attempts:2", 0);
 }
 
 /// gRPC's settings are the program's own, and its tracing would print what passes.
@@ -51,8 +59,29 @@ static void forget_settings_of_grpc(void) {
     }
 }
 
+static void say(const char *text) { (void)!write(STDERR_FILENO, text, strlen(text)); }
+
+/// Ends the process where a call is refused for which there is no other: libdispatch would end it without a word.
+static void require_call(const char *name, int descriptor) {
+    if (descriptor >= 0) {
+        close(descriptor);
+    } else if (errno == ENOSYS || errno == EPERM || errno == EACCES) {
+        say("error: the system call ");
+        say(name);
+        say(" is refused, and nothing can be done without it\nhint: look at the filter of system calls of this sandbox\n");
+        _exit(1);
+    }
+}
+
+static void require_old_calls(void) {
+    require_call("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+    require_call("eventfd2", eventfd(0, EFD_CLOEXEC));
+    require_call("timerfd_create", timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+}
+
 __attribute__((constructor(101))) static void start(int argc, char **argv) {
     occupy_standard_descriptors();
+    require_old_calls();
     _swift_stdlib_overrideUnsafeArgvArgc(argv, argc);
     look_names_up_without_modules();
     forget_settings_of_grpc();

@@ -52,7 +52,9 @@ final class Channel: @unchecked Sendable {
         self.tls = tls
         var error: OpaquePointer?
         let isTargetHost = endpoint.isAddress && readAheadByteCount == nil
-        let serverName = tls?.serverName ?? (isTargetHost ? nil : endpoint.host)
+        // The dot at the end of a name is DNS's, no certificate has it.
+        let host = endpoint.host.hasSuffix(".") ? String(endpoint.host.dropLast()) : endpoint.host
+        let serverName = tls?.serverName ?? (isTargetHost ? nil : host)
         let created = withCStrings(addresses.target, serverName) { target, serverName in
             withPointers(tls) { ca, certificate, key in
                 var options = cgrpc_channel_options(

@@ -110,12 +110,13 @@ private func names(of certificate: Certificate?) -> [String] {
     }
 }
 
-/// gRPC's text without its standing preamble: `failed to connect to all addresses; last error: UNKNOWN: <target>: `.
+/// gRPC's text without its standing preamble, `failed to connect to all addresses; last error: UNKNOWN: <target>: `, where
+/// the target is that of the endpoint; without `UNKNOWN: ` and percent-encoding where it is one of several.
 private func shortened(_ message: String, target: String) -> String {
     guard let preamble = message.firstRange(of: "last error: ") else { return message }
-    let rest = message[preamble.upperBound...]
-    guard let name = rest.firstRange(of: "\(target): ") else { return String(rest) }
-    return String(rest[name.upperBound...])
+    let rest = message[preamble.upperBound...].replacing("%5B", with: "[").replacing("%5D", with: "]")
+    if let name = rest.firstRange(of: "\(target): ") { return String(rest[name.upperBound...]) }
+    return String(rest.trimmingPrefix("UNKNOWN: ").trimmingPrefix("ipv6:").trimmingPrefix("ipv4:"))
 }
 
 /// Text of a server without control characters.

@@ -5,8 +5,10 @@ import HostIO
 public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConvertible {
     /// What is wrong, told apart as far as the transport lets on.
     public enum Reason: Sendable, Equatable {
-        /// No connection: nothing listens, no route, no such name.
+        /// No connection: nothing listens, no route.
         case unreachable
+        /// The host's name has no address, or that can't be told.
+        case unresolvable
         /// The connection or the handshake took too long.
         case connectTimedOut
         /// The endpoint says `http` and the server speaks TLS.
@@ -76,7 +78,7 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
 
     private var explanation: (Failure.Code, String, hint: String?) {
         switch reason {
-        case .unreachable, .connectTimedOut, .notEtcd, .deadlineExceeded: connectionExplanation
+        case .unreachable, .unresolvable, .connectTimedOut, .notEtcd, .deadlineExceeded: connectionExplanation
         case .serverSpeaksTLS, .serverSpeaksPlaintext, .serverUntrusted, .serverCertificateOutdated,
             .serverNameMismatch, .clientCertificateRequired, .clientCertificateRejected:
             trustExplanation
@@ -89,6 +91,11 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         case .connectTimedOut:
             (
                 .failed, "no connection to \(endpoint) in time", hint: "check that etcd is running there and not paused"
+            )
+        case .unresolvable:
+            (
+                .failed, "no connection to \(endpoint): \(message)",
+                hint: "check the name, /etc/hosts and the DNS servers of /etc/resolv.conf, or give the address"
             )
         case .notEtcd:
             (

@@ -25,8 +25,12 @@ struct HostAddresses: Sendable, Equatable {
             + addresses.map { $0.contains(":") ? "[\($0)]:\(port)" : "[::ffff:\($0)]:\(port)" }.joined(separator: ",")
     }
 
+    /// What several DNS servers may take, the first of which are gone.
+    private static let leastTimeout = Duration.seconds(20)
+
     /// Looks the host up; a name by the hosts file and DNS.
     ///
+    /// - Parameter timeout: how long a connection may take; a lookup gets as much, and no less than 20 seconds.
     /// - Throws: ``EtcdError`` if the name has no address or that can't be told in time, `CancellationError`.
     static func find(_ endpoint: Endpoint, timeout: Duration) async throws -> HostAddresses {
         if endpoint.isAddress { return HostAddresses(addresses: [endpoint.host], port: endpoint.port) }
@@ -34,7 +38,7 @@ struct HostAddresses: Sendable, Equatable {
         // Neither can the system be told to stop looking, nor may it hold up a thread that others need.
         DispatchQueue(label: "etcd-snap.names").async { lookup.finish(with: resolve(endpoint.host)) }
         let timer = Task {
-            try? await Task.sleep(for: timeout)
+            try? await Task.sleep(for: max(timeout, leastTimeout))
             lookup.finish(with: .late)
         }
         defer { timer.cancel() }
@@ -48,11 +52,11 @@ struct HostAddresses: Sendable, Equatable {
         case .addresses(let addresses): return HostAddresses(addresses: addresses, port: endpoint.port)
         case .none(let why):
             throw EtcdError(
-                .unreachable, endpoint: endpoint, message: "the name \(quoted(endpoint.host)) has no address: \(why)")
+                .unresolvable, endpoint: endpoint, message: "the name \(quoted(endpoint.host)) has no address: \(why)")
         case .late:
             throw EtcdError(
-                .unreachable, endpoint: endpoint,
-                message: "no answer within \(timeout) to which address the name \(quoted(endpoint.host)) has")
+                .unresolvable, endpoint: endpoint,
+                message: "no answer within \(max(timeout, leastTimeout)) to which address the name \(quoted(endpoint.host)) has")
         }
     }
 

@@ -5,7 +5,7 @@ import Synchronization
 /// Runs work items side by side, each on one of the process's threads, and waits for all.
 ///
 /// - Throws: what the first item in order threw.
-func concurrently(_ count: Int, _ body: (Int) throws -> Void) throws(StorageError) {
+func concurrently(_ count: Int, _ body: @escaping (Int) throws -> Void) throws(StorageError) {
     // Each iteration writes its own element, and the array is read after all have returned.
     nonisolated(unsafe) let errors = UnsafeMutableBufferPointer<StorageError?>.allocate(capacity: count)
     errors.initialize(repeating: nil)
@@ -13,14 +13,14 @@ func concurrently(_ count: Int, _ body: (Int) throws -> Void) throws(StorageErro
         errors.deinitialize()
         errors.deallocate()
     }
-    withoutActuallyEscaping(body) { body in
-        nonisolated(unsafe) let body = body
-        DispatchQueue.concurrentPerform(iterations: count) { index in
-            do throws(StorageError) {
-                try wrappingErrors { try body(index) }
-            } catch {
-                errors[index] = error
-            }
+    // Called on several threads by intention. (With withoutActuallyEscaping in place of @escaping, the path of this file
+    // would be in the executable, which would differ by where it was built.)
+    nonisolated(unsafe) let body = body
+    DispatchQueue.concurrentPerform(iterations: count) { index in
+        do throws(StorageError) {
+            try wrappingErrors { try body(index) }
+        } catch {
+            errors[index] = error
         }
     }
     for error in errors { if let error { throw error } }
@@ -170,8 +170,8 @@ struct PageScan {
 
     /// Lends each chosen run to `body`, which is called by `workerCount` threads at once, each with its number.
     func forEachRun(
-        workerCount: Int, where isWanted: (PageRecord) -> Bool,
-        _ body: (_ worker: Int, _ page: UInt64, _ run: Bytes) throws -> Void
+        workerCount: Int, where isWanted: @escaping (PageRecord) -> Bool,
+        _ body: @escaping (_ worker: Int, _ page: UInt64, _ run: Bytes) throws -> Void
     ) throws(StorageError) {
         let chunkPageCount = UInt64(max(1, Self.chunkByteCount / meta.pageByteCount))
         let next = Atomic<UInt64>(0)
