@@ -44,14 +44,19 @@ let staticArchives =
 /// One file that runs on any Linux: no interpreter, no shared library, position-independent, without symbols.
 ///
 /// lld looks through archives in any order, which Swift's libraries and gRPC's need.
-let staticExecutable: [LinkerSetting] =
+let staticLink: [LinkerSetting] =
     [
-        .unsafeFlags(
-            [
-                "-static-executable", "-Xclang-linker", "-static-pie", "-use-ld=lld", "-Xlinker", "--gc-sections",
-                "-Xlinker", "--strip-all",
-            ], .when(platforms: [.linux], configuration: .release))
-    ] + staticArchives.map { .linkedLibrary($0, .when(platforms: [.linux], configuration: .release)) }
+        .unsafeFlags([
+            "-static-executable", "-Xclang-linker", "-static-pie", "-use-ld=lld", "-Xlinker", "--gc-sections",
+            "-Xlinker", "--strip-all",
+        ])
+    ] + staticArchives.map { .linkedLibrary($0) }
+
+/// Set by scripts/build-release, which gives the flags that this needs and no manifest can.
+///
+/// Tests and a plain `swift build`
+/// link an executable that runs here only.
+let isStatic = Context.environment["ETCD_SNAP_LINK"] == "static"
 
 let package = Package(
     name: "etcd-snap",
@@ -72,9 +77,7 @@ let package = Package(
         .target(name: "CLinux", cSettings: strictC),
         .target(
             name: "CStandalone",
-            cSettings: strictC + [
-                .define("CSTANDALONE_IS_STATIC", .when(platforms: [.linux], configuration: .release))
-            ]),
+            cSettings: strictC + (isStatic ? [.define("CSTANDALONE_IS_STATIC")] : [])),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CGRPCShim", exclude: ["proto"], cxxSettings: strictCXX,
@@ -103,7 +106,7 @@ let package = Package(
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
                 "HostIO", "YAML", "CStandalone", logging, argumentParser, systemPackage,
             ],
-            swiftSettings: strict, linkerSettings: staticExecutable),
+            swiftSettings: strict, linkerSettings: isStatic ? staticLink : []),
         .executableTarget(
             name: "stream-benchmark", dependencies: ["EtcdSnap", "HostIO"], path: "Benchmarks/StreamBenchmark",
             swiftSettings: strict),
