@@ -54,8 +54,7 @@ let staticLink: [LinkerSetting] =
 
 /// Set by scripts/build-release, which gives the flags that this needs and no manifest can.
 ///
-/// Tests and a plain `swift build`
-/// link an executable that runs here only.
+/// Tests and a plain `swift build` link an executable that runs here only.
 let isStatic = Context.environment["ETCD_SNAP_LINK"] == "static"
 
 let package = Package(
