@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <link.h>
+#include <linux/magic.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -92,8 +94,9 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
     struct statvfs space;
     int result = fstatvfs(descriptor, &space);
     if (result == 0) {
-        // ramfs counts no blocks: what it has is not known, and not nothing.
-        int is_known = space.f_blocks > 0;
+        // ramfs counts no blocks: it has what the memory has, and not nothing, as /proc has.
+        struct statfs kind;
+        int is_known = space.f_blocks > 0 || fstatfs(descriptor, &kind) != 0 || kind.f_type != RAMFS_MAGIC;
         *available_bytes = is_known ? (uint64_t)space.f_bavail * space.f_frsize : UINT64_MAX;
         *total_bytes = is_known ? (uint64_t)space.f_blocks * space.f_frsize : UINT64_MAX;
     }

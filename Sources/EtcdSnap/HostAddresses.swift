@@ -52,11 +52,13 @@ struct HostAddresses: Sendable, Equatable {
         case .addresses(let addresses): return HostAddresses(addresses: addresses, port: endpoint.port)
         case .none(let why):
             throw EtcdError(
-                .unresolvable, endpoint: endpoint, message: "the name \(quoted(endpoint.host)) has no address: \(why)")
+                .unresolvable, endpoint: endpoint,
+                message: "the name \(quoted(endpoint.host)) has no address: \(why)")
         case .late:
             throw EtcdError(
                 .unresolvable, endpoint: endpoint,
-                message: "no answer within \(max(timeout, leastTimeout)) to which address the name \(quoted(endpoint.host)) has")
+                message: "no answer within \(max(timeout, leastTimeout)) to which address the name "
+                    + "\(quoted(endpoint.host)) has")
         }
     }
 

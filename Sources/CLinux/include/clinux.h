@@ -30,7 +30,7 @@ int clinux_schedule_as_batch(void);
 int clinux_sync_file_system(int descriptor);
 
 /// The bytes that this user may still write to the file system of `descriptor`, and its size in bytes; both UINT64_MAX for
-/// one that does not count them.
+/// ramfs, which does not count them.
 int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t *total_bytes);
 
 /// Fixes the size in bytes from which on malloc(3) takes a block from the system and gives it back when it is freed;
