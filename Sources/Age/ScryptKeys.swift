@@ -105,6 +105,13 @@ private func copiedPassphrase(_ passphrase: [UInt8]) throws(AgeError) -> SecretB
 }
 
 private func scryptWrapKey(passphrase: SecretBytes, salt: [UInt8], logN: Int) throws(AgeError) -> SecretBytes {
+    let neededKiB = 1 << logN
+    if let limit = memoryLimitByteCount(), limit >> 10 < neededKiB + 32 << 10 {
+        throw AgeError(
+            .key,
+            "a passphrase takes \(neededKiB) KiB of memory, and the control group allows \(limit >> 10) KiB in all",
+            hint: "raise its memory.max (MemoryMax= of a unit), or use a key file without a passphrase")
+    }
     let salt = ScryptRecipient.saltPrefix + salt
     return try SecretBytes(count: 32) { (key) throws(AgeError) in
         let result = passphrase.withUnsafeBytes { phrase -> CInt in

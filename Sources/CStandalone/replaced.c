@@ -8,6 +8,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/random.h>
 #include <time.h>
@@ -104,14 +105,26 @@ void _dispatch_workq_worker_register(void *root_queue) { (void)root_queue; }
 
 void _dispatch_workq_worker_unregister(void *root_queue) { (void)root_queue; }
 
+static long seconds_now(void) {
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 /// libdispatch, and nothing else that runs here, sleeps for a second when it gets no thread or no memory, and tries again
 /// for ever (src/init.c, `_dispatch_temporary_resource_shortage`). After a while it is no longer temporary.
 unsigned sleep(unsigned seconds) {
+    enum { patience_seconds = 8, gap_seconds = 3 };
     static const char message[] =
         "error: no thread can be started, or no memory be had\n"
         "hint: look at ulimit -u and -v, and at pids.max and memory.max of the control group\n";
-    static _Atomic int count = 0;
-    if (++count > 4) {
+    static _Atomic long first = 0, last = 0;
+    static atomic_flag is_told = ATOMIC_FLAG_INIT;
+    long now = seconds_now();
+    if (now - last > gap_seconds) first = now;
+    last = now;
+    if (now - first >= patience_seconds) {
+        if (atomic_flag_test_and_set(&is_told)) pause();  // another thread ends the process
         (void)!write(STDERR_FILENO, message, sizeof message - 1);
         _exit(1);
     }

@@ -33,10 +33,29 @@ public func raiseOpenFileLimit() throws(Failure) {
         hint: "raise the limit: ulimit -n \(needed), or LimitNOFILE= of the unit")
 }
 
-private func controlGroupCoreQuota() -> Int? {
-    let group = firstLine(of: "/proc/self/cgroup").flatMap { line in
-        line.hasPrefix("0::") ? String(line.dropFirst(3)) : nil
+/// The most memory, in bytes, that the control group of this process allows; nil where none limits it or it can't be told.
+///
+/// The kernel ends a process without a word that takes more.
+public func memoryLimitByteCount() -> Int? {
+    let unified = controlGroup("::").map { "/sys/fs/cgroup\($0)/memory.max" }
+    let legacy = controlGroup(":memory:").map { "/sys/fs/cgroup/memory\($0)/memory.limit_in_bytes" }
+    let limits = [unified, legacy].compactMap { $0 }.compactMap { firstLine(of: $0) }.compactMap { Int($0) }
+    return limits.min()
+}
+
+/// The path of this process' control group: `::` for that of version 2, `:memory:` and such for version 1
+/// (cgroups(7), `/proc/pid/cgroup`).
+private func controlGroup(_ controllers: String) -> String? {
+    for line in lines(of: "/proc/self/cgroup") {
+        guard let colon = line.firstIndex(of: ":") else { continue }
+        let rest = line[colon...]
+        if rest.hasPrefix(controllers) { return String(rest.dropFirst(controllers.count)) }
     }
+    return nil
+}
+
+private func controlGroupCoreQuota() -> Int? {
+    let group = controlGroup("::")
     let line = firstLine(of: "/sys/fs/cgroup\(group ?? "")/cpu.max") ?? firstLine(of: "/sys/fs/cgroup/cpu.max")
     guard let line else { return nil }
     let fields = line.split(separator: " ")
@@ -44,10 +63,16 @@ private func controlGroupCoreQuota() -> Int? {
     return max(1, (quota + period - 1) / period)
 }
 
-private func firstLine(of path: String) -> String? {
-    guard let file = fopen(path, "re") else { return nil }
+private func firstLine(of path: String) -> String? { lines(of: path).first }
+
+private func lines(of path: String) -> [String] {
+    guard let file = fopen(path, "re") else { return [] }
     defer { fclose(file) }
+    var result: [String] = []
     var line = [CChar](repeating: 0, count: 4096)
-    guard fgets(&line, CInt(line.count), file) != nil else { return nil }
-    return String(decoding: line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    while fgets(&line, CInt(line.count), file) != nil {
+        let bytes = line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
+        result.append(String(decoding: bytes, as: UTF8.self))
+    }
+    return result
 }
