@@ -3,9 +3,14 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <openssl/crypto.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <deque>
+#include <exception>
 #include <mutex>
+#include <new>
+#include <system_error>
 
 namespace cgrpc {
 namespace {
@@ -38,12 +43,29 @@ void keep_line(gpr_log_func_args *arguments) {
 /// after all work is done. It has to come before anybody's first use of OpenSSL, so when the program is loaded.
 __attribute__((constructor)) void keep_openssl_at_exit() { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr); }
 
+/// gRPC catches nothing, and what it does not get it can't do without.
+[[noreturn]] void end_for_want_of_memory() {
+    static const char message[] =
+        "error: no memory can be had, or no thread be started\n"
+        "hint: look at ulimit -v and -u, and at memory.max and pids.max of the control group\n";
+    try {
+        std::rethrow_exception(std::current_exception());
+    } catch (const std::bad_alloc &) {
+    } catch (const std::system_error &) {
+    } catch (...) {
+        std::abort();
+    }
+    (void)!write(STDERR_FILENO, message, sizeof message - 1);
+    _exit(1);
+}
+
 }  // namespace
 
 void initialize() {
     // gRPC is never shut down: that happens on a thread of its own, which would race with the end of the process.
     static std::once_flag once;
     std::call_once(once, [] {
+        std::set_terminate(end_for_want_of_memory);
         the_log();
         gpr_set_log_function(keep_line);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);

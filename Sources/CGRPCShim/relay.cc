@@ -270,7 +270,8 @@ void Relay::serve(int client) {
         if (server < 0) return;
         upstream = std::thread([=] { pass_to_server(client, server); });
         pass_to_client(server, client);
-    } catch (const std::exception &) {  // no more threads or memory to be had: gRPC sees the connection end
+    } catch (const std::exception &) {  // gRPC sees the connection end
+        lacks_threads_ = true;
     }
     // Whichever side has ended, the other must not wait for more.
     if (server >= 0) shutdown(server, SHUT_RDWR);

@@ -1,6 +1,7 @@
 #ifndef CGRPC_RELAY_H
 #define CGRPC_RELAY_H
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -64,6 +65,8 @@ class Relay {
     /// The target for gRPC.
     const std::string &target() const { return target_; }
     ReadAheadGate &gate() { return gate_; }
+    /// Whether a connection could not be served because no further thread could be started, or no memory be had.
+    bool lacks_threads() const { return lacks_threads_; }
 
    private:
     Relay(int listener, std::string target, std::vector<Address> addresses, int64_t window_bytes);
@@ -85,6 +88,7 @@ class Relay {
     int client_ = -1;
     int server_ = -1;
     bool is_closed_ = false;
+    std::atomic<bool> lacks_threads_{false};
     std::thread thread_;
 };
 

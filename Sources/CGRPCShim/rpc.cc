@@ -159,6 +159,9 @@ std::unique_ptr<cgrpc_error> Rpc::status_error(grpc_status_code code, std::strin
     cgrpc_error_kind kind = CGRPC_ERROR_STATUS;
     if (code == GRPC_STATUS_CANCELLED && was_cancelled_) kind = CGRPC_ERROR_CANCELLED;
     if (code == GRPC_STATUS_DEADLINE_EXCEEDED) kind = CGRPC_ERROR_DEADLINE;
+    // What gRPC says is then only that the other side has gone.
+    if (channel_.relay != nullptr && channel_.relay->lacks_threads())
+        message = "no thread could be started for the connection: look at ulimit -u and -v";
     std::unique_ptr<cgrpc_error> result = error(kind, std::move(message));
     result->code = code;
     return result;
