@@ -62,9 +62,10 @@ grpc_channel_credentials *credentials(const cgrpc_channel_options &options) {
     return grpc_ssl_credentials_create_ex(options.ca_pem, has_pair ? &pair : nullptr, nullptr, nullptr);
 }
 
-cgrpc_error *refusal(const cgrpc_channel_options &options, uint64_t first_log_line) {
-    return new cgrpc_error{CGRPC_ERROR_ARGUMENT, GRPC_STATUS_UNKNOWN, "gRPC can't use the channel's options",
-                           options.target, cgrpc::log_since(first_log_line)};
+cgrpc_error *refusal(const cgrpc_channel_options &options, uint64_t first_log_line,
+                     const char *message = "gRPC can't use the channel's options") {
+    return new cgrpc_error{CGRPC_ERROR_ARGUMENT, GRPC_STATUS_UNKNOWN, message, options.target,
+                           cgrpc::log_since(first_log_line)};
 }
 
 /// A server's name as it stands in a URL; empty without one.
@@ -89,7 +90,8 @@ cgrpc_channel *cgrpc_channel_create(const cgrpc_channel_options *options, cgrpc_
         relay = cgrpc::Relay::create(options->target, options->read_ahead_bytes);
         if (relay == nullptr) {
             grpc_channel_credentials_release(owned_credentials);
-            *error = refusal(*options, first_log_line);
+            *error = refusal(*options, first_log_line,
+                             "no socket or thread could be had for the connection: look at ulimit -n, -u and -v");
             return nullptr;
         }
     }

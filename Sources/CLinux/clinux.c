@@ -121,6 +121,14 @@ long clinux_raise_open_file_limit(void) {
     return limit.rlim_cur == RLIM_INFINITY ? LONG_MAX : (long)limit.rlim_cur;
 }
 
+uint64_t clinux_raise_address_space_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+    if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_AS, &raised) == 0) limit = raised;
+    return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
 static int release_code(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size;
     (void)context;

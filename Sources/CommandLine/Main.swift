@@ -28,7 +28,7 @@ enum Main {
         }
         let signals = SignalWatch()
         do {
-            try raiseOpenFileLimit()
+            try raiseLimits()
             try await signals.cancelling { try await execute(command) }
             return 0
         } catch let code as ExitCode {

@@ -21,16 +21,24 @@ public func availableCoreCount() -> Int {
 /// Where a unit's system-call filter refuses that, it is for the unit to say.
 public func scheduleAsBatch() { _ = clinux_schedule_as_batch() }
 
-/// Lets this process have as many files open as it may, up to what it can use.
+/// Lets this process have as many open files and as much address space as it may.
 ///
-/// - Throws: ``Failure`` if that is less than what a command needs at most.
-public func raiseOpenFileLimit() throws(Failure) {
-    let needed = 64
-    let limit = clinux_raise_open_file_limit()
-    guard limit < needed, limit >= 0 else { return }
-    throw Failure(
-        .failed, "only \(limit) files may be open at a time, and \(needed) are needed",
-        hint: "raise the limit: ulimit -n \(needed), or LimitNOFILE= of the unit")
+/// - Throws: ``Failure`` if that is less than what a command needs at most: libraries end the process where it runs out.
+public func raiseLimits() throws(Failure) {
+    let neededFileCount = 64
+    let fileCount = clinux_raise_open_file_limit()
+    if fileCount >= 0, fileCount < neededFileCount {
+        throw Failure(
+            .failed, "only \(fileCount) files may be open at a time, and \(neededFileCount) are needed",
+            hint: "raise the limit: ulimit -n \(neededFileCount), or LimitNOFILE= of the unit")
+    }
+    let neededMiB: UInt64 = 512
+    let mebibytes = clinux_raise_address_space_limit() >> 20
+    if mebibytes < neededMiB {
+        throw Failure(
+            .failed, "only \(mebibytes) MiB of memory may be mapped, and \(neededMiB) MiB are needed",
+            hint: "raise the limit: ulimit -v \(neededMiB << 10), or LimitAS= of the unit; memory.max is a better one")
+    }
 }
 
 /// The most memory, in bytes, that the control group of this process allows; nil where none limits it or it can't be told.

@@ -42,6 +42,10 @@ void clinux_return_freed_blocks(int threshold, int arena_count);
 /// Returns the limit that holds now, -1 if it can't be told.
 long clinux_raise_open_file_limit(void);
 
+/// Raises the soft limit of address space to the hard one (getrlimit(2), `RLIMIT_AS`).
+/// Returns the limit that holds now, in bytes, UINT64_MAX if there is none or it can't be told.
+uint64_t clinux_raise_address_space_limit(void);
+
 /// Takes the pages of program code, of libraries too, out of this process' memory: they come back from the page cache
 /// as they are needed. What only the start needed then counts for nobody.
 void clinux_release_code(void);
