@@ -41,7 +41,10 @@ void keep_line(gpr_log_func_args *arguments) {
 
 /// Keeps OpenSSL from freeing its tables at exit, while gRPC's threads may still be shaking hands: that ends in a crash
 /// after all work is done. It has to come before anybody's first use of OpenSSL, so when the program is loaded.
-__attribute__((constructor)) void keep_openssl_at_exit() { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr); }
+/// Nor does it read a host's openssl.cnf, which is for another libcrypto and may name providers to load.
+__attribute__((constructor)) void prepare_openssl() {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+}
 
 /// gRPC catches nothing, and what it does not get it can't do without.
 [[noreturn]] void end_for_want_of_memory() {

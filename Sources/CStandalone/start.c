@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nss.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -85,8 +84,6 @@ __attribute__((constructor(101))) static void start(int argc, char **argv) {
     _swift_stdlib_overrideUnsafeArgvArgc(argv, argc);
     look_names_up_without_modules();
     forget_settings_of_grpc();
-    // A host's openssl.cnf is for another libcrypto; it may name providers to load, and an error in it would be ours.
-    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 }
 
 #else
