@@ -1,4 +1,5 @@
 import ArgumentParser
+import Certificates
 import HostIO
 import Operations
 import PKIBackup

@@ -1,7 +1,5 @@
 import FoundationEssentials
 import HostIO
-import SwiftASN1
-import X509
 
 /// The PEM files of a TLS connection to etcd.
 public struct TLSFiles: Sendable, Equatable {

@@ -1,4 +1,5 @@
 import Age
+import Certificates
 import HostIO
 import PKIBackup
 import SealedArchive

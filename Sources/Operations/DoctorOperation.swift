@@ -1,5 +1,6 @@
 import Age
 import ArchiveStore
+import Certificates
 import EtcdSnap
 import FoundationEssentials
 import HostIO

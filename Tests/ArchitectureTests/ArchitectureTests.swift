@@ -8,7 +8,9 @@ enum Architecture {
         let host: Set<String> = ["HostIO"]
         let age = host.union(["Age"])
         let archive = age.union(["SealedArchive"])
-        let middle: Set<String> = ["EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore"]
+        let middle: Set<String> = [
+            "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "Certificates",
+        ]
         let operations = archive.union(middle)
         return [
             "HostIO": ["CLinux"],
@@ -16,8 +18,9 @@ enum Architecture {
             "Age": host.union(["CCrypto"]),
             "SealedArchive": age.union(["CZstd", "CArchive"]),
             "ArchiveStore": archive,
-            "PKIBackup": archive.union(["YAML"]),
-            "EtcdSnap": archive.union(["CGRPCShim"]),
+            "Certificates": host.union(["YAML"]),
+            "PKIBackup": archive.union(["Certificates", "YAML"]),
+            "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
             "EtcdStorage": archive.union(["CCRC32C"]),
             "KubernetesObjects": host,
             "Operations": operations.union(["YAML"]),
@@ -28,9 +31,9 @@ enum Architecture {
     /// Libraries of others that are not for everybody.
     static let restricted: [String: Set<String>] = [
         "ArgumentParser": ["CommandLine"],
-        "X509": ["EtcdSnap", "PKIBackup"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
-        "SwiftASN1": ["EtcdSnap", "PKIBackup"],
-        "CryptoExtras": ["Age", "PKIBackup"],
+        "X509": ["EtcdSnap", "Certificates"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
+        "SwiftASN1": ["EtcdSnap", "Certificates"],
+        "CryptoExtras": ["Age", "Certificates"],
         "Logging": ["EtcdSnap", "Operations", "CommandLine"],
         // Whole Foundation would put 35 MB of ICU's data into the executable; `FoundationEssentials` has what is needed.
         "Foundation": [], "FoundationNetworking": [], "FoundationXML": [], "FoundationInternationalization": [],

@@ -1,5 +1,6 @@
 import HostIO
 import SealedArchive
+import YAML
 
 extension LayoutBuilder {
     /// kubeadm's constant `KubeletEnvFileName` and `KubeletConfigurationFileName` (`app/constants`), below the kubelet's
