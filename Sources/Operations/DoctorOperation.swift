@@ -3,6 +3,7 @@ import ArchiveStore
 import EtcdSnap
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(1))) struct PEMFileTests {

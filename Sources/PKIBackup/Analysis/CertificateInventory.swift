@@ -1,5 +1,6 @@
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 

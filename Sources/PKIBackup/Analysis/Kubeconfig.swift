@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import YAML
 
 /// A kubeconfig: clusters, users and what they prove themselves with.

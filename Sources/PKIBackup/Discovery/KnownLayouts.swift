@@ -1,3 +1,4 @@
+import NodeFiles
 import YAML
 
 /// Where distributions keep what their control planes are made of.

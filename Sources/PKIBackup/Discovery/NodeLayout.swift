@@ -1,3 +1,4 @@
+import NodeFiles
 import SealedArchive
 
 /// What a node's control plane is made of, as the node itself tells.
