@@ -92,19 +92,21 @@ let package = Package(
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
         library("Certificates", ["HostIO", "YAML", x509, asn1, crypto, cryptoExtras]),
         library("EtcdSnap", ["Certificates", "HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
-        library("PKIBackup", ["Certificates", "SealedArchive", "HostIO", "YAML", crypto, systemPackage]),
+        library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),
+        library(
+            "PKIBackup", ["Certificates", "NodeFiles", "SealedArchive", "HostIO", "YAML", crypto, systemPackage]),
         library("KubernetesObjects", []),
         library(
             "Operations",
             [
-                "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "Certificates", "ArchiveStore",
-                "SealedArchive", "Age", "HostIO", "YAML", logging, crypto, systemPackage,
+                "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "Certificates", "NodeFiles",
+                "ArchiveStore", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
             dependencies: [
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup",
-                "Certificates", "Age", "HostIO", "YAML", "CStandalone", logging, argumentParser, systemPackage,
+                "Certificates", "NodeFiles", "Age", "HostIO", "YAML", "CStandalone", logging, argumentParser, systemPackage,
             ],
             swiftSettings: strict, linkerSettings: isStatic ? staticLink : []),
         .executableTarget(
@@ -118,14 +120,22 @@ let package = Package(
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
         tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
         tests("CertificatesTests", ["Certificates", "HostIO", "YAML", "TestSupport"]),
-        tests("PKIBackupTests", ["PKIBackup", "Certificates", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests(
+            "PKIBackupTests",
+            ["PKIBackup", "Certificates", "NodeFiles", "SealedArchive", "Age", "HostIO", "TestSupport"]),
         tests("EtcdSnapTests", ["EtcdSnap", "HostIO", "TestSupport", crypto, x509, logging]),
         tests(
             "OperationsTests",
-            ["Operations", "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+            [
+                "Operations", "EtcdSnap", "PKIBackup", "NodeFiles", "ArchiveStore", "SealedArchive", "Age", "HostIO",
+                "TestSupport",
+            ]),
         tests(
             "CompletenessTests",
-            ["PKIBackup", "Certificates", "YAML", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1]),
+            [
+                "PKIBackup", "Certificates", "NodeFiles", "YAML", "SealedArchive", "HostIO", "TestSupport", crypto,
+                x509, asn1,
+            ]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport"]),

@@ -4,6 +4,7 @@ import Certificates
 import EtcdSnap
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 

@@ -1,6 +1,7 @@
 import Age
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -157,7 +158,7 @@ public enum RestoreFilesOperation {
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
                     guard let role = roles[member.metadata.path] else { return }
-                    try placement.place(member, as: CaptureClass(rawValue: role)) { _ in try Task.checkCancellation() }
+                    try placement.place(member, order: PlacementOrder(role: role)) { _ in try Task.checkCancellation() }
                 }
                 try placement.finish()
             } catch {

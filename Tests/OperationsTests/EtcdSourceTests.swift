@@ -1,6 +1,7 @@
 import EtcdSnap
 import Foundation
 import HostIO
+import NodeFiles
 import PKIBackup
 import TestSupport
 import Testing

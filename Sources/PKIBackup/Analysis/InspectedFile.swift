@@ -1,5 +1,6 @@
 import Certificates
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 

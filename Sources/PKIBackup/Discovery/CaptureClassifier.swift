@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// Decides what a file below a captured directory is, by its name and the beginning of its contents.
 public enum CaptureClassifier {

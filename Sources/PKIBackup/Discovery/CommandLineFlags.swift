@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// A command line as Go's flag libraries read it: `--flag=value`, `--flag value`, `-flag=value`, `--flag`.
 struct CommandLineFlags {

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// What a control-plane node is besides its components, by the places that it is known at.
 enum HostGroups {

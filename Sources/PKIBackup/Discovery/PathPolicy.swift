@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// Which paths are not captured though a component names them.
 enum PathPolicy {
