@@ -75,11 +75,11 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(
-            name: "CStandalone",
+            name: "CStandalone", dependencies: ["CLinux"],
             cSettings: strictC + (isStatic ? [.define("CSTANDALONE_IS_STATIC")] : [])),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
-            name: "CGRPCShim", exclude: ["proto"], cxxSettings: strictCXX,
+            name: "CGRPCShim", dependencies: ["CLinux"], exclude: ["proto"], cxxSettings: strictCXX,
             linkerSettings: [
                 .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
             ]),
