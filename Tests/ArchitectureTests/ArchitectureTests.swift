@@ -13,13 +13,14 @@ enum Architecture {
         return [
             "HostIO": ["CLinux"],
             "YAML": ["CYAML"],
+            "Protobuf": [],
             "Age": host.union(["CCrypto"]),
             "SealedArchive": age.union(["CZstd", "CArchive"]),
             "ArchiveStore": archive,
             "PKIBackup": archive.union(["YAML"]),
             "EtcdSnap": archive.union(["CGRPCShim"]),
-            "EtcdStorage": archive.union(["CCRC32C"]),
-            "KubernetesObjects": host,
+            "EtcdStorage": archive.union(["CCRC32C", "Protobuf"]),
+            "KubernetesObjects": host.union(["Protobuf"]),
             "Operations": operations.union(["YAML"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]
@@ -51,7 +52,7 @@ enum Architecture {
 }
 
 @Suite struct ArchitectureTests {
-    static let maximumLineCount = 450
+    static let maximumLineCount = 400
     static let maximumFunctionLineCount = 70
 
     @Test func importsPointDown() throws {
@@ -152,7 +153,8 @@ enum Architecture {
         ("PKIBackup", "    private import CZstd"), ("ArchiveStore", "internal import CLinux"),
         ("Operations", "import ArgumentParser"), ("ArchiveStore", "import FoundationNetworking"),
         ("SealedArchive", "import ArchiveStore"), ("Operations", "import CommandLine  // why"),
-        ("PKIBackup", "import ArchiveStore"), ("Operations", "import CYAML"), ("YAML", "import HostIO"),
+        ("PKIBackup", "import Protobuf"), ("Protobuf", "import HostIO"), ("PKIBackup", "import ArchiveStore"),
+        ("Operations", "import CYAML"), ("YAML", "import HostIO"),
         ("HostIO", "import Foundation"), ("CommandLine", "public import struct Foundation.Date"),
         ("CommandLine", "import func CArchive.archive_read_new"),
     ])
