@@ -75,18 +75,19 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(
-            name: "CStandalone",
+            name: "CStandalone", dependencies: ["CLinux"],
             cSettings: strictC + (isStatic ? [.define("CSTANDALONE_IS_STATIC")] : [])),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
-            name: "CGRPCShim", exclude: ["proto"], cxxSettings: strictCXX,
+            name: "CGRPCShim", dependencies: ["CLinux"], exclude: ["proto"], cxxSettings: strictCXX,
             linkerSettings: [
                 .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
             ]),
         library("HostIO", ["CLinux", systemPackage]),
         library("YAML", ["CYAML"]),
+        library("Protobuf", []),
         .target(name: "CCRC32C", cSettings: strictC),
-        library("EtcdStorage", ["HostIO", "CCRC32C", crypto, systemPackage]),
+        library("EtcdStorage", ["Protobuf", "HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
@@ -95,7 +96,7 @@ let package = Package(
         library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),
         library(
             "PKIBackup", ["Certificates", "NodeFiles", "SealedArchive", "HostIO", "YAML", crypto, systemPackage]),
-        library("KubernetesObjects", []),
+        library("KubernetesObjects", ["Protobuf"]),
         library(
             "Operations",
             [
@@ -115,7 +116,8 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
         tests("YAMLTests", ["YAML", "TestSupport"]),
-        tests("EtcdStorageTests", ["EtcdStorage", "HostIO", "TestSupport", "CCRC32C", crypto]),
+        tests("ProtobufTests", ["Protobuf", "TestSupport"]),
+        tests("EtcdStorageTests", ["EtcdStorage", "Protobuf", "HostIO", "TestSupport", "CCRC32C", crypto]),
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
         tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),

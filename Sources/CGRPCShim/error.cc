@@ -3,7 +3,7 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <openssl/crypto.h>
-#include <unistd.h>
+#include <shortage.h>
 
 #include <cstdlib>
 #include <deque>
@@ -48,9 +48,6 @@ __attribute__((constructor)) void prepare_openssl() {
 
 /// gRPC catches nothing, and what it does not get it can't do without.
 [[noreturn]] void end_for_want_of_memory() {
-    static const char message[] =
-        "error: no memory can be had, or no thread be started\n"
-        "hint: look at ulimit -v and -u, and at memory.max and pids.max of the control group\n";
     try {
         std::rethrow_exception(std::current_exception());
     } catch (const std::bad_alloc &) {
@@ -58,8 +55,7 @@ __attribute__((constructor)) void prepare_openssl() {
     } catch (...) {
         std::abort();
     }
-    (void)!write(STDERR_FILENO, message, sizeof message - 1);
-    _exit(1);
+    clinux_end_for_want_of_resources();
 }
 
 }  // namespace

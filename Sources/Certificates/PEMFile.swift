@@ -70,7 +70,7 @@ public struct PEMFile {
         var text: [UInt8] = []
         text.reserveCapacity(characterCount + characterCount / 64 + 2 * block.label.utf8.count + 40)
         text += "-----BEGIN \(block.label)-----\n".utf8
-        var body = Base64.encode(block.content)
+        var body = Base64.encode(block.content, padded: true)
         defer { body.wipe() }
         for start in stride(from: 0, to: body.count, by: 64) {
             text += body[start..<min(start + 64, body.count)]

@@ -118,8 +118,3 @@ private func shortened(_ message: String, target: String) -> String {
     if let name = rest.firstRange(of: "\(target): ") { return String(rest[name.upperBound...]) }
     return String(rest.trimmingPrefix("UNKNOWN: ").trimmingPrefix("ipv6:").trimmingPrefix("ipv4:"))
 }
-
-/// Text of a server without control characters.
-func printable(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
-}

@@ -44,20 +44,6 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
     }
 }
 
-/// A name in double quotes with control characters escaped, safe to print on a terminal.
-public func quoted(_ name: String) -> String {
-    var result = "\""
-    for scalar in name.unicodeScalars {
-        switch scalar {
-        case "\"", "\\": result += "\\\(scalar)"
-        case _ where scalar.value < 0x20 || scalar.value == 0x7F || (0x80..<0xA0).contains(scalar.value):
-            result += "\\u{" + String(scalar.value, radix: 16) + "}"
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result + "\""
-}
-
 /// Runs a system call until it is not interrupted by a signal.
 ///
 /// - Returns: the call's result when it is not negative.

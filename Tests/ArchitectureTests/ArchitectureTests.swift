@@ -16,6 +16,7 @@ enum Architecture {
         return [
             "HostIO": ["CLinux"],
             "YAML": ["CYAML"],
+            "Protobuf": [],
             "Age": host.union(["CCrypto"]),
             "SealedArchive": age.union(["CZstd", "CArchive"]),
             "ArchiveStore": archive,
@@ -23,8 +24,8 @@ enum Architecture {
             "NodeFiles": archive,
             "PKIBackup": nodeFiles.union(["Certificates", "YAML"]),
             "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
-            "EtcdStorage": archive.union(["CCRC32C"]),
-            "KubernetesObjects": host,
+            "EtcdStorage": archive.union(["CCRC32C", "Protobuf"]),
+            "KubernetesObjects": host.union(["Protobuf"]),
             "Operations": operations.union(["YAML"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]
@@ -56,7 +57,7 @@ enum Architecture {
 }
 
 @Suite struct ArchitectureTests {
-    static let maximumLineCount = 450
+    static let maximumLineCount = 400
     static let maximumFunctionLineCount = 70
 
     @Test func importsPointDown() throws {
@@ -157,7 +158,8 @@ enum Architecture {
         ("PKIBackup", "    private import CZstd"), ("ArchiveStore", "internal import CLinux"),
         ("Operations", "import ArgumentParser"), ("ArchiveStore", "import FoundationNetworking"),
         ("SealedArchive", "import ArchiveStore"), ("Operations", "import CommandLine  // why"),
-        ("NodeFiles", "import PKIBackup"), ("ArchiveStore", "import NodeFiles"),
+        ("PKIBackup", "import Protobuf"), ("Protobuf", "import HostIO"), ("NodeFiles", "import PKIBackup"),
+        ("ArchiveStore", "import NodeFiles"),
         ("PKIBackup", "import ArchiveStore"), ("Operations", "import CYAML"), ("YAML", "import HostIO"),
         ("HostIO", "import Foundation"), ("CommandLine", "public import struct Foundation.Date"),
         ("CommandLine", "import func CArchive.archive_read_new"),

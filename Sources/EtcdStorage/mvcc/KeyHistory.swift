@@ -1,3 +1,5 @@
+import HostIO
+
 /// The revisions of one key that were seen on any page, oldest first.
 ///
 /// A key has at most 1024 of them. Beyond that the oldest are forgotten, except for the pages that they were seen on:
@@ -90,18 +92,4 @@ struct KeyHistory {
 
     /// Whether a revision that was forgotten is on such a page.
     func hasForgotten(where isReachable: (UInt64) -> Bool) -> Bool { forgottenPages.contains(where: isReachable) }
-}
-
-extension Array {
-    /// The first index from which on `isBefore` does not hold, in an array that is in that order.
-    fileprivate func partitionPoint(_ isBefore: (Element) -> Bool) -> Int {
-        if let last, isBefore(last) { return count }
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = low + (high - low) / 2
-            if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
 }

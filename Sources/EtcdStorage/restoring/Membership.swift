@@ -1,5 +1,7 @@
 internal import Crypto
 import FoundationEssentials
+import HostIO
+import Protobuf
 
 /// A member of the cluster that is to be made.
 public struct PlannedMember: Sendable, Hashable {

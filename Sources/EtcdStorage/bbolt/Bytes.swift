@@ -59,16 +59,6 @@ func precedes(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer)
     first.lexicographicallyPrecedes(second)
 }
 
-/// Appends an integer with the least significant byte first.
-func appendLittleEndian(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {
-    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
-}
-
-/// Appends an integer with the most significant byte first.
-func appendBigEndian(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {
-    withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
-}
-
 /// The integer of the first eight bytes, most significant first.
 func u64BigEndian(_ bytes: some Collection<UInt8>) -> UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 

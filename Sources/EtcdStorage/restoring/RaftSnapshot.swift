@@ -1,3 +1,5 @@
+import Protobuf
+
 /// The raft snapshot file of a member that was just restored: the membership for etcd up to 3.6, which takes it from
 /// here, as a v2 store in JSON.
 ///

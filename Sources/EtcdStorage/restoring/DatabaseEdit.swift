@@ -1,3 +1,5 @@
+import HostIO
+
 /// A database as it is to be written: pages of a snapshot at their own places, and pages behind them.
 struct EditedDatabase: Sendable {
     /// The snapshot's.

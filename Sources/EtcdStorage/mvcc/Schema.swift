@@ -1,3 +1,5 @@
+import HostIO
+
 /// The buckets and keys of etcd's backend (`server/storage/schema`).
 enum Schema {
     static let alarm = Array("alarm".utf8)

@@ -1,3 +1,5 @@
+import HostIO
+
 // A bbolt file is pages 0 ..< highWater of one size; all integers are little endian. Each page, or run of pages that
 // belong together, begins with a header of 16 bytes (bbolt `common.Page`):
 //

@@ -1,3 +1,6 @@
+import HostIO
+import Protobuf
+
 // A write-ahead log file is a sequence of frames: u64le length field, record, zeros up to a multiple of 8. The length
 // field's low 56 bits are the record's byte count; if there is padding its highest byte is 0x80 | padding count (etcd
 // `server/storage/wal/encoder.go`). A record is walpb.Record {1 type, 2 crc, 3 data}; the crc runs over the data of all

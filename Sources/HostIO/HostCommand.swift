@@ -1,4 +1,3 @@
-import HostIO
 import SystemPackage
 
 #if canImport(Glibc)

@@ -1,8 +1,3 @@
-/// Appends the integer's bytes, least significant first.
-func append<Integer: FixedWidthInteger>(_ value: Integer, to bytes: inout [UInt8]) {
-    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
-}
-
 /// Reads little-endian integers off the front of a run of bytes; short input is nil and moves nothing.
 struct LittleEndianReader {
     private var rest: ArraySlice<UInt8>

@@ -1,3 +1,5 @@
+import HostIO
+
 /// Lays out pages as bbolt does (`node.write`).
 enum PageBuilder {
     /// A row of a leaf; the value of a bucket's row is a ``BucketRoot`` value.

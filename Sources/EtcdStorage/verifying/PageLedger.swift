@@ -1,3 +1,5 @@
+import Protobuf
+
 /// What a page turned out to be.
 enum PageState: UInt8 {
     /// Nothing was recorded yet.

@@ -57,7 +57,7 @@ public enum Restore {
             try wrappingErrors {
                 var first: MemberFile?
                 for build in builds { try build.write(cluster, sharing: &first, writeDatabase) }
-                for build in builds { try build.publish() }
+                for build in builds { try build.publish(cluster) }
             }
         } catch {
             for build in builds { build.discard() }
@@ -116,7 +116,6 @@ private final class MemberBuild {
     private let data: PendingDirectory
     private let wal: PendingDirectory?
     private let publishedLog: PublishedLog
-    private var log: WriteAheadLog?
     private var isLogNoted = false
 
     init(_ target: RestoreTarget, member: PlannedMember) throws(StorageError) {
@@ -156,7 +155,6 @@ private final class MemberBuild {
         try Self.write(raftSnapshot.bytes, raftSnapshot.fileName, in: snap, reserving: nil)
         let walDirectory = try wal?.make() ?? memberDirectory.makeDirectory("wal")
         let log = WriteAheadLog(cluster: cluster, member: member)
-        self.log = log
         try Self.write(log.bytes, WriteAheadLog.fileName, in: walDirectory, reserving: WriteAheadLog.segmentByteCount)
         for directory in [snap, walDirectory, memberDirectory, root] { try directory.sync() }
     }
@@ -174,10 +172,10 @@ private final class MemberBuild {
         }
     }
 
-    func publish() throws {
-        guard let wal, let log else { return try data.publish() }
+    func publish(_ cluster: PlannedCluster) throws {
+        guard let wal else { return try data.publish() }
         isLogNoted = true
-        try publishedLog.write(log)
+        try publishedLog.write(WriteAheadLog(cluster: cluster, member: member))
         try wal.publish()
         try data.publish()
         try publishedLog.remove()

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Protobuf
 
 /// A member of a cluster, as bucket `members` holds it.
 public struct StoredMember: Sendable, Hashable, Codable {
@@ -52,21 +53,14 @@ public struct StoredAlarm: Sendable, Hashable, Codable {
         var member: UInt64 = 0
         var type: UInt64 = 0
         let isMessage = key.lend { bytes in
-            var reader = ProtobufReader(bytes)
-            while !reader.isAtEnd {
-                guard let tag = reader.varint() else { return false }
-                switch tag {
-                case 0x08:
-                    guard let number = reader.varint() else { return false }
-                    member = number
-                case 0x10:
-                    guard let number = reader.varint() else { return false }
-                    type = number
-                default:
-                    guard reader.skip(tag) else { return false }
+            ProtobufReader.forEachField(in: bytes) { field in
+                switch (field.number, field.payload) {
+                case (1, .varint(let number)): member = number
+                case (2, .varint(let number)): type = number
+                default: break
                 }
+                return true
             }
-            return true
         }
         guard isMessage else { return nil }
         memberID = member

@@ -1,85 +1,4 @@
-/// A cursor over the fields of a protobuf message; every read is bounds-checked, and nil means malformed.
-struct ProtobufFields {
-    /// One field with its bytes as they stand in the message.
-    struct Field {
-        var number: UInt64
-        var payload: Payload
-        /// Tag, length and payload.
-        var encoded: UnsafeRawBufferPointer
-    }
-
-    /// What a field holds, by its wire type.
-    enum Payload {
-        case varint(UInt64)
-        case bytes(UnsafeRawBufferPointer)
-        case fixed
-    }
-
-    private let bytes: UnsafeRawBufferPointer
-    private var offset = 0
-
-    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
-
-    /// Visits all fields in order; false if the message is malformed or `body` says so.
-    static func forEach(in bytes: UnsafeRawBufferPointer, _ body: (Field) -> Bool) -> Bool {
-        var fields = ProtobufFields(bytes)
-        while fields.offset < bytes.count {
-            guard let field = fields.next(), body(field) else { return false }
-        }
-        return true
-    }
-
-    private mutating func next() -> Field? {
-        let start = offset
-        guard let tag = varint(), tag >> 3 != 0, let payload = payload(wireType: tag & 7) else { return nil }
-        return Field(
-            number: tag >> 3, payload: payload, encoded: UnsafeRawBufferPointer(rebasing: bytes[start..<offset]))
-    }
-
-    private mutating func payload(wireType: UInt64) -> Payload? {
-        switch wireType {
-        case 0: varint().map(Payload.varint)
-        case 1: take(8).map { _ in .fixed }
-        case 2: varint().flatMap { Int(exactly: $0) }.flatMap { take($0) }.map(Payload.bytes)
-        case 5: take(4).map { _ in .fixed }
-        default: nil
-        }
-    }
-
-    private mutating func take(_ count: Int) -> UnsafeRawBufferPointer? {
-        guard count <= bytes.count - offset else { return nil }
-        defer { offset += count }
-        return UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + count)])
-    }
-
-    private mutating func varint() -> UInt64? {
-        var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 64, by: 7) {
-            guard offset < bytes.count else { return nil }
-            let byte = bytes[offset]
-            offset += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-        }
-        return nil
-    }
-}
-
-/// Appends a field of bytes.
-func appendField(_ number: UInt64, _ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
-    appendVarint(number << 3 | 2, to: &bytes)
-    appendVarint(UInt64(payload.count), to: &bytes)
-    bytes.append(contentsOf: payload)
-}
-
-private func appendVarint(_ value: UInt64, to bytes: inout [UInt8]) {
-    var rest = value
-    while rest >= 0x80 {
-        bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-        rest >>= 7
-    }
-    bytes.append(UInt8(rest))
-}
+import Protobuf
 
 /// The fields of a message that are read, by number.
 struct MessageSchema: Sendable {
@@ -116,7 +35,7 @@ struct MessageSchema: Sendable {
 
     private func decodeFields(_ bytes: UnsafeRawBufferPointer) -> [String: ObjectValue]? {
         var object: [String: ObjectValue] = [:]
-        let isWellFormed = ProtobufFields.forEach(in: bytes) { encoded in
+        let isWellFormed = ProtobufReader.forEachField(in: bytes) { encoded in
             guard let field = fields[encoded.number] else { return true }
             return Self.add(field, encoded.payload, to: &object)
         }
@@ -124,7 +43,7 @@ struct MessageSchema: Sendable {
     }
 
     private static func add(
-        _ field: Field, _ payload: ProtobufFields.Payload, to object: inout [String: ObjectValue]
+        _ field: Field, _ payload: ProtobufReader.Payload, to object: inout [String: ObjectValue]
     ) -> Bool {
         switch (field, payload) {
         case (.string(let name), .bytes(let bytes)): object[name] = text(bytes)
@@ -168,7 +87,7 @@ struct MessageSchema: Sendable {
     ) -> Bool {
         var key = ""
         var value = ObjectValue.string("")
-        let isWellFormed = ProtobufFields.forEach(in: bytes) { field in
+        let isWellFormed = ProtobufReader.forEachField(in: bytes) { field in
             guard case .bytes(let payload) = field.payload else { return true }
             if field.number == 1 { key = String(decoding: payload, as: UTF8.self) }
             if field.number == 2 { value = decode(payload) }
@@ -181,18 +100,18 @@ struct MessageSchema: Sendable {
 
     /// The message with only the fields of the schema; nil if it is malformed.
     func project(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
-        var result: [UInt8] = []
-        let isWellFormed = ProtobufFields.forEach(in: bytes) { encoded in
+        var result = ProtobufWriter()
+        let isWellFormed = ProtobufReader.forEachField(in: bytes) { encoded in
             switch (fields[encoded.number], encoded.payload) {
             case (nil, _): return true
             case (.message(_, let schema), .bytes(let payload)), (.messages(_, let schema), .bytes(let payload)),
                 (.inline(let schema), .bytes(let payload)):
                 guard let projected = schema.project(payload) else { return false }
-                appendField(encoded.number, projected, to: &result)
-            default: result.append(contentsOf: encoded.encoded)
+                result.field(encoded.number, projected)
+            default: result.append(encoded.encoded)
             }
             return true
         }
-        return isWellFormed ? result : nil
+        return isWellFormed ? result.bytes : nil
     }
 }

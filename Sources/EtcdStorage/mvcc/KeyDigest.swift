@@ -1,3 +1,5 @@
+import HostIO
+
 /// The shape of a key, which tells how it is kept in eight bytes.
 enum KeyShape: UInt8 {
     /// A revision of bucket `key`: u64be main, `_`, u64be sub, and `t` for a tombstone.
