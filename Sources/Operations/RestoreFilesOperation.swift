@@ -128,9 +128,10 @@ public enum RestoreFilesOperation {
                 .failed, message,
                 hint: (live.isVisible
                     ? "stop the kubelet and the static pods first" : "mount it: mount -t proc proc /proc")
-                    + "; --force goes on all the same, but then \(danger)")
+                    + "; it can be forced, but then \(danger)",
+                settings: [.force])
         }
-        observer.warn("\(message); it goes on because of --force: \(danger)")
+        observer.warn("\(message); it goes on, as was asked for: \(danger)")
     }
 
     /// Restores in place: everything is read, checked and staged before the first file is replaced, each file appears
