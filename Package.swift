@@ -107,7 +107,8 @@ let package = Package(
             name: "CommandLine",
             dependencies: [
                 "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup",
-                "Certificates", "NodeFiles", "Age", "HostIO", "YAML", "CStandalone", logging, argumentParser, systemPackage,
+                "Certificates", "NodeFiles", "Age", "HostIO", "YAML", "CStandalone", logging, argumentParser,
+                systemPackage,
             ],
             swiftSettings: strict, linkerSettings: isStatic ? staticLink : []),
         .executableTarget(
