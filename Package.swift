@@ -136,7 +136,8 @@ let package = Package(
         tests(
             "CompletenessTests",
             [
-                "PKIBackup", "Certificates", "NodeFiles", "YAML", "SealedArchive", "HostIO", "TestSupport", crypto,
+                "PKIBackup", "Certificates", "Age", "NodeFiles", "YAML", "SealedArchive", "HostIO", "TestSupport",
+                crypto,
                 x509, asn1,
             ]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),

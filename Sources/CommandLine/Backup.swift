@@ -49,7 +49,7 @@ struct Backup: AsyncParsableCommand {
         for finding in report.findings { Console.shared.warn(findingLine(finding)) }
         for path in report.skipped { Console.shared.detail("skipped \(quoted(path.path)): \(path.reason)") }
         try render(report, as: output.format) { summary(report) }
-        if !report.findings.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
+        if report.findings.defectCount > 0 { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {

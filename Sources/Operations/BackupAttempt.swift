@@ -119,6 +119,7 @@ struct BackupAttempt: @unchecked Sendable {
         manifest.etcd = snapshots.map(\.record)
         try compareKeys(epoch, try node.epoch(), &manifest)
         try node.complete(archive, snapshots, &manifest)
+        manifest.findings = plan.node.accepted.applied(to: manifest.findings)
         let comparisons = snapshots.indices.map { compare(snapshots[$0], targets[$0]) }
         defer { comparisons.forEach { $0?.cancel() } }
         let sealed = try archive.finish(manifest)
@@ -169,8 +170,8 @@ struct BackupAttempt: @unchecked Sendable {
             sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
         sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
-        sidecar.checkFindings = checks.flatMap(\.findings)
-        sidecar.findingCount += sidecar.checkFindings.count
+        sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings))
+        sidecar.findingCount += sidecar.checkFindings.defectCount
         return sidecar
     }
 

@@ -8,7 +8,7 @@ import SealedArchive
 public enum CertificatesOperation {
     /// The certificates of a node.
     public static func certificates(of plan: NodePlan) -> [CertificateRecord] {
-        CertificateInventory.build(layout: plan.wholeLayout, root: plan.root).certificates
+        CertificateInventory.build(layout: plan.wholeLayout, files: plan.root).certificates
     }
 
     /// The certificates that an archive was made with.

@@ -61,7 +61,7 @@ public struct DoctorReport: Codable, Sendable {
     public var findings: [Finding]
 
     /// Whether a backup would do all that it should.
-    public var isHealthy: Bool { findings.isEmpty && checks.allSatisfy { $0.status == .ok } }
+    public var isHealthy: Bool { findings.defectCount == 0 && checks.allSatisfy { $0.status == .ok } }
 }
 
 /// Looks at everything that a backup depends on, and changes nothing.
@@ -97,7 +97,7 @@ public struct DoctorOperation: Sendable {
             if !entry.referrers.contains(path.referrer) { entry.referrers.append(path.referrer) }
             classes[path.captureClass] = entry
         }
-        let inventory = CertificateInventory.build(layout: node.wholeLayout, root: node.root)
+        let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
         let (etcdChecks, databaseByteCount) = await checkEtcds()
         let found = NodeCapture(node, observer: Observer()).findings(inventory, nil)
         return DoctorReport(
@@ -107,7 +107,7 @@ public struct DoctorOperation: Sendable {
             skipped: node.layout.skipped + survey.skipped,
             checks: etcdChecks + [checkRecipients()] + checkStore(databaseByteCount) + [TimerCheck.run()],
             firstToExpire: inventory.certificates.first,
-            findings: survey.findings.joined(with: found))
+            findings: node.accepted.applied(to: survey.findings.joined(with: found)))
     }
 
     // MARK: Checks

@@ -10,10 +10,13 @@ import SealedArchive
 struct NodeCapture {
     private let plan: NodePlan
     private let observer: Observer
+    /// What was sealed, which is what is judged.
+    private let captured: CapturedFiles
 
     init(_ plan: NodePlan, observer: Observer) {
         self.plan = plan
         self.observer = observer
+        captured = CapturedFiles(fallback: plan.root, keeping: CertificateInventory.reads)
     }
 
     /// The keys of this moment, to be compared with those of a later one.
@@ -28,7 +31,7 @@ struct NodeCapture {
     func capture(into archive: ArchiveWriter, _ manifest: inout Manifest) throws {
         let capture = ControlPlaneCapture(
             into: archive, root: plan.root, exclude: plan.exclude, excludedPaths: plan.excludedPaths,
-            limits: plan.limits
+            limits: plan.limits, captured: captured
         ) { [observer] fileCount, byteCount in
             observer.progress(
                 Progress(phase: "\(fileCount) files", doneByteCount: byteCount, totalByteCount: nil))
@@ -49,7 +52,7 @@ struct NodeCapture {
     func complete(
         _ archive: ArchiveWriter, _ snapshots: [StreamedSnapshot], _ manifest: inout Manifest
     ) throws {
-        let inventory = CertificateInventory.build(layout: plan.wholeLayout, root: plan.root)
+        let inventory = CertificateInventory.build(layout: plan.wholeLayout, files: captured)
         if !inventory.certificates.isEmpty {
             try archive.add(
                 CertificateDocument(certificates: inventory.certificates), at: CertificateDocument.path)
@@ -75,7 +78,7 @@ struct NodeCapture {
     /// What a rebuild would lack, judged now, with what discovery found wrong.
     func findings(_ inventory: CertificateInventory, _ snapshot: SnapshotFacts?) -> [Finding] {
         Completeness.check(
-            layout: plan.wholeLayout, root: plan.root, inventory: inventory, snapshot: snapshot,
+            layout: plan.wholeLayout, files: captured, inventory: inventory, snapshot: snapshot,
             options: CompletenessOptions(now: Date(), expiryWarningDays: plan.expiryWarningDays))
     }
 }
@@ -120,6 +123,6 @@ extension [Finding] {
         return
             (filter { !(["file-missing", "file-unreadable"].contains($0.code) && judged.contains($0.subject)) }
             + analysis.filter { !(unusable.contains($0.subject) && Self.saysThatItCantBeHad($0)) })
-            .filter { known.insert([$0.code, $0.subject]).inserted }
+            .filter { known.insert([$0.code, $0.subject, $0.message]).inserted }
     }
 }

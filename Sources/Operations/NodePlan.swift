@@ -22,6 +22,8 @@ public struct NodePlan: Sendable {
     public var collectsFacts: Bool
     /// How many days before its end a certificate is a finding.
     public var expiryWarningDays: Int
+    /// What the configuration accepts of what is found.
+    public var accepted: [AcceptedFinding]
 
     /// What is captured: what was asked for, and what the layout refers to.
     var references: [FileReference] { included + layout.references }
@@ -103,7 +105,9 @@ public struct NodePlan: Sendable {
         let plan = NodePlan(
             root: root, layout: layout, included: included,
             exclude: (configuration.exclude ?? []) + exclude, storePath: storePath, limits: limits,
-            collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30)
+            collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30,
+            accepted: configuration.accept ?? [])
+        for accepted in plan.accepted { try accepted.check() }
         try plan.checkStore()
         return plan
     }

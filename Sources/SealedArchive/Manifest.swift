@@ -226,6 +226,8 @@ public struct Finding: Codable, Sendable, Equatable {
         case error
         /// A restore works, but something is off.
         case warning
+        /// Nothing is wrong, but whoever restores should know it.
+        case note
     }
 
     /// How bad it is.
@@ -238,6 +240,25 @@ public struct Finding: Codable, Sendable, Equatable {
     public var message: String
     /// What to do next.
     public var advice: String?
+    /// That the configuration accepts it as it is; nil if it does not.
+    public var accepted: Acceptance?
+
+    /// Why a finding is no defect for now.
+    public struct Acceptance: Codable, Sendable, Equatable {
+        /// The reason that was given.
+        public var reason: String
+        /// The last day, such as `2027-01-31`; nil for as long as the configuration says so.
+        public var until: String?
+
+        /// An acceptance from its parts.
+        public init(reason: String, until: String? = nil) {
+            self.reason = reason
+            self.until = until
+        }
+    }
+
+    /// Whether it asks for something to be done: neither a note nor accepted.
+    public var isDefect: Bool { severity != .note && accepted == nil }
 
     /// A finding from its parts.
     public init(_ severity: Severity, code: String, subject: String, message: String, advice: String? = nil) {
@@ -247,6 +268,11 @@ public struct Finding: Codable, Sendable, Equatable {
         self.message = message
         self.advice = advice
     }
+}
+
+extension [Finding] {
+    /// How many ask for something to be done.
+    public var defectCount: Int { count { $0.isDefect } }
 }
 
 /// How far an archive has been verified; each level includes the ones before it.

@@ -21,6 +21,7 @@ public final class FileCapture {
     private var firstNames: [FileIdentity: (path: [UInt8], restCount: Int)] = [:]
     private let content: FileContent
     private let classify: WalkedEntry.Classifier
+    private let captured: CapturedFiles?
     private var hasUnreadAttributes = false
 
     /// A capture into `writer` of the files of the node at `root`.
@@ -29,17 +30,19 @@ public final class FileCapture {
     ///   - exclude: patterns of absolute paths (`fnmatch(3)`, where `*` also matches slashes) that are left out, with what is
     ///     below.
     ///   - excludedPaths: paths that are left out with what is below, each with the reason that is reported.
+    ///   - captured: is told what went into the archive.
     ///   - classify: what a file is: the `role` of its entry.
     public init(
         into writer: ArchiveWriter, root: NodeRoot = NodeRoot(), exclude: [String] = [],
-        excludedPaths: [SkippedPath] = [], classify: @escaping WalkedEntry.Classifier,
+        excludedPaths: [SkippedPath] = [], captured: CapturedFiles? = nil, classify: @escaping WalkedEntry.Classifier,
         progress: @escaping Progress = { _, _ in }
     ) {
         members = MemberQueue(writer)
         self.progress = progress
         walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
         self.classify = classify
-        content = FileContent(writer: writer, members: members, classify: classify)
+        content = FileContent(writer: writer, members: members, captured: captured, classify: classify)
+        self.captured = captured
     }
 
     /// What was done so far.
@@ -79,6 +82,7 @@ public final class FileCapture {
 
     private func add(_ metadata: EntryMetadata, _ role: String) throws {
         try archiving { try members.add(metadata, role: role, source: metadata.sourcePath) }
+        captured?.note(metadata, role: role, bytes: nil)
     }
 
     private func takeFile(_ entry: WalkedEntry, _ metadata: EntryMetadata) throws -> [EntryName] {

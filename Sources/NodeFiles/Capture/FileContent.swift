@@ -30,10 +30,16 @@ final class FileContent {
     private let writer: ArchiveWriter
     private let members: MemberQueue
     private let classify: WalkedEntry.Classifier
+    private let captured: CapturedFiles?
     private let buffer = ByteBlock(capacity: wholeReadLimit, holdsKeys: true)
 
-    init(writer: ArchiveWriter, members: MemberQueue, classify: @escaping WalkedEntry.Classifier) {
+    /// - Parameter captured: is told what went into the archive.
+    init(
+        writer: ArchiveWriter, members: MemberQueue, captured: CapturedFiles?,
+        classify: @escaping WalkedEntry.Classifier
+    ) {
         self.classify = classify
+        self.captured = captured
         self.writer = writer
         self.members = members
     }
@@ -128,6 +134,7 @@ final class FileContent {
         try archiving {
             try buffer.withUnsafeBytes {
                 try members.add(metadata, role: outcome.role, source: metadata.sourcePath, bytes: $0)
+                captured?.note(metadata, role: outcome.role, bytes: $0)
             }
         }
     }
@@ -156,6 +163,7 @@ final class FileContent {
             outcome.byteCount += wantedByteCount
         }
         try archiving { try writer.end() }
+        captured?.note(metadata, role: outcome.role, bytes: nil)
         let isWhole = try state.isWhole(file, before, byteCount: outcome.byteCount, copied)
         outcome.isTorn = outcome.isTorn || !isWhole
     }

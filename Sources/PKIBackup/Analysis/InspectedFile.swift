@@ -24,6 +24,9 @@ struct InspectedFile {
         case opaque
     }
 
+    /// The largest file that is read as a whole: certificates, keys and configurations are far smaller.
+    static let byteCountLimit = 4 << 20
+
     var path: String
     var state: State
     /// The class of the reference that leads here.
@@ -40,49 +43,33 @@ struct InspectedFile {
     var problems: [ContentProblem] = []
 
     /// Looks at a path; never throws, whatever is there.
-    init(_ path: String, _ captureClass: CaptureClass, in root: NodeRoot) {
+    init(_ path: String, _ captureClass: CaptureClass, in source: any FileSource) {
         self.path = path
         self.captureClass = captureClass
         state = .missing
-        guard let attributes = root.attributes(of: path) else {
-            state = Self.stateWithoutAttributes(path, in: root)
-            return
-        }
-        switch attributes.kind {
+        switch source.find(path) {
+        case .missing: break
+        case .unreadable(let reason): state = .unreadable(reason)
         case .directory: state = .directory
-        case .file: read(root, byteCount: attributes.byteCount)
-        default: state = .unreadable("it is no regular file")
+        case .other: state = .unreadable("it is no regular file")
+        case .file(let byteCount): read(source, byteCount: byteCount)
         }
     }
 
     /// Whether the file can be read and nothing is wrong with what it holds.
     var isSound: Bool { state == .file && problems.isEmpty && pem?.problems.isEmpty ?? true }
 
-    private static func stateWithoutAttributes(_ path: String, in root: NodeRoot) -> State {
-        do {
-            _ = try root.realLocation(of: path)
-            return .missing
-        } catch let error as SystemCallError {
-            return error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory
-                ? .missing : .unreadable("\(error.errno)")
-        } catch {
-            return .unreadable(Failure(wrapping: error).message)
-        }
-    }
-
-    private mutating func read(_ root: NodeRoot, byteCount: Int) {
+    private mutating func read(_ source: any FileSource, byteCount: Int) {
         do {
             let form = Self.form(of: captureClass, path: path)
-            if form == .opaque {
-                let place = try root.resolve(Array(path.utf8))
-                if let name = place.name { try place.directory.openFile(name).close() }
+            if form == .opaque, byteCount > 0 {
+                _ = try source.beginning(of: path, byteCount: 1)
                 state = .file
-                if byteCount > 0 { return }
-                return interpret([], as: form)
+            } else {
+                let bytes = try source.bytes(of: path, limitByteCount: Self.byteCountLimit)
+                state = .file
+                interpret(bytes, as: form)
             }
-            let bytes = try root.bytes(of: path)
-            state = .file
-            interpret(bytes, as: form)
         } catch let error as SystemCallError {
             state = .unreadable("\(error.errno)")
         } catch {

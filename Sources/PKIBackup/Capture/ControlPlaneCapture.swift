@@ -23,15 +23,17 @@ public struct ControlPlaneCapture {
     private let limits: CaptureLimits
 
     /// A capture into `writer` of the files of the node at `root`, but for patterns and paths that are left out.
+    ///
+    /// - Parameter captured: is told what went into the archive.
     public init(
         into writer: ArchiveWriter, root: NodeRoot = NodeRoot(), exclude: [String] = [],
         excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
-        progress: @escaping FileCapture.Progress = { _, _ in }
+        captured: CapturedFiles? = nil, progress: @escaping FileCapture.Progress = { _, _ in }
     ) {
         self.limits = limits
         capture = FileCapture(
             into: writer, root: root, exclude: exclude, excludedPaths: excludedPaths,
-            classify: CaptureClassifier.role, progress: progress)
+            captured: captured, classify: CaptureClassifier.role, progress: progress)
     }
 
     /// What was done so far.
