@@ -12,6 +12,8 @@
 #include <new>
 #include <system_error>
 
+#include "threads.h"
+
 namespace cgrpc {
 namespace {
 
@@ -60,16 +62,19 @@ __attribute__((constructor)) void prepare_openssl() {
 
 }  // namespace
 
-void initialize() {
+bool initialize() {
     // gRPC is never shut down: that happens on a thread of its own, which would race with the end of the process.
     static std::once_flag once;
+    static bool has_threads = false;
     std::call_once(once, [] {
         std::set_terminate(end_for_want_of_memory);
         the_log();
         gpr_set_log_function(keep_line);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         grpc_init();
+        has_threads = start_threads();
     });
+    return has_threads;
 }
 
 uint64_t next_log_line() {

@@ -41,8 +41,8 @@ struct Backup: AsyncParsableCommand {
         let configuration = try common.start(output.format)
         let operation = BackupOperation(try plan(configuration), observer: Console.shared.observer)
         if dryRun {
-            let lines = try await operation.dryRun()
-            try render(lines, as: output.format) { lines.joined(separator: "\n") }
+            let preview = try await operation.preview()
+            try render(preview, as: output.format) { preview.lines.joined(separator: "\n") }
             return
         }
         let report = try await operation.run()

@@ -94,8 +94,9 @@ final class SignalWatch: Sendable {
 
     func cancelling(_ body: sending @escaping () async throws -> Void) async throws {
         let task = Task(operation: body)
-        let sources = Self.signals.map { number in
-            signal(number, SIG_IGN)
+        // What was ignored at the start is ignored on purpose, as by nohup or a shell's background job.
+        let sources = Self.signals.compactMap { number -> (any DispatchSourceSignal)? in
+            if isIgnored(signal(number, SIG_IGN)) { return nil }
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler { [self] in
                 let isFirst = self.number.withLock { received in
@@ -112,5 +113,10 @@ final class SignalWatch: Sendable {
         defer { sources.forEach { $0.cancel() } }
         try await task.value
         try Task.checkCancellation()
+    }
+
+    /// Whether a handler is `SIG_IGN`; functions can only be compared by their addresses.
+    private func isIgnored(_ handler: __sighandler_t?) -> Bool {
+        unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 }

@@ -17,6 +17,10 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         case serverSpeaksPlaintext
         /// Something answers that isn't etcd.
         case notEtcd
+        /// Connections are taken and ended without a word.
+        case connectionClosed
+        /// The TLS handshake fails, and not for the sake of a certificate.
+        case handshakeFailed
         /// None of the trusted authorities has signed the server's certificate; its issuer, if that is known.
         case serverUntrusted(issuer: String?)
         /// The server's certificate isn't valid now.
@@ -31,6 +35,8 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         case wrongPassword
         /// Authentication is enabled, and there is no valid user.
         case notAuthenticated
+        /// Authentication is enabled, and the client's certificate names no user.
+        case unknownUser
         /// The user lacks the role.
         case permissionDenied
         /// The server didn't answer within the time-out.
@@ -62,7 +68,7 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
     /// Whether another endpoint of the same cluster might answer where this one failed.
     public var isRetryableElsewhere: Bool {
         switch reason {
-        case .wrongPassword, .notAuthenticated, .permissionDenied, .unimplemented, .compacted: false
+        case .wrongPassword, .notAuthenticated, .unknownUser, .permissionDenied, .unimplemented, .compacted: false
         default: true
         }
     }
@@ -73,7 +79,9 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
     /// The error as it is shown to a person.
     public var failure: Failure {
         switch reason {
-        case .unreachable, .unresolvable, .connectTimedOut, .notEtcd, .deadlineExceeded: connectionFailure
+        case .unreachable, .unresolvable, .connectTimedOut, .notEtcd, .connectionClosed, .handshakeFailed,
+            .deadlineExceeded:
+            connectionFailure
         case .serverSpeaksTLS, .serverSpeaksPlaintext, .serverUntrusted, .serverCertificateOutdated,
             .serverNameMismatch, .clientCertificateRequired, .clientCertificateRejected:
             trustFailure
@@ -96,6 +104,15 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
             Failure(
                 .failed, "\(endpoint) answers, but not as etcd does: \(message)",
                 hint: "check the endpoint: etcd's client port is usually 2379", settings: [.endpoints])
+        case .connectionClosed:
+            Failure(
+                .failed, "\(endpoint) takes connections and closes them without a word",
+                hint: "check that etcd runs there: a proxy or a balancer in front may have no backend",
+                settings: [.endpoints])
+        case .handshakeFailed:
+            Failure(
+                .failed, "the TLS handshake with \(endpoint) failed: \(message)",
+                hint: "check that it is etcd which listens there", settings: [.endpoints])
         case .deadlineExceeded:
             Failure(
                 .failed, "etcd at \(endpoint) did not answer in time",
@@ -158,10 +175,17 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
                 .untrusted, "etcd at \(endpoint) demands authentication: \(message)",
                 hint: "name a user with the root role, or a client certificate whose common name is one",
                 settings: [.user] + .clientPair)
+        case .unknownUser:
+            Failure(
+                .untrusted, "etcd at \(endpoint) demands authentication, and knows no such user: \(message)",
+                hint:
+                    "the common name of the client's certificate must be a user with the root role, or name one with its "
+                    + "password", settings: [.user, .passwordFile] + .clientPair)
         case .permissionDenied:
             Failure(
                 .untrusted, "etcd at \(endpoint) denies permission: \(message)",
-                hint: "a snapshot needs a user with the root role", settings: [.user])
+                hint: "a snapshot needs a user with the root role; without a password the common name of the client's "
+                    + "certificate is the user", settings: [.user] + .clientPair)
         case .malformedResponse:
             Failure(
                 .failed, "the answer of \(endpoint) is not etcd's: \(message)", hint: "check the endpoint",

@@ -94,15 +94,6 @@ extension [StreamedSnapshot] {
 }
 
 extension NodePlan {
-    /// What a backup would capture, for people.
-    func dryRunLines() throws -> [String] {
-        var lines: [String] = []
-        let report = try survey { lines.append("would capture \(quoted($0.path)) (\($0.captureClass.rawValue))") }
-        lines.append("\(report.fileCount) files, \(report.byteCount) bytes")
-        return lines
-            + report.findings.joined(with: layout.findings).map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
-    }
-
     /// Looks at everything that a backup would capture.
     func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
         try CaptureSurvey.survey(
@@ -116,13 +107,20 @@ extension [Finding] {
     }
 
     /// Findings of a capture with those of the analysis, which say better what a file that can't be had is needed for.
+    ///
+    /// What both find is said once. Two findings of one side stay two, though code and subject be the same: two alarms of one
+    /// etcd are two.
     func joined(with analysis: [Finding]) -> [Finding] {
         let judged = Set(analysis.map(\.subject))
         let unusable = Set(filter { $0.code == "path-unusable" || $0.code == "file-too-large" }.map(\.subject))
-        var known: Set<[String]> = []
-        return
-            (filter { !(["file-missing", "file-unreadable"].contains($0.code) && judged.contains($0.subject)) }
-            + analysis.filter { !(unusable.contains($0.subject) && Self.saysThatItCantBeHad($0)) })
-            .filter { known.insert([$0.code, $0.subject, $0.message]).inserted }
+        let captured = filter {
+            !(["file-missing", "file-unreadable"].contains($0.code) && judged.contains($0.subject))
+        }
+        let known = Set(captured.map { [$0.code, $0.subject] })
+        let added = analysis.filter {
+            !(unusable.contains($0.subject) && Self.saysThatItCantBeHad($0)) && !known.contains([$0.code, $0.subject])
+        }
+        var said: Set<[String]> = []
+        return (captured + added).filter { said.insert([$0.code, $0.subject, $0.message]).inserted }
     }
 }

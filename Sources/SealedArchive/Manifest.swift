@@ -21,6 +21,8 @@ public struct Manifest: Codable, Sendable, RuledDocument {
     public var skipped: [SkippedPath]
     /// What needs attention.
     public var findings: [Finding]
+    /// How the backup came about; nil of archives that were made before there was such a record.
+    public var run: RunRecord?
 
     /// A manifest without entries.
     public init(archive: ArchiveHeader, sequence: Int = 1, previousSidecarSHA256: String? = nil) {
@@ -141,8 +143,10 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     public var databaseSHA256: String
     /// The members of the cluster.
     public var members: [EtcdMemberRecord]
-    /// Alarms that were raised, such as `NOSPACE` of a member.
+    /// Alarms that were raised, such as `NOSPACE` of a member; empty too where ``alarmsKnown`` is false.
     public var alarms: [String]
+    /// Whether the cluster could be asked for its alarms; nil of archives that don't say.
+    public var alarmsKnown: Bool?
     /// The verification levels reached for this snapshot.
     public var verification: OpenValue<VerificationLevel>
     /// How long the stream took, in seconds.

@@ -79,6 +79,7 @@ struct Examination {
     let options: CompletenessOptions
     private(set) var findings: [Finding] = []
     private var found: Set<[String]> = []
+    private var said: Set<[String]> = []
 
     init(
         layout: NodeLayout, source: any FileSource, files: [String: InspectedFile], certificates: [CertificateRecord],
@@ -94,11 +95,12 @@ struct Examination {
     /// The files in a stable order.
     var sortedFiles: [InspectedFile] { files.values.sorted { $0.path < $1.path } }
 
-    /// Notes a finding, once for each code and subject: several ways to one defect lead to one finding.
+    /// Notes a finding, once for each code, subject and message: a certificate may lack the names of two services.
     mutating func find(
         _ severity: Finding.Severity, _ code: String, _ subject: String, _ message: String, _ advice: String
     ) {
-        guard found.insert([code, subject]).inserted else { return }
+        guard said.insert([code, subject, message]).inserted else { return }
+        found.insert([code, subject])
         findings.append(Finding(severity, code: code, subject: subject, message: message, advice: advice))
     }
 

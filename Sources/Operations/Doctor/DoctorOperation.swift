@@ -8,62 +8,6 @@ import NodeFiles
 import PKIBackup
 import SealedArchive
 
-/// What `doctor` found out about this node, its etcds and its store.
-public struct DoctorReport: Codable, Sendable {
-    /// Whether something works.
-    public enum Status: String, Codable, Sendable {
-        case ok, warning, error
-    }
-
-    /// One thing that a backup depends on.
-    public struct Check: Codable, Sendable {
-        /// What was looked at: `etcd`, `recipients`, `store`, `timer`.
-        public var name: String
-        /// Whether it works.
-        public var status: Status
-        /// What was found, in a sentence.
-        public var message: String
-        /// What to do about it; names no flag.
-        public var advice: String?
-        /// What the advice asks to be set; not part of documents.
-        public var settings: [Failure.Setting] = []
-
-        enum CodingKeys: String, CodingKey {
-            case name, status, message, advice
-        }
-    }
-
-    /// What a backup would capture of one class.
-    public struct CapturedClass: Codable, Sendable {
-        /// The class, as the manifest names it.
-        public var captureClass: String
-        /// The number of files.
-        public var fileCount: Int
-        /// Their size in bytes.
-        public var byteCount: Int
-        /// What names them: flags, mounts, layouts.
-        public var referrers: [String]
-    }
-
-    /// The distributions whose layout was recognised.
-    public var distributions: [String]
-    /// The components found: their names and where their arguments were read.
-    public var components: [String]
-    /// What would be captured.
-    public var captured: [CapturedClass]
-    /// What would not be, and why.
-    public var skipped: [SkippedPath]
-    /// What a backup depends on.
-    public var checks: [Check]
-    /// The certificate that expires first.
-    public var firstToExpire: CertificateRecord?
-    /// What a rebuild would lack, as far as it can be told without a snapshot.
-    public var findings: [Finding]
-
-    /// Whether a backup would do all that it should.
-    public var isHealthy: Bool { findings.defectCount == 0 && checks.allSatisfy { $0.status == .ok } }
-}
-
 /// Looks at everything that a backup depends on, and changes nothing.
 public struct DoctorOperation: Sendable {
     private let node: NodePlan
@@ -98,33 +42,42 @@ public struct DoctorOperation: Sendable {
             classes[path.captureClass] = entry
         }
         let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
-        let (etcdChecks, databaseByteCount) = await checkEtcds()
-        let found = NodeCapture(node, observer: Observer()).findings(inventory, nil)
+        let etcds = await checkEtcds()
+        let found = NodeCapture(node, observer: Observer())
+            .findings(inventory, etcds.members.isEmpty ? nil : SnapshotFacts(members: etcds.members))
         return DoctorReport(
             distributions: node.layout.distributions,
             components: node.layout.components.map { "\($0.name) (\($0.source))" },
             captured: CaptureClass.allCases.compactMap { classes[$0] },
             skipped: node.layout.skipped + survey.skipped,
-            checks: etcdChecks + [checkRecipients()] + checkStore(databaseByteCount) + [TimerCheck.run()],
+            checks: etcds.checks + [checkRecipients()] + checkStore(etcds.databaseByteCount) + [TimerCheck.run()],
             firstToExpire: inventory.certificates.first,
-            findings: node.accepted.applied(to: survey.findings.joined(with: found)))
+            findings: node.accepted.applied(to: (etcds.findings + survey.findings).joined(with: found)))
     }
 
     // MARK: Checks
 
-    /// Asks every etcd; also how large the databases are together.
-    private func checkEtcds() async -> ([DoctorReport.Check], databaseByteCount: Int) {
+    /// What the etcds said.
+    private struct EtcdResults {
+        var checks: [DoctorReport.Check] = []
+        /// How large the databases are together.
+        var databaseByteCount = 0
+        var members: [String: [EtcdMemberRecord]] = [:]
+        var findings: [Finding] = []
+    }
+
+    private func checkEtcds() async -> EtcdResults {
+        var results = EtcdResults()
         let sources: [EtcdSource]
         do {
             sources = try etcds.get()
         } catch {
-            return ([failed("etcd", error)], 0)
+            results.checks = [failed("etcd", error)]
+            return results
         }
-        var checks: [DoctorReport.Check] = []
-        var databaseByteCount = 0
         if sources.isEmpty {
             let finding = node.datastoreFinding
-            checks.append(
+            results.checks.append(
                 .init(
                     name: "etcd", status: finding == nil ? .ok : .error,
                     message: finding?.message ?? "there is none: the cluster's data is in a file, which is captured",
@@ -132,24 +85,37 @@ public struct DoctorOperation: Sendable {
         }
         for source in sources {
             do {
-                let target = try await EtcdTarget(connectingTo: source, observer: Observer())
-                    .asked(observer: Observer())
-                let candidate = target.candidate
-                databaseByteCount += Int(candidate.status.databaseByteCount)
-                let message =
-                    "\(candidate.status.version), \(target.members.count) members, "
-                    + "\(candidate.status.databaseByteCount) bytes at revision \(candidate.status.revision); "
-                    + "would be taken from \(candidate.endpoint): \(candidate.reason)"
-                checks.append(.init(name: source.name, status: .ok, message: message))
-                for alarm in target.alarmFindings {
-                    checks.append(
-                        .init(name: source.name, status: .warning, message: alarm.message, advice: alarm.advice))
-                }
+                try await check(source, &results)
             } catch {
-                checks.append(failed(source.name, error))
+                results.checks.append(failed(source.name, error))
             }
         }
-        return (checks, databaseByteCount)
+        return results
+    }
+
+    private func check(_ source: EtcdSource, _ results: inout EtcdResults) async throws {
+        let target = try await EtcdTarget(connectingTo: source, observer: Observer())
+        let opened = try await target.open(observer: Observer())
+        results.databaseByteCount += Int(opened.status.databaseByteCount)
+        results.members[source.name] = target.members
+        results.findings += [opened.ageFinding].compactMap(\.self)
+        let silent = target.survey.answers.count { $0.status == nil }
+        let message =
+            "\(opened.status.version), \(target.members.count) members"
+            + (silent == 0 ? "" : ", of which \(silent) do not answer") + ", "
+            + "\(opened.status.databaseByteCount) bytes at revision \(opened.status.revision); "
+            + "would be taken from \(opened.session.endpoint): \(opened.reason)"
+        results.checks.append(.init(name: source.name, status: .ok, message: message))
+        for alarm in target.alarmFindings {
+            results.checks.append(
+                .init(name: source.name, status: .warning, message: alarm.message, advice: alarm.advice))
+        }
+        if let problem = target.survey.alarmProblem {
+            results.checks.append(
+                .init(
+                    name: source.name, status: .warning, message: "the alarms are not known: \(problem)",
+                    advice: "see `etcdctl alarm list`"))
+        }
     }
 
     private func checkRecipients() -> DoctorReport.Check {
@@ -228,56 +194,5 @@ public struct DoctorOperation: Sendable {
         return .init(
             name: name, status: .error, message: failure.description, advice: failure.hint,
             settings: failure.settings)
-    }
-}
-
-/// How large an archive will be: by the last one's ratio, or a fifth of the databases.
-func expectedArchiveByteCount(_ databaseByteCount: Int, after last: StoredBackup?) -> Int {
-    var expected = Double(databaseByteCount) / 5
-    if let last {
-        let lastDatabaseByteCount = last.sidecar.etcd.reduce(0) { $0 + $1.databaseSize }
-        if lastDatabaseByteCount > 0 {
-            expected = Double(last.sidecar.object.size) / Double(lastDatabaseByteCount) * Double(databaseByteCount)
-        }
-    }
-    return Int(min(expected, 1e18))
-}
-
-/// Whether systemd runs backups.
-enum TimerCheck {
-    static let unit = "etcd-snap-backup.timer"
-
-    static func run() -> DoctorReport.Check {
-        let command = HostCommand(
-            "systemctl", ["show", unit, "--property=LoadState,ActiveState,UnitFileState,NextElapseUSecRealtime"])
-        guard case .output(let bytes) = command.run() else {
-            return .init(
-                name: "timer", status: .warning, message: "systemd can't be asked on this host",
-                advice: "run `etcd-snap backup` by whatever runs things here")
-        }
-        return judge(String(decoding: bytes, as: UTF8.self))
-    }
-
-    /// Judges the properties that `systemctl show` prints, one a line.
-    static func judge(_ text: String) -> DoctorReport.Check {
-        let pairs = text.split(separator: "\n").compactMap { line -> (Substring, Substring)? in
-            let parts = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            return parts.count == 2 ? (parts[0], parts[1]) : nil
-        }
-        let properties = Dictionary(pairs) { first, _ in first }
-        guard properties["LoadState"] == "loaded" else {
-            return .init(
-                name: "timer", status: .warning, message: "\(unit) is not installed",
-                advice: "install the units of the package, then `systemctl enable --now \(unit)`")
-        }
-        guard properties["ActiveState"] == "active" else {
-            return .init(
-                name: "timer", status: .warning,
-                message: "\(unit) is \(properties["ActiveState"] ?? "unknown"), "
-                    + "\(properties["UnitFileState"] ?? "unknown")",
-                advice: "`systemctl enable --now \(unit)`")
-        }
-        let next = properties["NextElapseUSecRealtime"].map { ", next run \($0)" } ?? ""
-        return .init(name: "timer", status: .ok, message: "\(unit) is active\(next)")
     }
 }

@@ -1,5 +1,4 @@
 import EtcdSnap
-import EtcdStorage
 import HostIO
 import SealedArchive
 
@@ -11,14 +10,14 @@ struct Candidate: Sendable {
     var reason: String { member.reason }
 }
 
-/// An etcd that is about to be snapshotted, with what its cluster said of itself.
+/// An etcd that is about to be snapshotted, with what the members of its cluster said of themselves.
 struct EtcdTarget: Sendable {
     let source: EtcdSource
     let client: Client
+    let survey: ClusterSurvey
     /// The members that a snapshot can be taken from and were not tried yet, the best first; at least one.
     private(set) var candidates: [Candidate]
-    private(set) var members: [EtcdMemberRecord] = []
-    private(set) var alarms: [String] = []
+    let members: [EtcdMemberRecord]
 
     var name: String { source.name }
     /// The member to take the snapshot from.
@@ -26,55 +25,53 @@ struct EtcdTarget: Sendable {
     /// The path of the snapshot in the archive.
     var path: String { EtcdSnapshotRecord.path(name: name) }
 
-    /// Asks which members can give a snapshot, and says which can't.
+    /// Asks all members of the cluster, and says which can't give a snapshot and which don't answer.
     ///
     /// - Throws: what is wrong with the TLS files; why no member can.
     init(connectingTo source: EtcdSource, observer: Observer) async throws {
         self.source = source
         client = try Client(source.client)
-        let all = try await client.snapshotCandidates()
-        for rejected in all where !rejected.isUsable {
+        survey = try await client.survey()
+        for rejected in survey.candidates where !rejected.isUsable {
             observer.warn("no snapshot from \(rejected.endpoint): \(rejected.reason)")
         }
-        candidates = all.compactMap { candidate in
+        candidates = survey.candidates.compactMap { candidate in
             candidate.isUsable ? candidate.status.map { Candidate(member: candidate, status: $0) } : nil
         }
-        if candidates.isEmpty { throw Self.noCandidate(all) }
-    }
-
-    /// The target with the cluster's members and alarms.
-    func asked(observer: Observer) async throws -> EtcdTarget {
-        var target = self
-        // Without a quorum too: then the last backup matters most.
-        target.members = try await client.members(linearizable: false).members.map {
+        if candidates.isEmpty { throw Self.noCandidate(survey.candidates) }
+        for answer in survey.answers {
+            guard let problem = answer.problem else { continue }
+            observer.warn("member \(hexadecimal(answer.member.id)) of \(source.name) was not asked: \(problem)")
+        }
+        if let problem = survey.alarmProblem { observer.warn("the alarms of \(source.name) are not known: \(problem)") }
+        // Asked once more where it could not be had: then for the reason.
+        let list = if let list = survey.members { list } else { try await client.members(linearizable: false) }
+        members = list.members.map {
             EtcdMemberRecord(
                 id: hexadecimal($0.id), name: $0.name, peerURLs: $0.peerURLs, clientURLs: $0.clientURLs,
                 isLearner: $0.isLearner)
         }
-        do {
-            target.alarms = try await client.alarms().map { "\($0.kind) of member \(hexadecimal($0.memberID))" }
-        } catch let error as EtcdError {
-            observer.warn("the alarms of \(name) are not known: \(error)")
-        }
-        return target
     }
 
-    /// The target for another attempt after an error; nil if none would do better.
-    func retrying(after error: any Error, observer: Observer) -> EtcdTarget? {
-        guard candidates.count > 1, Self.mayWorkElsewhere(error) else { return nil }
-        observer.warn("\(Failure(wrapping: error).message); trying the next endpoint")
+    /// The target without the member that was tried; nil if that was the last.
+    var withNextCandidate: EtcdTarget? {
+        guard candidates.count > 1 else { return nil }
         var next = self
         next.candidates.removeFirst()
         return next
     }
 
-    /// Whether another member could give what this one did not: it died, or what it gave is damaged.
-    private static func mayWorkElsewhere(_ error: any Error) -> Bool {
-        switch error {
-        case let error as SnapshotError: error.isRetryableElsewhere
-        case let error as EtcdError: error.isRetryableElsewhere
-        case is StorageError, is DivergedMember: true
-        default: false
+    /// The alarms that are raised; nil if that is not known.
+    var alarms: [String]? {
+        survey.alarms.map { $0.map { "\($0.kind.name) of member \(hexadecimal($0.memberID))" } }
+    }
+
+    /// What the manifest says of alarms: a restore brings NOSPACE back, and corruption besides.
+    var alarmFindings: [Finding] {
+        (alarms ?? []).map {
+            Finding(
+                .warning, code: "etcd-alarm", subject: name, message: "alarm \($0) is raised",
+                advice: "see `etcdctl alarm list`")
         }
     }
 
@@ -86,13 +83,15 @@ struct EtcdTarget: Sendable {
             .failed, "no member can give a snapshot: \(rejected.map(\.reason).joined(separator: "; "))",
             hint: "see `etcdctl endpoint status` and `etcdctl alarm list`")
     }
+}
 
-    /// What the manifest says of alarms: a restore brings NOSPACE back, and corruption besides.
-    var alarmFindings: [Finding] {
-        alarms.map {
-            Finding(
-                .warning, code: "etcd-alarm", subject: name, message: "alarm \($0) is raised",
-                advice: "see `etcdctl alarm list`")
+extension Alarm.Kind {
+    /// The name that etcdctl prints (`etcdserverpb.AlarmType`).
+    fileprivate var name: String {
+        switch self {
+        case .noSpace: "NOSPACE"
+        case .corrupt: "CORRUPT"
+        case .unknown(let number): "\(number)"
         }
     }
 }

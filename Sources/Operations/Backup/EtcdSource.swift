@@ -90,9 +90,10 @@ public struct EtcdSource: Sendable {
         }
         if endpoints.isEmpty, found == nil { endpoints = [defaultEndpoint] }
         var client = ClientConfiguration(endpoints: try endpoints.map { try Endpoint(parsing: $0) })
+        if section.endpoints?.isEmpty ?? true { addFallbacks(to: &client, found) }
         client.tls = TLSFiles(
             caPath: section.cacert, certificatePath: section.cert, keyPath: section.key, serverName: section.serverName)
-        if let found, client.endpoints.contains(where: { $0.transport == .tls }) {
+        if let found, (client.endpoints + client.fallbackEndpoints).contains(where: { $0.transport == .tls }) {
             discovered += fillCertificates(&client.tls, found, root)
         }
         client.credentials = try credentials(section)
@@ -102,6 +103,17 @@ public struct EtcdSource: Sendable {
         let name = section.name ?? found?.name ?? "etcd"
         try StoreScope.checkName(name, "snapshot", .snapshotName)
         return EtcdSource(name: name, client: client, discovered: discovered, isRequired: true)
+    }
+
+    /// Where an etcd may be that does not answer where it was found: at the URLs that it advertises, or, on a host of IPv6
+    /// alone, at the other loopback address.
+    private static func addFallbacks(to client: inout ClientConfiguration, _ found: DiscoveredEtcd?) {
+        let advertised = (found?.advertisedEndpoints ?? []).compactMap { try? Endpoint(parsing: $0) }
+        client.ownNames = advertised.map(\.host)
+        let known = client.endpoints
+        let loopback = known.filter { $0.isLoopback && $0.host != "::1" }
+            .map { Endpoint(transport: $0.transport, host: "::1", port: $0.port) }
+        client.fallbackEndpoints = (advertised + loopback).filter { !known.contains($0) }
     }
 
     private static func credentials(_ section: Configuration.Etcd) throws -> Credentials? {
