@@ -127,7 +127,7 @@ let package = Package(
             "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
-        tests("IntegrationTests", ["TestSupport"]),
+        tests("IntegrationTests", ["TestSupport", crypto, cryptoExtras]),
     ],
     cxxLanguageStandard: .cxx17
 )
