@@ -1,6 +1,7 @@
 import ArgumentParser
 import EtcdStorage
 import HostIO
+import NodeFiles
 import Operations
 
 /// The command `etcd-snap inspect`.

@@ -3,6 +3,7 @@ import ArchiveStore
 import ArgumentParser
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import Operations
 import PKIBackup
 

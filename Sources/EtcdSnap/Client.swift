@@ -27,7 +27,7 @@ public final class Client: Sendable {
         _ configuration: ClientConfiguration, logger: Logger = Logger(label: "etcd") { _ in SwiftLogNoOpLogHandler() }
     ) throws {
         guard !configuration.endpoints.isEmpty else {
-            throw Failure(.usage, "no etcd endpoint is given", hint: "name one with --endpoints")
+            throw Failure(.usage, "no etcd endpoint is given", hint: "name one", settings: [.endpoints])
         }
         self.configuration = configuration
         self.logger = logger

@@ -49,7 +49,7 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
         case .trailerMissing(let name):
             Failure(
                 .integrity, "\(quoted(name)) has no sha-256 trailer, so changed values can't be noticed",
-                hint: "for a copy of a stopped member's db file use --skip-hash-check")
+                hint: "a copy of a stopped member's db file has none: say that it is one", settings: [.skipHashCheck])
         case .trailerCut(let name, let byteCount):
             Failure(
                 .integrity, "\(quoted(name)) ends with \(byteCount) bytes that are no sha-256 trailer, which has 32",

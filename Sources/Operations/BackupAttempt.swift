@@ -70,7 +70,7 @@ struct BackupAttempt: @unchecked Sendable {
             throw Failure(
                 .noSpace,
                 "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
-                hint: "free some space there, or name another store with --store")
+                hint: "free some space there, or name another store", settings: [.store])
         }
     }
 

@@ -1,4 +1,5 @@
 import Age
+import Certificates
 import HostIO
 import PKIBackup
 import SealedArchive
@@ -20,7 +21,7 @@ public enum CertificatesOperation {
         guard let document = try reader.document(CertificateDocument.self, at: CertificateDocument.path) else {
             throw Failure(
                 .notFound, "\(quoted(archive.reference)) has no list of certificates",
-                hint: "restore it and look with `etcd-snap certs --root DIRECTORY/files`")
+                hint: "restore it and ask `etcd-snap certs` for the root DIRECTORY/files", settings: [.root])
         }
         return document.certificates
     }

@@ -1,8 +1,10 @@
 import Age
 import ArchiveStore
+import Certificates
 import EtcdSnap
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -21,8 +23,14 @@ public struct DoctorReport: Codable, Sendable {
         public var status: Status
         /// What was found, in a sentence.
         public var message: String
-        /// What to do about it.
+        /// What to do about it; names no flag.
         public var advice: String?
+        /// What the advice asks to be set; not part of documents.
+        public var settings: [Failure.Setting] = []
+
+        enum CodingKeys: String, CodingKey {
+            case name, status, message, advice
+        }
     }
 
     /// What a backup would capture of one class.
@@ -174,14 +182,17 @@ public struct DoctorOperation: Sendable {
             if space.availableByteCount == 0 {
                 store.status = .error
                 store.message = "\(space.directory) has no room"
-                store.advice = "name another store with --store"
+                store.advice = "name another store"
+                store.settings = [.store]
             } else if !space.isWritable {
                 store.status = .error
                 store.message = "\(space.directory) can't be written to by this user"
-                store.advice = "run as root, or name another store with --store"
+                store.advice = "run as root, or name another store"
+                store.settings = [.store]
             } else if space.availableByteCount < expected {
                 store.status = .error
-                store.advice = "free some space, or name another store with --store"
+                store.advice = "free some space, or name another store"
+                store.settings = [.store]
             }
             return [store, checkLast(last)] + listing.hidden.map { failed("store", $0.failure) }
                 + listing.unreadable.map(checkUnreadable)
@@ -193,7 +204,7 @@ public struct DoctorOperation: Sendable {
     private func checkUnreadable(_ backup: UnreadableBackup) -> DoctorReport.Check {
         .init(
             name: "archive", status: backup.isOrphan ? .warning : .error, message: backup.failure.description,
-            advice: backup.failure.hint)
+            advice: backup.failure.hint, settings: backup.failure.settings)
     }
 
     private func checkLast(_ last: StoredBackup?) -> DoctorReport.Check {
@@ -214,7 +225,9 @@ public struct DoctorOperation: Sendable {
 
     private func failed(_ name: String, _ error: any Error) -> DoctorReport.Check {
         let failure = Failure(wrapping: error)
-        return .init(name: name, status: .error, message: failure.description, advice: failure.hint)
+        return .init(
+            name: name, status: .error, message: failure.description, advice: failure.hint,
+            settings: failure.settings)
     }
 }
 

@@ -1,6 +1,7 @@
 import ArchiveStore
 import EtcdSnap
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 import SystemPackage
@@ -99,7 +100,7 @@ public struct EtcdSource: Sendable {
         if let seconds = section.stallTimeoutSeconds { client.stallTimeout = .seconds(seconds) }
         if let seconds = section.timeoutSeconds { client.totalTimeout = .seconds(seconds) }
         let name = section.name ?? found?.name ?? "etcd"
-        try StoreScope.checkName(name, "snapshot", "--name")
+        try StoreScope.checkName(name, "snapshot", .snapshotName)
         return EtcdSource(name: name, client: client, discovered: discovered, isRequired: true)
     }
 
@@ -108,7 +109,7 @@ public struct EtcdSource: Sendable {
         guard let path = section.passwordFile else {
             throw Failure(
                 .usage, "the etcd user \(quoted(user)) has no password file",
-                hint: "name a file whose first line is the password with --password-file")
+                hint: "name a file whose first line is the password", settings: [.passwordFile])
         }
         _ = try RandomAccessFile(path: path)
         return .file(user: user, passwordPath: path)

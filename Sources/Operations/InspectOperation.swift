@@ -135,7 +135,7 @@ public struct SnapshotSource: Sendable {
         guard found.count == 1 else {
             throw Failure(
                 .usage, "\(quoted(archive.reference)) has \(found.count) etcd snapshots",
-                hint: "name one with --etcd: \(found.map(\.name).joined(separator: ", "))")
+                hint: "name one: \(found.map(\.name).joined(separator: ", "))", settings: [.snapshot])
         }
         bytes = try reader.bytes(of: entry)
         self.record = record

@@ -2,6 +2,7 @@ import EtcdStorage
 import FoundationEssentials
 import HostIO
 import KubernetesObjects
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -25,7 +26,7 @@ struct NodeCapture {
     ///
     /// - Throws: errors of the archive only; what can't be read of the node becomes a finding.
     func capture(into archive: ArchiveWriter, _ manifest: inout Manifest) throws {
-        let capture = FileCapture(
+        let capture = ControlPlaneCapture(
             into: archive, root: plan.root, exclude: plan.exclude, excludedPaths: plan.excludedPaths,
             limits: plan.limits
         ) { [observer] fileCount, byteCount in

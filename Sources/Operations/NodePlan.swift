@@ -1,4 +1,6 @@
+import ArchiveStore
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -45,7 +47,7 @@ public struct NodePlan: Sendable {
         throw Failure(
             .usage,
             "the store \(quoted(storePath ?? store)) lies at or above \(quoted(captured.path)), which is to be captured",
-            hint: "name a directory of its own with --store")
+            hint: "name a directory of its own", settings: [.store])
     }
 
     /// Whether the cluster's data is in a database that is no etcd: SQLite, or one that kine serves.

@@ -192,8 +192,9 @@ private struct Plan: Sendable {
         guard request.initialClusterToken != nil, request.revisionBump != nil else {
             throw Failure(
                 .usage, "one of \(cluster.members.count) members is restored without a token and a bump of its cluster",
-                hint: "use --all-members, or give every member the same --initial-cluster-token "
-                    + "and the same --bump-revision (\(RestoreEtcdOperation.bumpFloor)) or --no-bump")
+                hint: "restore all members at once, or give every one the same token and the same bump, "
+                    + "such as \(RestoreEtcdOperation.bumpFloor), or none",
+                settings: [.allMembers, .initialClusterToken, .bumpRevision, .noBump])
         }
     }
 
@@ -204,15 +205,15 @@ private struct Plan: Sendable {
         guard advertised.sorted() == member.peerURLs.sorted() else {
             throw Failure(
                 .usage,
-                "--initial-cluster has \(member.peerURLs.joined(separator: ",")) for \(quoted(name)), "
-                    + "--initial-advertise-peer-urls \(advertised.joined(separator: ","))",
-                hint: "give both the same URLs")
+                "the initial cluster has \(member.peerURLs.joined(separator: ",")) for \(quoted(name)), "
+                    + "its advertised peer URLs are \(advertised.joined(separator: ","))",
+                hint: "give both the same URLs", settings: [.initialCluster, .initialAdvertisePeerURLs])
         }
     }
 
     /// The bump that was asked for, or one that is more than the lost cluster can have written since the snapshot.
     private static func bump(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> (Int64, String) {
-        if let bump = request.revisionBump { return (bump, bump == 0 ? "--no-bump" : "--bump-revision") }
+        if let bump = request.revisionBump { return (bump, "as asked for") }
         guard try KubernetesData.isPresent(in: source.bytes) else { return (0, "the data is not Kubernetes'") }
         guard let record = source.record, let archive = source.archive, let rate = record.revisionsPerSecond, rate >= 0,
             rate < 1e9

@@ -1,6 +1,7 @@
 import Age
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -127,9 +128,10 @@ public enum RestoreFilesOperation {
                 .failed, message,
                 hint: (live.isVisible
                     ? "stop the kubelet and the static pods first" : "mount it: mount -t proc proc /proc")
-                    + "; --force goes on all the same, but then \(danger)")
+                    + "; it can be forced, but then \(danger)",
+                settings: [.force])
         }
-        observer.warn("\(message); it goes on because of --force: \(danger)")
+        observer.warn("\(message); it goes on, as was asked for: \(danger)")
     }
 
     /// Restores in place: everything is read, checked and staged before the first file is replaced, each file appears
@@ -157,7 +159,7 @@ public enum RestoreFilesOperation {
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
                     guard let role = roles[member.metadata.path] else { return }
-                    try placement.place(member, as: CaptureClass(rawValue: role)) { _ in try Task.checkCancellation() }
+                    try placement.place(member, order: PlacementOrder(role: role)) { _ in try Task.checkCancellation() }
                 }
                 try placement.finish()
             } catch {

@@ -1,6 +1,7 @@
 import Age
 import ArchiveStore
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 

@@ -326,6 +326,6 @@ struct DivergedMember: Error, FailureConvertible {
     var failure: Failure {
         Failure(
             .integrity, "the snapshot does not hold what its member has: HashKV is \(numbers)",
-            hint: "take it from another member with --endpoints; nothing was stored")
+            hint: "nothing was stored: take it from another member", settings: [.endpoints])
     }
 }

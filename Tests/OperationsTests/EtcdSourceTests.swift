@@ -1,6 +1,7 @@
 import EtcdSnap
 import Foundation
 import HostIO
+import NodeFiles
 import PKIBackup
 import TestSupport
 import Testing
@@ -124,7 +125,7 @@ import Testing
         var user = Configuration.Etcd()
         user.user = "backup"
         let noPassword = #expect(throws: Failure.self) { try resolve(user) }
-        #expect(noPassword?.code == .usage && noPassword?.hint?.contains("--password-file") == true)
+        #expect(noPassword?.code == .usage && noPassword?.settings == [.passwordFile])
         user.passwordFile = "/nonexistent/password"
         #expect(throws: SystemCallError.self) { try resolve(user) }
         let scratch = try TemporaryDirectory()

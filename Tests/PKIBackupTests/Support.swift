@@ -5,6 +5,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 let backupTime = Date(timeIntervalSince1970: 1_795_402_800)
@@ -61,7 +62,7 @@ struct Laboratory {
     ) throws -> (reader: ArchiveReader, manifest: Manifest, report: CaptureReport) {
         var report = CaptureReport()
         let (reader, manifest) = try archive { writer in
-            let capture = FileCapture(into: writer, exclude: exclude)
+            let capture = ControlPlaneCapture(into: writer, exclude: exclude)
             for path in paths { try capture.capture([FileReference(including: path)]) }
             report = capture.report
         }

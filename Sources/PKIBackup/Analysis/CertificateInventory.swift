@@ -1,5 +1,7 @@
+import Certificates
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 

@@ -1,5 +1,7 @@
+import Certificates
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 
 /// What a snapshot tells that files must agree with.

@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 
@@ -91,9 +93,7 @@ struct InspectedFile {
     private mutating func interpret(_ bytes: consuming [UInt8], as form: Form) {
         guard !bytes.isEmpty else {
             problems = [
-                ContentProblem(
-                    code: "file-empty", message: "\(quoted(path)) has 0 bytes",
-                    advice: "restore the file from another control-plane node or a backup")
+                ContentProblem(.empty, in: quoted(path))
             ]
             return
         }
@@ -101,11 +101,11 @@ struct InspectedFile {
             switch form {
             case .pem:
                 let contents = PEMContents(bytes, path: path)
-                problems = contents.problems
+                problems = contents.problems.map { ContentProblem($0, in: quoted(path)) }
                 pem = contents
             case .kubeconfig:
                 let inspected = try InspectedKubeconfig(bytes, path: path)
-                problems = inspected.problems
+                problems = inspected.problems(path: path)
                 kubeconfig = inspected
             case .encryptionConfiguration: encryption = try EncryptionConfiguration(parsing: bytes, path: path)
             case .token, .opaque: break
@@ -150,19 +150,19 @@ struct InspectedKubeconfig {
     var keys: [String: PEMContents] = [:]
 
     init(_ bytes: [UInt8], path: String) throws {
-        kubeconfig = try Kubeconfig(parsing: bytes, path: path)
+        kubeconfig = try Kubeconfig(try YAMLDocument.first(in: bytes, path: path), path: path)
         for cluster in kubeconfig.clusters { read(cluster, path) }
         for user in kubeconfig.users { read(user, path) }
     }
 
     private mutating func read(_ cluster: Kubeconfig.Cluster, _ path: String) {
         authorities[cluster.name] = cluster.certificateAuthorityData.map {
-            PEMContents($0, path: path, embeddedIn: "cluster \(quoted(cluster.name))")
+            PEMContents($0, path: path, embeddedIn: owner(cluster: cluster.name))
         }
     }
 
     private mutating func read(_ user: Kubeconfig.User, _ path: String) {
-        let owner = "user \(quoted(user.name))"
+        let owner = owner(user: user.name)
         certificates[user.name] = user.certificateData.map { PEMContents($0, path: path, embeddedIn: owner) }
         keys[user.name] = user.keyData.map { key in
             key.withBytes { PEMContents(copy $0, path: path, embeddedIn: owner) }
@@ -172,5 +172,15 @@ struct InspectedKubeconfig {
     /// Everything that is embedded.
     var contents: [PEMContents] { Array(authorities.values) + Array(certificates.values) + Array(keys.values) }
 
-    var problems: [ContentProblem] { contents.flatMap(\.problems).sorted { $0.message < $1.message } }
+    /// What is wrong with what is embedded in the file at a path.
+    func problems(path: String) -> [ContentProblem] {
+        let clusters = authorities.map { (owner(cluster: $0.key), $0.value) }
+        let users = (Array(certificates) + Array(keys)).map { (owner(user: $0.key), $0.value) }
+        return (clusters + users).flatMap { owner, contents in
+            contents.problems.map { ContentProblem($0, in: "\(quoted(path)) (\(owner))") }
+        }.sorted { $0.message < $1.message }
+    }
+
+    private func owner(cluster name: String) -> String { "cluster \(quoted(name))" }
+    private func owner(user name: String) -> String { "user \(quoted(name))" }
 }

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 
@@ -27,8 +28,8 @@ public enum CaptureSurvey {
         excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
         _ body: (SurveyedPath) throws -> Void
     ) throws -> CaptureReport {
-        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
-        try walk.run(references) { entry in
+        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
+        try walk.run(references.map { SelectedPath($0, limits) }) { entry in
             guard entry.attributes.kind != .directory, entry.reference != nil || entry.attributes.kind == .symbolicLink
             else {
                 return []
@@ -40,7 +41,7 @@ public enum CaptureSurvey {
             if isFile {
                 walk.report.fileCount += 1
                 walk.report.byteCount += surveyed.byteCount
-                walk.report.fileCounts[surveyed.captureClass, default: 0] += 1
+                walk.report.fileCounts[surveyed.captureClass.rawValue, default: 0] += 1
             }
             // What the caller throws ends the survey, also if it is an error of a system call.
             try archiving { try body(surveyed) }

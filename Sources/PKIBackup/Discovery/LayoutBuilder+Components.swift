@@ -1,5 +1,7 @@
 import HostIO
+import NodeFiles
 import SealedArchive
+import YAML
 
 extension LayoutBuilder {
     /// kubeadm's constant `KubeletEnvFileName` and `KubeletConfigurationFileName` (`app/constants`), below the kubelet's

@@ -1,3 +1,5 @@
+import HostIO
+import NodeFiles
 import SealedArchive
 
 /// What a node's control plane is made of, as the node itself tells.

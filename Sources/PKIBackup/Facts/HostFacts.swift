@@ -1,6 +1,7 @@
 import Crypto
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 

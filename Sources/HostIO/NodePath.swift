@@ -5,24 +5,24 @@ public func isPath(_ path: String, atOrBelow other: String) -> Bool {
 }
 
 /// A directory and what is below it as one path, without doubled slashes.
-func joinPath(_ directory: String, _ rest: String) -> String {
+public func joinPath(_ directory: String, _ rest: String) -> String {
     let parts = directory.split(separator: "/") + rest.split(separator: "/")
     return "/" + parts.filter { $0 != "." }.joined(separator: "/")
 }
 
 /// A path as a file in `directory` means it: itself if it is absolute, else below the directory.
-func absolutePath(_ path: String, from directory: String) -> String {
+public func absolutePath(_ path: String, from directory: String) -> String {
     path.hasPrefix("/") ? joinPath("/", path) : joinPath(directory, path)
 }
 
 /// The directory that a path is in.
-func parentPath(_ path: String) -> String {
+public func parentPath(_ path: String) -> String {
     let parts = path.split(separator: "/")
     return "/" + parts.dropLast().joined(separator: "/")
 }
 
 /// The last component of a path.
-func lastName(_ path: some StringProtocol) -> String {
+public func lastName(_ path: some StringProtocol) -> String {
     var bytes = Substring(path).utf8
     while bytes.last == 0x2F { bytes.removeLast() }
     let start = bytes.lastIndex(of: 0x2F).map { bytes.index(after: $0) } ?? bytes.startIndex

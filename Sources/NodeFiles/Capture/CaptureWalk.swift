@@ -6,59 +6,35 @@ import SystemPackage
     import Glibc
 #endif
 
-/// What capturing files came to.
-public struct CaptureReport: Sendable {
-    /// The number of regular files captured.
-    public var fileCount = 0
-    /// Their size in bytes.
-    public var byteCount = 0
-    /// The number of regular files of each class.
-    public var fileCounts: [CaptureClass: Int] = [:]
-    /// What was met and not taken.
-    public var skipped: [SkippedPath] = []
-    /// What needs attention.
-    public var findings: [Finding] = []
-}
-
-/// An entry that a walk comes to.
-struct WalkedEntry {
-    var directory: OpenDirectory
-    var name: EntryName
-    var attributes: EntryAttributes
-    /// The real absolute path on the node.
-    var path: [UInt8]
-    /// What selects it, or a directory above it; nil for a directory or a link on the way to what is selected.
-    var reference: FileReference?
-    /// The class of what selects it or is reached through it.
-    var captureClass: CaptureClass
-    /// Whether the reference names the entry itself.
-    var isNamed: Bool
-}
-
-/// Walks the files that references select, each path once, in the order of the paths.
+/// Walks the files that selected paths lead to, each path once, in the order of the paths.
 ///
 /// It goes by directory descriptors and follows no symbolic link below a selected path; a selected path that leads through
 /// links is walked at its real place, and the links are walked too. What can't be read becomes a finding.
-final class CaptureWalk {
+public final class CaptureWalk {
     /// Takes an entry.
     ///
     /// - Returns: the names of entries of the same directory that were taken along with it.
-    typealias Visit = (WalkedEntry) throws -> [EntryName]
+    public typealias Visit = (WalkedEntry) throws -> [EntryName]
 
     let root: NodeRoot
     private let exclude: [String]
     private let excludedPaths: [[UInt8]: String]
-    private let limits: CaptureLimits
     /// Those of them that were met.
     private var saidPaths: Set<[UInt8]> = []
     private let tree = SelectionTree()
-    var report = CaptureReport()
+    /// What was met so far; who visits adds what it took.
+    public var report = CaptureReport()
 
-    init(root: NodeRoot, exclude: [String], excludedPaths: [SkippedPath], limits: CaptureLimits) {
+    /// A walk of the node at `root`.
+    ///
+    /// - Parameters:
+    ///   - exclude: patterns of absolute paths (`fnmatch(3)`, where `*` also matches slashes) that are left out, with what is
+    ///     below.
+    ///   - excludedPaths: paths that are left out with what is below, each with the reason that is reported.
+    public init(root: NodeRoot, exclude: [String], excludedPaths: [SkippedPath]) {
         self.root = root
         self.exclude = exclude
         self.excludedPaths = Self.reasons(excludedPaths, root)
-        self.limits = limits
     }
 
     /// Why paths are excluded, as they are written and where they really are.
@@ -71,11 +47,11 @@ final class CaptureWalk {
         }
     }
 
-    /// Walks what the references select, but for what was walked before.
+    /// Walks what is selected, but for what was walked before.
     ///
     /// - Throws: what `visit` throws, but for ``SystemCallError``.
-    func run(_ references: [FileReference], visit: Visit) throws {
-        for reference in references { select(reference) }
+    public func run(_ selection: [SelectedPath], visit: Visit) throws {
+        for selected in selection { select(selected) }
         do {
             let directory = try OpenDirectory(path: root.prefix + "/")
             try walkChildren(of: directory, [], tree, tree.reference, visit)
@@ -86,21 +62,20 @@ final class CaptureWalk {
 
     // MARK: Selection
 
-    private func select(_ reference: FileReference) {
+    private func select(_ reference: SelectedPath) {
         let path = reference.path
         guard EntryName.components(of: path.utf8.drop { $0 == 0x2F }) != nil, path.hasPrefix("/") else {
             return find(.error, "path-unusable", path, "is not an absolute path without '..'", "correct the path")
         }
         guard !isLeftOutWithParents(Array(path.utf8)) else { return }
         do {
-            let captureClass = reference.captureClass
             var steps: [[UInt8]] = []
             let resolved = try root.resolve(Array(path.utf8)) { steps.append($0.path) }
             guard !isLeftOutWithParents(resolved.path) else { return }
-            for step in steps { _ = tree.insert(step, for: captureClass) }
-            let node = tree.insert(resolved.path, for: captureClass)
-            // A later and vaguer reference to the same place tells nothing new.
-            if node.reference == nil || node.reference?.captureClass == .component { node.reference = reference }
+            for step in steps { _ = tree.insert(step, role: reference.role) }
+            let node = tree.insert(resolved.path, role: reference.role)
+            // A later and vaguer one of the same place tells nothing new.
+            if node.reference?.isVague != false { node.reference = reference }
         } catch let error as SystemCallError {
             let isAbsent = [.noSuchFileOrDirectory, .notDirectory].contains(error.errno)
             if reference.isRequired || !isAbsent { find(error, path) }
@@ -112,7 +87,7 @@ final class CaptureWalk {
     // MARK: Walk
 
     private func walkChildren(
-        of directory: OpenDirectory, _ path: [UInt8], _ node: SelectionTree?, _ reference: FileReference?,
+        of directory: OpenDirectory, _ path: [UInt8], _ node: SelectionTree?, _ reference: SelectedPath?,
         _ visit: Visit
     ) throws {
         var taken: Set<EntryName> = []
@@ -131,7 +106,7 @@ final class CaptureWalk {
 
     private func walk(
         _ name: EntryName, in directory: OpenDirectory, _ parent: [UInt8], _ node: SelectionTree?,
-        _ covering: FileReference?, _ visit: Visit
+        _ covering: SelectedPath?, _ visit: Visit
     ) throws -> [EntryName] {
         let path = parent + [0x2F] + name.bytes
         let reference = node?.reference ?? covering
@@ -140,7 +115,7 @@ final class CaptureWalk {
             let attributes = try directory.attributes(of: name)
             let entry = WalkedEntry(
                 directory: directory, name: name, attributes: attributes, path: path, reference: reference,
-                captureClass: reference?.captureClass ?? node?.passingClass ?? .host, isNamed: node?.reference != nil)
+                role: reference?.role ?? node?.passingRole ?? "", isNamed: node?.reference != nil)
             return try walk(entry, node, visit)
         } catch let error as SystemCallError {
             find(error, display(path))
@@ -175,11 +150,10 @@ final class CaptureWalk {
     }
 
     private func isWithinLimit(_ entry: WalkedEntry) -> Bool {
-        let limit = limits.byteCount(for: entry.captureClass)
-        guard entry.attributes.byteCount > limit else { return true }
+        guard let limit = entry.reference?.limitByteCount, entry.attributes.byteCount > limit else { return true }
         find(
             .error, "file-too-large", display(entry.path),
-            "has \(entry.attributes.byteCount) bytes, the limit for \(entry.captureClass.rawValue) is \(limit)",
+            "has \(entry.attributes.byteCount) bytes, the limit for \(entry.role) is \(limit)",
             "exclude it if it is not needed, or raise the limit")
         return false
     }
@@ -201,7 +175,7 @@ final class CaptureWalk {
 
     /// What a path that was asked for holds is its owner's business; elsewhere a link is more likely a mistake.
     private func note(_ entry: WalkedEntry, _ code: String, _ message: String, _ advice: String) {
-        if entry.captureClass == .include { return skip(entry.path, "the target of a link: it \(message)") }
+        if entry.reference?.isAskedFor == true { return skip(entry.path, "the target of a link: it \(message)") }
         find(.warning, code, display(entry.path), message, advice)
     }
 
@@ -227,25 +201,5 @@ final class CaptureWalk {
 
     private func isExcluded(_ path: [UInt8]) -> Bool {
         !exclude.isEmpty && withCString(path) { path in exclude.contains { fnmatch($0, path, 0) == 0 } }
-    }
-
-    func skip(_ path: [UInt8], _ reason: String) {
-        report.skipped.append(SkippedPath(path: path, reason: reason))
-    }
-
-    // MARK: Findings
-
-    func find(_ error: SystemCallError, _ path: String) {
-        let code: String
-        switch error.errno {
-        case .noSuchFileOrDirectory: code = "file-missing"
-        case .tooManySymbolicLinkLevels: code = "link-loop"
-        default: code = "file-unreadable"
-        }
-        find(.error, code, path, error.description, error.failure.hint)
-    }
-
-    func find(_ severity: Finding.Severity, _ code: String, _ subject: String, _ message: String, _ advice: String?) {
-        report.findings.append(Finding(severity, code: code, subject: subject, message: message, advice: advice))
     }
 }

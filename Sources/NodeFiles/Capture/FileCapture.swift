@@ -5,7 +5,7 @@ import SystemPackage
 
 /// Captures files and directories of a node into an archive, under `files/<absolute path>`.
 ///
-/// The class of each file is the `role` of its entry. Walks follow no symbolic link below a selected path; a selected path
+/// Walks follow no symbolic link below a selected path; a selected path
 /// that is itself a link is captured as a link together with what it points to. Files that change are read again;
 /// databases of SQLite, bbolt and OVSDB are copied as they are at one moment. What can't be read becomes a finding, and the
 /// rest is captured. Only errors of the archive end a capture.
@@ -20,6 +20,7 @@ public final class FileCapture {
     /// The archive path of the first name of a file, and how many of its names are still to come.
     private var firstNames: [FileIdentity: (path: [UInt8], restCount: Int)] = [:]
     private let content: FileContent
+    private let classify: WalkedEntry.Classifier
     private var hasUnreadAttributes = false
 
     /// A capture into `writer` of the files of the node at `root`.
@@ -28,28 +29,30 @@ public final class FileCapture {
     ///   - exclude: patterns of absolute paths (`fnmatch(3)`, where `*` also matches slashes) that are left out, with what is
     ///     below.
     ///   - excludedPaths: paths that are left out with what is below, each with the reason that is reported.
+    ///   - classify: what a file is: the `role` of its entry.
     public init(
         into writer: ArchiveWriter, root: NodeRoot = NodeRoot(), exclude: [String] = [],
-        excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
+        excludedPaths: [SkippedPath] = [], classify: @escaping WalkedEntry.Classifier,
         progress: @escaping Progress = { _, _ in }
     ) {
         members = MemberQueue(writer)
         self.progress = progress
-        walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
-        content = FileContent(writer: writer, members: members)
+        walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
+        self.classify = classify
+        content = FileContent(writer: writer, members: members, classify: classify)
     }
 
     /// What was done so far.
     public var report: CaptureReport { walk.report }
 
-    /// Captures what the references name with everything below it, and the directories above without their other entries.
+    /// Captures what is selected with everything below it, and the directories above without their other entries.
     ///
     /// A path that was captured before is not captured again.
     ///
     /// - Throws: errors of the archive only.
-    public func capture(_ references: [FileReference]) throws {
+    public func capture(_ selection: [SelectedPath]) throws {
         do {
-            try walk.run(references) { try take($0) }
+            try walk.run(selection) { try take($0) }
         } catch {
             // The archive is given up, which nobody may write to any more then.
             try? members.flush()
@@ -61,23 +64,21 @@ public final class FileCapture {
     private func take(_ entry: WalkedEntry) throws -> [EntryName] {
         var metadata = try metadata(entry)
         guard metadata.kind == .file else {
-            try add(metadata, entry.captureClass, entry)
+            try add(metadata, entry.role)
             return []
         }
         if entry.attributes.linkCount > 1, let first = firstName(of: entry.attributes, metadata.path) {
             metadata.kind = .hardLink
             metadata.linkTarget = first
             metadata.byteCount = 0
-            let captureClass = CaptureClassifier.classify(
-                display(entry.path), reference: entry.captureClass, isNamed: entry.isNamed)
-            try add(metadata, captureClass, entry)
+            try add(metadata, classify(entry, UnsafeRawBufferPointer(start: nil, count: 0)))
             return []
         }
         return try takeFile(entry, metadata)
     }
 
-    private func add(_ metadata: EntryMetadata, _ captureClass: CaptureClass, _ entry: WalkedEntry) throws {
-        try archiving { try members.add(metadata, role: captureClass.rawValue, source: metadata.sourcePath) }
+    private func add(_ metadata: EntryMetadata, _ role: String) throws {
+        try archiving { try members.add(metadata, role: role, source: metadata.sourcePath) }
     }
 
     private func takeFile(_ entry: WalkedEntry, _ metadata: EntryMetadata) throws -> [EntryName] {
@@ -99,7 +100,7 @@ public final class FileCapture {
         if let error = outcome.attributesError { recordUnreadAttributes(error, entry) }
         walk.report.fileCount += 1
         walk.report.byteCount += outcome.byteCount
-        walk.report.fileCounts[outcome.captureClass, default: 0] += 1
+        walk.report.fileCounts[outcome.role, default: 0] += 1
         if let error = outcome.readError {
             walk.find(error, display(entry.path))
         } else if outcome.isTorn {

@@ -66,7 +66,7 @@ public struct Kubeconfig: Sendable {
     public var currentContext: String?
 
     /// How many clusters, users or contexts are read; more is no kubeconfig of a node.
-    static let itemCountLimit = 256
+    public static let itemCountLimit = 256
 
     /// Every file that the kubeconfig names and that something would read: CA, certificates, keys, tokens.
     public var referencedFiles: [String] {
@@ -74,12 +74,12 @@ public struct Kubeconfig: Sendable {
             + users.flatMap { [$0.certificatePath, $0.keyPath, $0.tokenPath].compactMap(\.self) }
     }
 
-    /// Reads a kubeconfig in YAML or JSON.
+    /// Takes a kubeconfig out of a document.
     ///
     /// - Parameter path: its absolute path on the node.
     /// - Throws: ``Failure`` that names the path and the place, and never the content.
-    public init(parsing bytes: [UInt8], path: String) throws {
-        guard let root = try YAMLDocument.first(in: bytes, path: path), root.text("kind") == "Config" else {
+    public init(_ root: Node?, path: String) throws {
+        guard let root, root.text("kind") == "Config" else {
             throw Failure(.failed, "\(quoted(path)) is not a kubeconfig: its kind is not Config")
         }
         let reader = Reader(path: path)

@@ -41,6 +41,18 @@ public struct CertificateRecord: Codable, Sendable, Equatable {
     /// What names the file: flags, layouts, hostPaths.
     public var referencedBy: [String]
 
+    /// Whether a server may take it for a client's: without extended key usages it is for anything (RFC 5280, 4.2.1.12).
+    public var mayAuthenticateClients: Bool {
+        let extended = uses.filter { !Self.plainUses.contains($0) }
+        return extended.isEmpty || extended.contains("clientAuth") || extended.contains("anyKeyUsage")
+    }
+
+    /// Key usages (RFC 5280, 4.2.1.3), which stand beside extended ones in ``uses``.
+    private static let plainUses: Set<String> = [
+        "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign",
+        "cRLSign",
+    ]
+
     /// Whole days from `now` until the certificate expires, negative when it has.
     public func daysLeft(at now: Date) -> Int {
         Int((notAfter.timeIntervalSince(now) / 86_400).rounded(.down))

@@ -2,24 +2,27 @@ import HostIO
 import SystemPackage
 
 /// Where a path leads, every symbolic link on the way resolved within the node's root.
-struct ResolvedPath {
+public struct ResolvedPath {
     /// The real absolute path on the node, without a slash at the end; empty for the root itself.
-    var path: [UInt8]
+    public var path: [UInt8]
     /// What is there.
-    var attributes: EntryAttributes
+    public var attributes: EntryAttributes
     /// The directory that holds it; the root itself if that is what the path leads to.
-    var directory: OpenDirectory
+    public var directory: OpenDirectory
     /// Its name there; nil for the root itself.
-    var name: EntryName?
+    public var name: EntryName?
 }
 
 /// A step on the way to a path: a directory gone through, or a symbolic link followed.
-struct PathStep {
-    var directory: OpenDirectory
-    var name: EntryName
-    var attributes: EntryAttributes
+public struct PathStep {
+    /// The directory that holds it.
+    public var directory: OpenDirectory
+    /// Its name there.
+    public var name: EntryName
+    /// What it is.
+    public var attributes: EntryAttributes
     /// The real absolute path on the node.
-    var path: [UInt8]
+    public var path: [UInt8]
 }
 
 extension NodeRoot {
@@ -32,7 +35,7 @@ extension NodeRoot {
     ///   - followsLast: whether a symbolic link at the path itself is followed, as those before it are.
     ///   - visit: sees each directory gone through and each link followed, but not what the path leads to.
     /// - Throws: ``SystemCallError``; what `visit` throws.
-    func resolve(
+    public func resolve(
         _ path: [UInt8], followsLast: Bool = true, visit: (PathStep) throws -> Void = { _ in }
     ) throws -> ResolvedPath {
         var pending = Self.components(path)
@@ -89,4 +92,4 @@ extension NodeRoot {
 }
 
 /// A path's bytes for messages, with those that are not UTF-8 replaced.
-func display(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }
+public func display(_ path: [UInt8]) -> String { String(decoding: path, as: UTF8.self) }

@@ -7,24 +7,24 @@ final class SelectionTree {
     /// The entries selected or passed through in this directory.
     private(set) var children: [EntryName: SelectionTree] = [:]
     /// What selects the entry with everything below it; nil for one that is only on the way.
-    var reference: FileReference?
-    /// The class of the first reference that leads through here.
-    let passingClass: CaptureClass
+    var reference: SelectedPath?
+    /// The role of the first selected path that leads through here.
+    let passingRole: String
     /// Whether the entry itself is captured already.
     var isTaken = false
     /// Whether everything below is captured too.
     var isWholeTaken = false
 
-    init(passingClass: CaptureClass = .host) { self.passingClass = passingClass }
+    init(passingRole: String = "") { self.passingRole = passingRole }
 
     /// The node of a real absolute path, made with those above it.
-    func insert(_ path: [UInt8], for captureClass: CaptureClass) -> SelectionTree {
-        Self.names(path).reduce(self) { $0.child($1, captureClass) }
+    func insert(_ path: [UInt8], role: String) -> SelectionTree {
+        Self.names(path).reduce(self) { $0.child($1, role) }
     }
 
-    private func child(_ name: EntryName, _ captureClass: CaptureClass) -> SelectionTree {
+    private func child(_ name: EntryName, _ role: String) -> SelectionTree {
         if let known = children[name] { return known }
-        let node = SelectionTree(passingClass: captureClass)
+        let node = SelectionTree(passingRole: role)
         children[name] = node
         return node
     }

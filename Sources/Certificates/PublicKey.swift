@@ -16,7 +16,7 @@ public struct PublicKey: Codable, Sendable, Hashable {
     /// Why no component of Kubernetes should use this key, nil if nothing speaks against it.
     ///
     /// 2048 bits are NIST SP 800-131A's minimum for RSA; the curves are those that Go's `crypto/x509` and TLS have.
-    var weakness: String? {
+    public var weakness: String? {
         switch algorithm {
         case "RSA", "RSA-PSS": bitCount < 2048 ? "an RSA key of \(bitCount) bits, less than 2048" : nil
         case "ECDSA":
@@ -31,7 +31,7 @@ extension PublicKey {
     /// The facts of an encoded `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
     ///
     /// - Throws: errors of SwiftASN1.
-    init(subjectPublicKeyInfo bytes: ArraySlice<UInt8>) throws {
+    public init(subjectPublicKeyInfo bytes: ArraySlice<UInt8>) throws {
         let node = try DER.parse(bytes)
         (algorithm, bitCount, curve) = try DER.sequence(node, identifier: .sequence) { nodes in
             let identifier = try AlgorithmNode(&nodes)

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import PKIBackup
+@testable import Certificates
 
 @Suite(.timeLimit(.minutes(1))) struct PEMFileTests {
     @Test func linesOfEveryKind() {

@@ -67,19 +67,19 @@ public struct NodeRoot: Sendable {
     }
 
     /// Whether there is an entry at `path`, be it a symbolic link to nothing.
-    func hasEntry(_ path: String) -> Bool {
+    public func hasEntry(_ path: String) -> Bool {
         (try? resolve(Array(path.utf8), followsLast: false)) != nil
     }
 
     /// The names in a directory that are valid UTF-8, sorted.
     ///
     /// - Throws: ``SystemCallError``
-    func names(in path: String) throws -> [String] { try openDirectory(path).utf8Names() }
+    public func names(in path: String) throws -> [String] { try openDirectory(path).utf8Names() }
 
     /// Opens a directory.
     ///
     /// - Throws: ``SystemCallError``
-    func openDirectory(_ path: String) throws -> OpenDirectory {
+    public func openDirectory(_ path: String) throws -> OpenDirectory {
         let resolved = try resolve(Array(path.utf8))
         guard let name = resolved.name else { return resolved.directory }
         return try resolved.directory.openDirectory(name)

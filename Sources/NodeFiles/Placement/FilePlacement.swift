@@ -16,7 +16,7 @@ import SystemPackage
 /// By default nothing that exists is replaced. A placement that replaces, as into `/`, first stages every entry complete
 /// and durable under a hidden name beside its place, so that a failure until then changes nothing. ``finish()`` renames them
 /// over what is there, which is kept aside before, in the ``KeptDirectory`` with its path, owner, mode and times. It goes
-/// by the ``PlacementStep`` of each class: static pods come last. What is the same already is left alone. Files are not
+/// by the ``PlacementOrder`` of each: what is acted upon at once comes last. What is the same already is left alone. Files are not
 /// kept beside their old place: in the kubelet's directory a copy of a manifest would be run. Directories that are there
 /// keep their attributes. With a database of SQLite, logs and journals of the old one are kept aside, which would be
 /// replayed into it, unless the archive brings its own.
@@ -47,7 +47,7 @@ public final class FilePlacement {
     /// For a placement that replaces.
     let journal: PlacementJournal?
     let strippedNames: [EntryName]
-    private let isPrivileged = geteuid() == 0
+    let isPrivileged = geteuid() == 0
     /// Set last and inside out, for a directory's mode may forbid and its time would change by placing into it.
     private var directories: [PlacedDirectory] = []
     /// The directories that were not there before, in the order of their making.
@@ -93,11 +93,11 @@ public final class FilePlacement {
     /// A member of a name as interrupted restores leave them is passed over.
     ///
     /// - Parameters:
-    ///   - captureClass: what it is, nil if that is not known.
+    ///   - order: when it is put into its place.
     ///   - inspect: sees each piece of a file's bytes before it is written.
     /// - Throws: ``Failure`` with the code `integrity` if its path or link can't be placed safely; ``SystemCallError``.
     public func place(
-        _ member: ArchiveMember, as captureClass: CaptureClass? = nil,
+        _ member: ArchiveMember, order: PlacementOrder = PlacementOrder(),
         inspect: (UnsafeRawBufferPointer) throws -> Void = { _ in }
     ) throws {
         let metadata = member.metadata
@@ -112,7 +112,7 @@ public final class FilePlacement {
                 directories.append(PlacedDirectory(names: names, metadata: metadata, identity: identity))
             }
         } else if journal != nil {
-            try stage(names, member, as: captureClass, in: parent, inspect)
+            try stage(names, member, order, in: parent, inspect)
         } else {
             _ = try make(name, member, in: parent, inspect)
             counts.createdCount += 1
@@ -121,12 +121,12 @@ public final class FilePlacement {
 
     /// Puts what is staged into its place, sets the attributes of the directories, and returns when everything is durable.
     public func finish() throws {
-        try commit(before: .staticPods)
+        try commit(waiting: false)
         try keepStaleJournalsAside()
         // A pod that starts meanwhile finds its directories as they should be.
         let changing = Set(staged.map { Array($0.names.dropLast()) })
         for directory in directories(where: { !changing.contains($0) }) { try setAttributes(of: directory) }
-        try commit(before: nil)
+        try commit(waiting: true)
         for directory in directories(where: changing.contains) { try setAttributes(of: directory) }
         try root.syncFileSystem()
         try journal?.remove()
@@ -244,101 +244,5 @@ public final class FilePlacement {
         guard try parent.makeDirectoryIfAbsent(name) else { return }
         note(made: names)
         if journal != nil { try parent.sync() }
-    }
-
-    // MARK: Entries
-
-    /// Makes an entry that is no directory, complete with its attributes, under a name where nothing is.
-    ///
-    /// - Returns: whether it is a database of SQLite.
-    func make(
-        _ name: EntryName, _ member: ArchiveMember, in parent: OpenDirectory,
-        _ inspect: (UnsafeRawBufferPointer) throws -> Void
-    ) throws -> Bool {
-        switch member.metadata.kind {
-        case .symbolicLink: try makeSymbolicLink(name, member.metadata, in: parent)
-        case .hardLink: try makeHardLink(name, member.metadata, in: parent)
-        case .file, .directory: return try makeFile(name, member, in: parent, inspect)
-        }
-        return false
-    }
-
-    private func makeFile(
-        _ name: EntryName, _ member: ArchiveMember, in parent: OpenDirectory,
-        _ inspect: (UnsafeRawBufferPointer) throws -> Void
-    ) throws -> Bool {
-        let descriptor = try parent.createFile(name)
-        defer { try? descriptor.close() }
-        let path = parent.path(of: name)
-        let sink = DescriptorSink(descriptor, name: path)
-        var beginning: [UInt8] = []
-        try member.forEachPiece { piece in
-            try inspect(piece)
-            beginning += piece.prefix(DatabaseKind.sqliteMagic.count - beginning.count)
-            try sink.write(piece)
-        }
-        try setAttributes(of: descriptor, member.metadata, path: path)
-        // Before it is renamed over another; everything else is synced at the end.
-        if journal != nil { try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) } }
-        return beginning == DatabaseKind.sqliteMagic
-    }
-
-    private func makeHardLink(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
-        let target = try components(metadata.linkTarget ?? [], of: metadata)
-        guard let targetName = target.last else { return }
-        try parent.makeHardLink(
-            name, to: stagedNames[target] ?? targetName, in: try makeDirectories(target.dropLast()))
-    }
-
-    /// A link can't be opened, so its attributes are set by calls that do not follow it.
-    func makeSymbolicLink(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
-        try parent.makeSymbolicLink(name, to: metadata.linkTarget ?? [])
-        try settingOwner(metadata) {
-            try parent.setOwner(of: name, userID: metadata.userID, groupID: metadata.groupID)
-        }
-        for attribute in metadata.extendedAttributes {
-            try permitting { try parent.setExtendedAttribute(of: name, attribute.name, attribute.value) }
-        }
-        try parent.setModificationTime(
-            of: name, seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds)
-    }
-
-    // MARK: Attributes
-
-    /// acl(5), "object creation and default ACLs".
-    private static let inheritedAttributes = ["system.posix_acl_access", "system.posix_acl_default"]
-
-    func setAttributes(of descriptor: FileDescriptor, _ metadata: EntryMetadata, path: String) throws {
-        let file = OpenFileAttributes(of: descriptor, name: path)
-        try settingOwner(metadata) { try file.setOwner(userID: metadata.userID, groupID: metadata.groupID) }
-        // A directory with a default ACL gives it to what is made in it.
-        for name in Self.inheritedAttributes where !metadata.extendedAttributes.contains(where: { $0.name == name }) {
-            try permitting { try file.removeExtendedAttribute(name) }
-        }
-        for attribute in metadata.extendedAttributes {
-            try permitting { try file.setExtendedAttribute(attribute.name, attribute.value) }
-        }
-        // After the owner, which clears set-ID bits, and after the attributes, which may be ACLs.
-        try file.setMode(metadata.mode)
-        try file.setModificationTime(
-            seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds)
-    }
-
-    private func settingOwner(_ metadata: EntryMetadata, _ body: () throws -> Void) throws {
-        if isPrivileged {
-            try permitting(body)
-        } else if metadata.userID != geteuid() {
-            refusedAttributeCount += 1
-        }
-    }
-
-    private func permitting(_ body: () throws -> Void) throws {
-        do {
-            try body()
-        } catch let error as SystemCallError
-            where [.notPermitted, .permissionDenied, .notSupported].contains(error.errno)
-        {
-            refusedAttributeCount += 1
-        }
     }
 }

@@ -11,12 +11,19 @@ public struct PrivateKeyRecord: Codable, Sendable, Equatable {
     public var user: String?
     /// The public key that belongs to it.
     public var publicKey: PublicKey
+
+    /// A record from its parts.
+    public init(path: String, user: String? = nil, publicKey: PublicKey) {
+        self.path = path
+        self.user = user
+        self.publicKey = publicKey
+    }
 }
 
 /// Finds the public key of private keys: PKCS#1 (RFC 8017), PKCS#8 (RFC 5958), SEC 1 (RFC 5915), Ed25519 (RFC 8410).
-enum PrivateKeyReader {
+public enum PrivateKeyReader {
     /// Why a private key gives no public key.
-    enum Problem: Error, Equatable {
+    public enum Problem: Error, Equatable {
         /// It is encrypted.
         case encrypted
         /// Its parts do not belong together.
@@ -25,14 +32,10 @@ enum PrivateKeyReader {
         case unreadable(String)
     }
 
-    /// The labels of PEM blocks that hold private keys.
-    static let labels: Set<String> = [
-        "RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "DSA PRIVATE KEY",
-        "OPENSSH PRIVATE KEY",
-    ]
-
     /// The public key of the private key in a block.
-    static func publicKey(of block: PEMFile.Block) throws(Problem) -> PublicKey {
+    ///
+    /// - Throws: ``Problem``.
+    public static func publicKey(of block: PEMFile.Block) throws(Problem) -> PublicKey {
         guard !block.isEncrypted, block.label != "ENCRYPTED PRIVATE KEY" else { throw .encrypted }
         do {
             switch block.label {
@@ -51,7 +54,7 @@ enum PrivateKeyReader {
     /// The public key of a private key in DER without a PEM block, nil if the bytes are none.
     static func publicKey(ofDER bytes: [UInt8]) -> PublicKey? {
         for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"] {
-            let block = PEMFile.Block(label: label, isEncrypted: false, content: bytes)
+            let block = PEMFile.Block(label: label, content: bytes)
             if let key = try? publicKey(of: block) { return key }
         }
         return nil

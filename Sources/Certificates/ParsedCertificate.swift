@@ -9,11 +9,15 @@ import X509
 /// swift-certificates refuses a certificate whose key it can't use, such as RSA-1024, DSA or P-192. An inventory has to
 /// show exactly those, so the outer structure is read here (RFC 5280, section 4.1), and swift-certificates reads names
 /// and extensions and checks signatures.
-struct ParsedCertificate: Sendable {
-    var record: CertificateRecord
-    let subject: ArraySlice<UInt8>
-    let issuer: ArraySlice<UInt8>
-    let isSelfIssued: Bool
+public struct ParsedCertificate: Sendable {
+    /// What it says.
+    public var record: CertificateRecord
+    /// The subject's name in DER.
+    public let subject: ArraySlice<UInt8>
+    /// The issuer's name in DER.
+    public let issuer: ArraySlice<UInt8>
+    /// Whether subject and issuer have one name.
+    public let isSelfIssued: Bool
     private let signed: ArraySlice<UInt8>
     private let signature: ArraySlice<UInt8>
     private let subjectPublicKeyInfo: ArraySlice<UInt8>
@@ -21,7 +25,7 @@ struct ParsedCertificate: Sendable {
     /// Reads a certificate in DER.
     ///
     /// - Throws: errors of SwiftASN1 and swift-certificates.
-    init(_ bytes: [UInt8], path: String, index: Int, embeddedIn: String? = nil) throws {
+    public init(_ bytes: [UInt8], path: String, index: Int, embeddedIn: String? = nil) throws {
         let outer = try Outer(bytes)
         let inner = try Inner(outer.signed)
         subject = inner.subject.encodedBytes
@@ -43,7 +47,7 @@ struct ParsedCertificate: Sendable {
     }
 
     /// Whether this certificate was signed by the key of `authority`; nil if the algorithm is not one that is checked.
-    func isSigned(by authority: ParsedCertificate) -> Bool? {
+    public func isSigned(by authority: ParsedCertificate) -> Bool? {
         guard let algorithm = SignatureName.checked[record.signatureAlgorithm],
             let key = try? Certificate.PublicKey(derEncoded: authority.subjectPublicKeyInfo)
         else { return nil }
@@ -187,7 +191,7 @@ private struct KnownExtensions {
 }
 
 /// Signature algorithms by object identifier (RFC 3279, 4055, 5758, 8410).
-enum SignatureName {
+public enum SignatureName {
     static let names = [
         "1.2.840.113549.1.1.2": "md2WithRSAEncryption", "1.2.840.113549.1.1.4": "md5WithRSAEncryption",
         "1.2.840.113549.1.1.5": "sha1WithRSAEncryption", "1.3.14.3.2.29": "sha1WithRSAEncryption",
@@ -209,7 +213,7 @@ enum SignatureName {
     ]
 
     /// Whether the digest or the algorithm is broken or refused by Go's `crypto/x509`.
-    static func isWeak(_ name: String) -> Bool {
+    public static func isWeak(_ name: String) -> Bool {
         name.hasPrefix("md") || name.hasPrefix("dsa") || name.lowercased().contains("sha1")
     }
 }

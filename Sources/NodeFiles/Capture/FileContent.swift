@@ -11,7 +11,7 @@ final class FileContent {
     /// What became of one file.
     struct Outcome {
         var byteCount = 0
-        var captureClass: CaptureClass
+        var role: String
         /// Whether the file changed while it was read, every time.
         var isTorn = false
         /// Why a part of the file could not be read; zeros are in its place.
@@ -29,9 +29,11 @@ final class FileContent {
 
     private let writer: ArchiveWriter
     private let members: MemberQueue
+    private let classify: WalkedEntry.Classifier
     private let buffer = ByteBlock(capacity: wholeReadLimit, holdsKeys: true)
 
-    init(writer: ArchiveWriter, members: MemberQueue) {
+    init(writer: ArchiveWriter, members: MemberQueue, classify: @escaping WalkedEntry.Classifier) {
+        self.classify = classify
         self.writer = writer
         self.members = members
     }
@@ -57,7 +59,7 @@ final class FileContent {
         metadata.extendedAttributes = (try? attributes.get()) ?? []
         let isSmall = before.byteCount < Self.wholeReadLimit
         try read(file, isSmall ? before.byteCount : BoltMeta.searchedByteCount)
-        var outcome = Outcome(captureClass: classify(entry, file.path))
+        var outcome = Outcome(role: buffer.withUnsafeBytes { classify(entry, $0) })
         if case .failure(let error) = attributes { outcome.attributesError = error }
         let state = try databaseState(of: file, entry, isGrowing ? before : nil, &outcome)
         // Until it was locked a database may have grown.
@@ -75,14 +77,6 @@ final class FileContent {
         try buffer.fill { target throws(SystemCallError) in
             let wanted = byteCount == 0 ? target : UnsafeMutableRawBufferPointer(rebasing: target.prefix(byteCount))
             return try file.read(at: 0, into: wanted)
-        }
-    }
-
-    private func classify(_ entry: WalkedEntry, _ path: String) -> CaptureClass {
-        buffer.withUnsafeBytes { bytes in
-            CaptureClassifier.classify(
-                path, reference: entry.captureClass, isNamed: entry.isNamed,
-                prefix: bytes)
         }
     }
 
@@ -133,7 +127,7 @@ final class FileContent {
         outcome.byteCount = buffer.count
         try archiving {
             try buffer.withUnsafeBytes {
-                try members.add(metadata, role: outcome.captureClass.rawValue, source: metadata.sourcePath, bytes: $0)
+                try members.add(metadata, role: outcome.role, source: metadata.sourcePath, bytes: $0)
             }
         }
     }
@@ -147,7 +141,7 @@ final class FileContent {
         metadata.byteCount = state.byteCount ?? before.byteCount
         try archiving {
             try members.flush()
-            try writer.begin(metadata, role: outcome.captureClass.rawValue, source: metadata.sourcePath)
+            try writer.begin(metadata, role: outcome.role, source: metadata.sourcePath)
         }
         var copied: [[UInt8]] = []
         while outcome.byteCount < metadata.byteCount {
@@ -180,29 +174,10 @@ final class FileContent {
 }
 
 /// Runs calls of the archive's writer; their errors end a capture, and must not be taken for those of a file.
-func archiving(_ body: () throws -> Void) throws(Failure) {
+public func archiving(_ body: () throws -> Void) throws(Failure) {
     do {
         try body()
     } catch {
         throw Failure(wrapping: error)
-    }
-}
-
-/// An open file with its path for messages.
-struct OpenFile {
-    let descriptor: FileDescriptor
-    let path: String
-
-    func attributes() throws(SystemCallError) -> EntryAttributes { try attributesOf(descriptor, name: path) }
-
-    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int {
-        try readFully(descriptor, name: path, at: offset, into: buffer)
-    }
-
-    /// The bytes at an offset, fewer at the end of the file.
-    func bytes(at offset: Int, count: Int) throws -> [UInt8] {
-        try [UInt8](unsafeUninitializedCapacity: count) { buffer, initializedCount in
-            initializedCount = try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
-        }
     }
 }

@@ -9,7 +9,7 @@ struct StagedEntry {
     /// What the archive has there, for messages.
     var kind: EntryKind
     var isDatabase: Bool
-    var step: PlacementStep
+    var order: PlacementOrder
     /// Whether it comes first within its step.
     var isFirst: Bool
 }
@@ -35,7 +35,7 @@ extension FilePlacement {
 
     /// Makes a member beside its place, unless the same is there already.
     func stage(
-        _ names: [EntryName], _ member: ArchiveMember, as captureClass: CaptureClass?, in parent: OpenDirectory,
+        _ names: [EntryName], _ member: ArchiveMember, _ order: PlacementOrder, in parent: OpenDirectory,
         _ inspect: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         guard let name = names.last else { return }
@@ -52,11 +52,10 @@ extension FilePlacement {
                 databases.note(names, isDatabase: isDatabase)
                 return databases.noteUnchanged(names)
             }
-            let step = captureClass?.placementStep ?? .configuration
             staged.append(
                 StagedEntry(
                     names: names, temporaryName: temporaryName, kind: member.metadata.kind, isDatabase: isDatabase,
-                    step: step, isFirst: step == .staticPods && runsEtcd(temporaryName, in: parent)))
+                    order: order, isFirst: comesFirst(order, temporaryName, in: parent)))
             stagedNames[names] = temporaryName
         } catch {
             remove(temporaryName, below: names.dropLast())
@@ -77,33 +76,28 @@ extension FilePlacement {
         }
     }
 
-    /// Without etcd an API server does not start, so its manifest is first.
-    private func runsEtcd(_ name: EntryName, in directory: OpenDirectory) -> Bool {
+    private func comesFirst(_ order: PlacementOrder, _ name: EntryName, in directory: OpenDirectory) -> Bool {
         let limit = 1 << 20
-        guard let descriptor = try? directory.openFile(name) else { return false }
+        guard let comesFirst = order.comesFirst, let descriptor = try? directory.openFile(name) else { return false }
         defer { try? descriptor.close() }
         let bytes = try? [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
             count = try readFully(
                 descriptor, name: directory.path(of: name), at: 0, into: UnsafeMutableRawBufferPointer(buffer))
         }
-        guard let bytes, let manifest = try? PodManifest(parsing: bytes, path: directory.path(of: name)) else {
-            return false
-        }
-        return manifest.components.contains { $0.name == "etcd" }
+        return bytes.map(comesFirst) ?? false
     }
 
     // MARK: Commit
 
-    /// Puts what is staged into its place, step by step, up to the one that is named.
-    func commit(before end: PlacementStep?) throws {
-        let steps = PlacementStep.allCases.filter { step in end.map { step.rawValue < $0.rawValue } ?? true }
-        for step in steps {
-            let entries = staged.filter { $0.step == step }
+    /// Puts what is staged into its place, step by step; first what waits for nothing, at the end the rest.
+    func commit(waiting: Bool) throws {
+        for step in Set(staged.lazy.filter { $0.order.waitsForAll == waiting }.map(\.order.step)).sorted() {
+            let entries = staged.filter { $0.order.waitsForAll == waiting && $0.order.step == step }
             for entry in entries.filter(\.isFirst) + entries.filter({ !$0.isFirst }) {
                 try commit(entry)
                 stagedNames[entry.names] = nil
             }
-            staged.removeAll { $0.step == step }
+            staged.removeAll { $0.order.waitsForAll == waiting && $0.order.step == step }
         }
     }
 
