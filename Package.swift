@@ -142,7 +142,7 @@ let package = Package(
             ]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
-        tests("IntegrationTests", ["TestSupport"]),
+        tests("IntegrationTests", ["TestSupport", crypto, cryptoExtras]),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -55,21 +55,26 @@ public enum Base64 {
 
     /// Appends the bytes that `text` spells; on false some may have been appended.
     public static func append(_ text: some Collection<UInt8>, as form: Form, to bytes: inout [UInt8]) -> Bool {
-        if form != .lines,
-            let result = text.withContiguousStorageIfAvailable({ text in
-                append(UnsafeRawBufferPointer(text), as: form, to: &bytes)
-            })
-        {
-            return result
-        }
-        var copy: [UInt8] = []
-        copy.reserveCapacity(text.count)
-        for character in text where form != .lines || character != 0x0A && character != 0x0D { copy.append(character) }
+        let result = text.withContiguousStorageIfAvailable { append(UnsafeRawBufferPointer($0), as: form, to: &bytes) }
+        if let result { return result }
+        var copy = Array(text)
         defer { copy.wipe() }
         return copy.withUnsafeBytes { append($0, as: form, to: &bytes) }
     }
 
-    private static func append(_ text: UnsafeRawBufferPointer, as form: Form, to bytes: inout [UInt8]) -> Bool {
+    /// Appends the bytes that `text` spells; on false some may have been appended.
+    public static func append(_ text: UnsafeRawBufferPointer, as form: Form, to bytes: inout [UInt8]) -> Bool {
+        guard form == .lines, text.contains(where: isLineEnd) else { return appendLine(text, as: form, to: &bytes) }
+        var copy: [UInt8] = []
+        copy.reserveCapacity(text.count)
+        for character in text where !isLineEnd(character) { copy.append(character) }
+        defer { copy.wipe() }
+        return copy.withUnsafeBytes { appendLine($0, as: form, to: &bytes) }
+    }
+
+    private static func isLineEnd(_ character: UInt8) -> Bool { character == 0x0A || character == 0x0D }
+
+    private static func appendLine(_ text: UnsafeRawBufferPointer, as form: Form, to bytes: inout [UInt8]) -> Bool {
         var characters = text
         if form != .unpadded {
             guard text.count % 4 == 0 else { return false }
