@@ -105,7 +105,7 @@ struct BackupAttempt: @unchecked Sendable {
             archive: archive.header, sequence: (previous?.sidecar.sequence ?? 0) + 1,
             previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
         manifest.findings = unreachable + targets.flatMap(\.alarmFindings)
-        if plan.etcds.isEmpty { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
+        if !plan.isOfFilesAlone { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let node = NodeCapture(plan.node, observer: observer)
         let epoch = try node.epoch()
         try node.capture(into: archive, &manifest)
