@@ -22,6 +22,12 @@ struct Backup: AsyncParsableCommand {
     @OptionGroup(title: "Node") var capture: CaptureOptions
     @OptionGroup(title: "etcd") var etcd: EtcdOptions
 
+    @Flag(
+        help: ArgumentHelp(
+            "Take files alone, and no snapshot of any etcd.",
+            discussion: "For a cluster whose data is in another database, which is backed up by itself."))
+    var noEtcd = false
+
     @Option(help: "The name of the snapshot in the archive.")
     var name: String?
 
@@ -35,6 +41,12 @@ struct Backup: AsyncParsableCommand {
 
     @Flag(help: "Only say what would be done.")
     var dryRun = false
+
+    func validate() throws {
+        if noEtcd, !etcd.endpoints.isEmpty || name != nil {
+            throw ValidationError("--no-etcd takes no snapshot, so that --endpoints and --name mean nothing with it")
+        }
+    }
 
     func run() async throws {
         scheduleAsBatch()
@@ -57,8 +69,9 @@ struct Backup: AsyncParsableCommand {
             configuration, store: place.store(configuration), removesLeftovers: !dryRun)
         var plan = BackupPlan(
             scope: try place.scope(configuration), store: place.store(configuration),
-            etcds: try etcd.sources(configuration, of: node, name: name),
+            etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
+        plan.isOfFilesAlone = noEtcd
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan
     }
@@ -80,7 +93,7 @@ struct Backup: AsyncParsableCommand {
             ("backup", report.reference),
             ("archive", report.path),
             ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
-            ("etcd", database.joined(separator: ", ")),
+            ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
             ("members", "\(sidecar.entryCount)"),
             ("verified", sidecar.verification.rawValue),
             ("findings", "\(report.findings.count)"),

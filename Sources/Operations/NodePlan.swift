@@ -53,19 +53,19 @@ public struct NodePlan: Sendable {
     }
 
     /// Whether the cluster's data is in a database that is no etcd: SQLite, or one that kine serves.
-    public var usesOtherDatastore: Bool { capturesDatastore || namesDatastore }
-
-    /// Whether that database is a file of k3s or k0s, which is captured like others.
-    private var capturesDatastore: Bool { layout.references.contains { $0.path.hasSuffix("/db/state.db") } }
-
-    private var namesDatastore: Bool { layout.components.contains { $0.flags["datastore-endpoint"] != nil } }
+    public var usesOtherDatastore: Bool {
+        switch layout.datastore {
+        case .file, .elsewhere: true
+        case .etcd, nil: false
+        }
+    }
 
     /// That the cluster's data is not in the backup, if it is in a database elsewhere.
     var datastoreFinding: Finding? {
-        guard namesDatastore, !capturesDatastore else { return nil }
+        guard case .elsewhere(let kind) = layout.datastore else { return nil }
         return Finding(
-            .error, code: "datastore-elsewhere", subject: "--datastore-endpoint",
-            message: "the cluster's data is in a database that is no etcd, and is not in this backup",
+            .error, code: "datastore-elsewhere", subject: layout.datastoreOrigin ?? "datastore",
+            message: "the cluster's data is in a database (\(kind)) that is no etcd, and is not in this backup",
             advice: "back that database up with its own tools, at the same time")
     }
 

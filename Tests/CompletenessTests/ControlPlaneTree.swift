@@ -72,7 +72,8 @@ final class ControlPlaneTree {
         let layout = NodeDiscovery(root: root).discover()
         let inventory = CertificateInventory.build(layout: layout, files: root)
         return Completeness.check(
-            layout: layout, files: root, inventory: inventory, snapshot: snapshot, options: CompletenessOptions(now: now)
+            layout: layout, files: root, inventory: inventory, snapshot: snapshot,
+            options: CompletenessOptions(now: now)
         )
     }
 }

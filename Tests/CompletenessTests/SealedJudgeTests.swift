@@ -90,7 +90,8 @@ import Testing
         let (captured, reader) = try capture(tree, layout)
         #expect(judge(layout, captured) == [])
         #expect(judge(layout, try CapturedFiles(of: reader)) == [])
-        #expect(try CapturedFiles(of: reader).bytes(of: "/etc/kubernetes/pki/ca.key", limitByteCount: 1 << 20).count > 0)
+        #expect(
+            try CapturedFiles(of: reader).bytes(of: "/etc/kubernetes/pki/ca.key", limitByteCount: 1 << 20).count > 0)
     }
 
     @Test func `copies kept aside give one note`() throws {

@@ -15,7 +15,10 @@ extension Integration {
             let findings: [String]
             let script: String
 
-            init(_ name: String, _ findings: [String] = [], _ script: String) {
+            /// A change that nothing is wrong with.
+            init(_ name: String, _ script: String) { self.init(name, [], script) }
+
+            init(_ name: String, _ findings: [String], _ script: String) {
                 self.name = name
                 self.findings = findings
                 self.script = script

@@ -77,16 +77,14 @@ import Testing
         #expect(try EtcdSource.resolveAll(given, found: [], mayHaveNone: true).count == 1)
         var plan = try NodePlan.make(try configuration("discover: false"))
         #expect(!plan.usesOtherDatastore && plan.datastoreFinding == nil)
-        plan.layout.components = [
-            Component(name: "k3s", source: "test", flags: ["datastore-endpoint": ["postgres://10.0.0.1"]])
-        ]
+        plan.layout.datastore = .elsewhere("postgres")
+        plan.layout.datastoreOrigin = "/etc/rancher/k3s/config.yaml"
         #expect(plan.usesOtherDatastore && plan.datastoreFinding?.code == "datastore-elsewhere")
-        plan.layout.references = [
-            FileReference(
-                path: "/var/lib/rancher/k3s/server/db/state.db", captureClass: .distribution, referrer: "k3s layout",
-                isRequired: false)
-        ]
+        #expect(plan.datastoreFinding?.subject == "/etc/rancher/k3s/config.yaml")
+        plan.layout.datastore = .file("/var/lib/rancher/k3s/server/db/state.db")
         #expect(plan.usesOtherDatastore && plan.datastoreFinding == nil)
+        plan.layout.datastore = .etcd(["https://10.0.0.1:2379"])
+        #expect(!plan.usesOtherDatastore && plan.datastoreFinding == nil)
     }
 
     @Test func anEnvironmentFileOfCommentsIsNoEtcd() throws {

@@ -232,7 +232,9 @@ import Testing
         let metadata = EntryMetadata(path: "files\(path)", byteCount: 10, time: backupTime)
         var isTorn = true
         let (reader, _) = try laboratory.archive { writer in
-            let outcome = try FileContent(writer: writer, members: MemberQueue(writer), captured: nil) { entry, _ in entry.role }.add(
+            let outcome = try FileContent(writer: writer, members: MemberQueue(writer), captured: nil) { entry, _ in
+                entry.role
+            }.add(
                 entry, metadata)
             #expect(outcome.byteCount == 3_000_000)
             isTorn = outcome.isTorn

@@ -147,7 +147,8 @@ import Testing
         #expect(
             layout.etcds == [
                 DiscoveredEtcd(
-                    name: "etcd", endpoints: ["https://127.0.0.1:2379"], caPath: "\(tls)/server-ca.crt",
+                    name: "etcd", endpoints: ["https://127.0.0.1:2379", "https://[::1]:2379"],
+                    caPath: "\(tls)/server-ca.crt",
                     certificatePath: "\(tls)/client.crt", keyPath: "\(tls)/client.key",
                     dataDirectory: "\(data)/server/db/etcd", source: "k3s layout")
             ])
@@ -203,7 +204,7 @@ import Testing
             data-dir: \(data)/server/db/etcd
             client-transport-security: {cert-file: \(data)/server/tls/etcd/server-client.crt}
             """, to: "\(data)/server/db/etcd/config")
-        let left: Set = ["\(data)/server/db/etcd/config", "\(data)/server/db/etcd/member/snap/db"]
+        let left: Set = ["\(data)/server/db/etcd/member/snap/db"]
         try tree.touch(["\(data)/server/db/etcd/member/snap/db"])
         let layout = try expect(tree, rancherFiles("rke2", data), distribution: "rke2", except: left)
         #expect(layout.etcds.map(\.endpoints) == [["https://127.0.0.1:2379", "https://10.0.0.1:2379"]])

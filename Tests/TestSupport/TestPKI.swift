@@ -8,6 +8,12 @@ public final class TestPKI: Sendable {
         public let certificatePath: String
         /// The private key, PEM.
         public let keyPath: String
+
+        /// A pair that exists.
+        public init(certificatePath: String, keyPath: String) {
+            self.certificatePath = certificatePath
+            self.keyPath = keyPath
+        }
     }
 
     /// When a certificate is valid.
@@ -41,6 +47,14 @@ public final class TestPKI: Sendable {
             alternativeNames: "IP:127.0.0.1,IP:::1,DNS:localhost", validity: .current)
         client = try Self.issue(
             directory, "client", commonName: "root", usage: "clientAuth", alternativeNames: nil, validity: .current)
+    }
+
+    /// An authority that exists, which can't sign any more here.
+    public init(existing caPath: String, server: Pair, client: Pair) throws {
+        directory = try TemporaryDirectory()
+        self.caPath = caPath
+        self.server = server
+        self.client = client
     }
 
     /// Signs one more certificate.

@@ -11,6 +11,8 @@ public struct BackupPlan: Sendable {
     public var store: LocalStore
     /// The etcds to snapshot, the cluster's own first.
     public var etcds: [EtcdSource]
+    /// Whether the backup is asked to be of files alone, wherever the cluster's data is.
+    public var isOfFilesAlone = false
     /// Whom the archive is sealed for.
     public var recipients: [any Recipient]
     /// What of this node is captured.

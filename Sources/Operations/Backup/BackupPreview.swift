@@ -1,6 +1,7 @@
 import ArchiveStore
 import EtcdSnap
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 

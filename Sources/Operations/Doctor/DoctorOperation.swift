@@ -75,13 +75,14 @@ public struct DoctorOperation: Sendable {
             results.checks = [failed("etcd", error)]
             return results
         }
-        if sources.isEmpty {
-            let finding = node.datastoreFinding
+        if let finding = node.datastoreFinding {
+            results.checks.append(
+                .init(name: "etcd", status: .error, message: finding.message, advice: finding.advice))
+        } else if sources.isEmpty {
             results.checks.append(
                 .init(
-                    name: "etcd", status: finding == nil ? .ok : .error,
-                    message: finding?.message ?? "there is none: the cluster's data is in a file, which is captured",
-                    advice: finding?.advice))
+                    name: "etcd", status: .ok,
+                    message: "there is none: the cluster's data is in a file, which is captured"))
         }
         for source in sources {
             do {

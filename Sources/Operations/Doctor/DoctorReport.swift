@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 

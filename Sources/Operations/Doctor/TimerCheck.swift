@@ -1,3 +1,4 @@
+import HostIO
 import PKIBackup
 
 /// Whether systemd runs backups.

@@ -49,7 +49,8 @@ public enum Completeness {
         options: CompletenessOptions
     ) -> [Finding] {
         var examination = Examination(
-            layout: layout, source: source, files: inventory.files, certificates: inventory.certificates, options: options)
+            layout: layout, source: source, files: inventory.files, certificates: inventory.certificates,
+            options: options)
         examination.checkReferences()
         examination.checkContents()
         examination.checkKeyPairs()
@@ -66,7 +67,8 @@ public enum Completeness {
         let explained = Set(examination.findings.filter { explaining.contains($0.code) }.map(\.subject))
         let findings = layout.findings.filter { !explained.contains($0.subject) } + examination.findings
         return findings.filter { $0.severity == .error }
-            + findings.filter { $0.severity != .error && $0.severity != .note } + findings.filter { $0.severity == .note }
+            + findings.filter { $0.severity != .error && $0.severity != .note }
+            + findings.filter { $0.severity == .note }
     }
 }
 

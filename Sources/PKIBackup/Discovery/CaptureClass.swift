@@ -50,7 +50,7 @@ public enum CaptureClass: String, Codable, CaseIterable, Sendable {
     case cniState = "cni-state"
     /// The node's own network: interfaces, load balancers, resolver.
     case network
-    /// systemd units and drop-ins of the control plane.
+    /// Services of the control plane: units of systemd with drop-ins, scripts of OpenRC.
     case systemd
     /// The configuration of the container runtime.
     case containerRuntime = "container-runtime"

@@ -1,18 +1,28 @@
 /// A client URL of an etcd, as flags and configuration files write it.
 enum EtcdURL {
-    /// The URLs of a list by commas, without those that no client can use; addresses that stand for all of the host's are
-    /// replaced by the loopback one.
+    /// The URLs of a list by commas, without those that no client can use; an address that stands for all of the host's is
+    /// replaced by the loopback one, that of IPv6 by both, for it may stand for IPv4 as well.
     static func list(_ value: String) -> [String] {
-        value.split(separator: ",").compactMap { usable($0.drop { $0 == " " }) }
+        value.split(separator: ",").flatMap { url -> [String] in
+            guard let url = cleaned(url.drop { $0 == " " }) else { return [] }
+            return url.contains("://[::]")
+                ? ["[::1]", "127.0.0.1"].map { url.replacing("://[::]", with: "://" + $0) }
+                : [url.replacing("://0.0.0.0", with: "://127.0.0.1")]
+        }
     }
 
     /// A URL that a client can connect to; nil for sockets and what is no URL.
-    static func usable(_ url: some StringProtocol) -> String? {
-        var url = String(url)
+    static func usable(_ url: some StringProtocol) -> String? { list(String(url)).first }
+
+    /// A URL without what no client needs: a slash at its end, and a user with a password, which etcd's URLs don't have.
+    private static func cleaned(_ text: Substring) -> String? {
+        var url = text
         while url.hasSuffix("/") || url.hasSuffix(" ") { url.removeLast() }
-        guard url.hasPrefix("http://") || url.hasPrefix("https://") else { return nil }
-        for wildcard in ["://0.0.0.0", "://[::]"] { url = url.replacing(wildcard, with: "://127.0.0.1") }
-        return url
+        guard let scheme = ["http://", "https://"].first(where: url.hasPrefix) else { return nil }
+        let rest = url.dropFirst(scheme.count)
+        let authority = rest.prefix { $0 != "/" }
+        guard let at = authority.lastIndex(of: "@") else { return String(url) }
+        return scheme + rest[rest.index(after: at)...]
     }
 
     /// Whether the URL leads to this node whatever becomes of its addresses.
@@ -24,15 +34,20 @@ enum EtcdURL {
     static func unique(_ urls: [String]) -> [String] {
         let secure = Set(urls.filter(isSecure).map(identity))
         var seen: Set<String> = []
-        return urls.filter { (isSecure($0) || !secure.contains(identity($0))) && seen.insert(identity($0)).inserted }
+        return urls.filter { (isSecure($0) || !secure.contains(identity($0))) && seen.insert(place($0)).inserted }
+    }
+
+    /// Host and port; a name of the loopback interface is that of IPv4.
+    private static func place(_ url: String) -> String {
+        let rest = url.split(separator: "/", omittingEmptySubsequences: true).dropFirst().first.map(String.init) ?? url
+        return rest.replacing("localhost:", with: "127.0.0.1:").lowercased()
     }
 
     private static func isSecure(_ url: String) -> Bool { url.hasPrefix("https://") }
 
     /// Host and port, by which two URLs are the same; all names of the loopback interface count as one.
     static func identity(_ url: String) -> String {
-        let rest = url.split(separator: "/", omittingEmptySubsequences: true).dropFirst().first.map(String.init) ?? url
-        return rest.replacing("localhost:", with: "127.0.0.1:").replacing("[::1]:", with: "127.0.0.1:").lowercased()
+        place(url).replacing("[::1]:", with: "127.0.0.1:")
     }
 }
 

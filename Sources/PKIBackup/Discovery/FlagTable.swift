@@ -6,6 +6,8 @@ enum FlagTable {
         case path(CaptureClass)
         /// Something that it writes or listens on, which no backup needs, and why.
         case output(String)
+        /// A file or a directory that it writes: a log, a profile; what is rotated out of it stands beside it.
+        case writtenFile(String)
         /// `certificate,key:name,...`.
         case certificatePair
         /// `jwt,pub-key=...,priv-key=...`.
@@ -67,15 +69,22 @@ enum FlagTable {
         add(.joinToken, "token-file", "agent-token-file")
         add(
             .component, "tracing-config-file", "policy-config-file", "pv-recycler-pod-template-filepath-nfs",
-            "pv-recycler-pod-template-filepath-hostpath", "openshift-config", "config", "write-config-to")
+            "pv-recycler-pod-template-filepath-hostpath", "openshift-config", "config")
         table["tls-sni-cert-key"] = .certificatePair
         let outputs = [
-            "audit-log-path": "a log", "log-file": "a log", "log-dir": "logs", "flex-volume-plugin-dir": "programs",
-            "volume-plugin-dir": "programs", "write-config-to": "written by the component", "uds-name": "a socket",
+            "flex-volume-plugin-dir": "programs", "volume-plugin-dir": "programs", "uds-name": "a socket",
             "service-account-signing-endpoint": "a socket", "container-runtime-endpoint": "a socket",
-            "image-service-endpoint": "a socket", "lock-file": "a lock", "pid-file": "a process number",
+            "image-service-endpoint": "a socket",
         ]
         for (flag, reason) in outputs { table[flag] = .output(reason) }
+        let written = [
+            "audit-log-path": "a log", "log-file": "a log", "log-dir": "logs", "pod-logs-dir": "logs",
+            "write-config-to": "written by the component", "lock-file": "a lock", "pid-file": "a process number",
+            "profile-output": "a profile", "cpuprofile": "a profile", "memprofile": "a profile",
+            "blockprofile": "a profile", "mutexprofile": "a profile", "trace-output": "a trace",
+            "termination-log-file": "a log",
+        ]
+        for (flag, reason) in written { table[flag] = .writtenFile(reason) }
         return table
     }()
 
@@ -92,7 +101,7 @@ enum FlagTable {
         "peer-trusted-ca-file": .path(.caCertificate), "client-crl-file": .path(.etcdConfiguration),
         "peer-crl-file": .path(.etcdConfiguration), "config-file": .path(.etcdConfiguration), "auth-token": .etcdToken,
         "data-dir": .output(PathPolicy.etcdData), "wal-dir": .output(PathPolicy.etcdData),
-        "log-outputs": .output("a log"),
+        "log-outputs": .writtenFile("a log"),
     ]
 
     /// Source: Kubernetes 1.36, `cmd/kubelet/app/options/options.go`.
@@ -117,12 +126,15 @@ enum FlagTable {
         "kube-cloud-controller-manager-arg": .arguments(of: "cloud-controller-manager"),
         "etcd-arg": .arguments(of: "etcd"), "audit-policy-file": .path(.auditPolicy),
         "pod-security-admission-config-file": .path(.admissionConfiguration),
-        "cloud-provider-config": .path(.cloudProvider), "log": .output("a log"),
+        "cloud-provider-config": .path(.cloudProvider), "log": .writtenFile("a log"),
+        "alsologtostderr": .output("no file"), "etcd-snapshot-dir": .writtenFile("snapshots of etcd"),
+        "datastore-endpoint": .output("no file"),
     ]
 
     /// Source: k0s, `pkg/config/cli.go`.
     private static let k0s: [String: Use] = [
         "config": .path(.distribution), "data-dir": .output("of known layout"), "token-file": .path(.joinToken),
         "status-socket": .output("a socket"), "kubelet-root-dir": .output("the state of pods"),
+        "logfile": .writtenFile("a log"), "etcd-arg": .arguments(of: "etcd"), "datastore-endpoint": .output("no file"),
     ]
 }

@@ -48,23 +48,63 @@ enum HostGroups {
         (
             "kubelet", .kubeletConfiguration,
             [
-                "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/config.yaml.d",
-                "/var/lib/kubelet/instance-config.yaml",
-                "/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/bootstrap", "/etc/default/kubelet",
-                "/etc/sysconfig/kubelet", "/etc/kubernetes/kubelet.env", "/etc/kubernetes/kubelet-config.yaml",
+                "/etc/default/kubelet", "/etc/sysconfig/kubelet", "/etc/conf.d/kubelet", "/etc/kubernetes/kubelet.env",
+                "/etc/kubernetes/kubelet-config.yaml", "/etc/kubernetes/kubelet.conf.d",
             ]
         ),
-        ("kubelet", .kubeletPKI, ["/var/lib/kubelet/pki"]),
-        ("etcd", .etcdConfiguration, ["/etc/etcd", "/etc/default/etcd", "/etc/etcd.conf", "/etc/sysconfig/etcd"]),
+        (
+            "etcd", .etcdConfiguration,
+            ["/etc/etcd", "/etc/default/etcd", "/etc/etcd.conf", "/etc/sysconfig/etcd", "/etc/conf.d/etcd"]
+        ),
         (
             "cloud provider", .cloudProvider,
             ["/etc/kubernetes/cloud.conf", "/etc/kubernetes/cloud-config", "/etc/kubernetes/azure.json"]
         ),
         (
             "system", .host,
-            ["/etc/os-release", "/etc/machine-id", "/etc/fstab", "/etc/timezone", "/etc/chrony", "/etc/chrony.conf"]
+            [
+                "/etc/os-release", "/etc/machine-id", "/etc/fstab", "/etc/crypttab", "/etc/timezone", "/etc/chrony",
+                "/etc/chrony.conf",
+            ]
+        ),
+        // iscsid(8), nvme-connect(1), multipath.conf(5): without the host's name there no volume is attached again.
+        ("storage", .host, ["/etc/iscsi", "/etc/nvme", "/etc/multipath.conf", "/etc/multipath", "/etc/ceph"]),
+        // Profiles that pods name (`localhostProfile`) have to be there before these start.
+        ("AppArmor", .host, ["/etc/apparmor.d"]),
+        // update-ca-certificates(8), update-ca-trust(8), SUSE's and Arch's `update-ca-certificates`.
+        (
+            "trust anchors", .host,
+            [
+                "/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors",
+                "/etc/pki/ca-trust/source/blocklist", "/etc/pki/trust/anchors",
+                "/etc/ca-certificates/trust-source/anchors",
+            ]
+        ),
+        // systemd-system.conf(5), `DefaultEnvironment=`; SUSE's `/etc/sysconfig/proxy`.
+        (
+            "proxy settings", .host,
+            [
+                "/etc/environment", "/etc/environment.d", "/etc/profile.d/*proxy.sh", "/etc/sysconfig/proxy",
+                "/etc/systemd/system.conf", "/etc/systemd/system.conf.d",
+            ]
         ),
     ]
+
+    /// Paths below the root directory of a kubelet, which may be another than `/var/lib/kubelet` (`--root-dir`).
+    static let kubeletPaths: [(captureClass: CaptureClass, paths: [String])] = [
+        (
+            .kubeletConfiguration,
+            [
+                "config.yaml", "config.yaml.d", "instance-config.yaml", "kubeadm-flags.env", "bootstrap", "seccomp",
+                // Credentials for registries (kubelet, `pkg/credentialprovider/config.go`).
+                "config.json", ".dockercfg",
+            ]
+        ),
+        (.kubeletPKI, ["pki"]),
+    ]
+
+    /// What is made anew of what is captured.
+    static let excluded = [("/etc/apparmor.d/cache", "a cache"), ("/etc/apparmor.d/cache.d", "a cache")]
 
     /// Units whose files and drop-ins are captured.
     static let units = [
@@ -75,11 +115,6 @@ enum HostGroups {
         "openvswitch-switch", "ovn-central", "nginx-proxy", "etcd-snap-backup",
     ]
 
-    /// systemd.unit(5), "System Unit Search Path", without what is made at runtime.
-    static let unitDirectories = [
-        "/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
-    ]
-
     /// What a unit may have in such a directory; `.env` is k3s' file of secrets beside its unit.
     static let unitEndings = [".service", ".service.d", ".service.env", ".socket", ".timer"]
 }
@@ -88,9 +123,15 @@ extension LayoutBuilder {
     /// Adds what is there of the host's networks, runtime, units and identity.
     mutating func addHostGroups() {
         for (group, captureClass, paths) in HostGroups.paths {
-            for path in paths { addKnown(path, captureClass, by: "\(group) of the host") }
+            for path in paths { addMatching(path, captureClass, by: "\(group) of the host") }
         }
-        for directory in HostGroups.unitDirectories {
+        for (path, reason) in HostGroups.excluded where root.hasEntry(path) { collector.exclude(path, reason) }
+        for directory in kubeletDirectories {
+            for (captureClass, paths) in HostGroups.kubeletPaths {
+                for path in paths { addKnown(joinPath(directory, path), captureClass, by: "kubelet of the host") }
+            }
+        }
+        for directory in ServiceUnits.directories where directory != "/run/systemd/system" {
             guard let names = try? root.names(in: directory) else { continue }
             let present = Set(names)
             for unit in HostGroups.units {

@@ -12,16 +12,21 @@ struct KnownLayout {
     var paths: [(path: String, captureClass: CaptureClass)]
     /// What is left out of that, and why.
     var excluded: [(path: String, reason: String)] = []
+    /// Directories whose files are only listed: images that a host without a registry starts from.
+    var imageDirectories: [String] = []
 
     /// Every layout, with the data directories of k3s, RKE2 and k0s as they are configured on this node.
-    static func all(dataDirectory: (_ distribution: String, _ standard: String) -> String) -> [KnownLayout] {
+    static func all(dataDirectory: (_ distribution: String) -> String) -> [KnownLayout] {
         [
-            kubeadm, kubespray, openShift,
-            rancher("k3s", dataDirectory("k3s", "/var/lib/rancher/k3s")),
-            rancher("rke2", dataDirectory("rke2", "/var/lib/rancher/rke2")),
-            k0s(dataDirectory("k0s", "/var/lib/k0s")), microShift,
+            kubeadm, kubespray, openShift, rancher("k3s", dataDirectory("k3s")), rancher("rke2", dataDirectory("rke2")),
+            k0s(dataDirectory("k0s")), microShift,
         ]
     }
+
+    /// Where distributions have their data unless they are told otherwise.
+    static let standardDataDirectories = [
+        "k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s",
+    ]
 
     /// Source: kubeadm 1.36, `app/constants`: `KubernetesDir`, `TempDir`, `KubeletEnvFileName`.
     private static let kubeadm = KnownLayout(
@@ -67,16 +72,19 @@ struct KnownLayout {
                 ("\(data)/server/etc", .distribution), ("\(data)/server/manifests", .staticPod),
                 ("\(data)/server/token", .joinToken), ("\(data)/server/node-token", .joinToken),
                 ("\(data)/server/agent-token", .joinToken), ("\(data)/server/db/state.db", .datastore),
-                ("\(data)/agent/pod-manifests", .staticPod), ("\(data)/agent/etc", .distribution),
+                ("\(data)/server/db/etcd/name", .etcdConfiguration),
+                ("\(data)/server/db/etcd/config", .etcdConfiguration), ("\(data)/agent/pod-manifests", .staticPod),
+                ("\(data)/agent/etc", .distribution),
                 ("\(data)/agent/*.kubeconfig", .kubeconfig), ("\(data)/agent/*.crt", .kubeletPKI),
                 ("\(data)/agent/*.key", .kubeletPKI), ("\(data)/agent/*.yaml", .distribution),
                 ("/etc/rancher/\(name)", .distribution), ("/etc/rancher/\(name)/\(name).yaml", .kubeconfig),
                 ("/etc/rancher/\(name)/registries.yaml", .containerRuntime), ("/etc/rancher/node", .joinToken),
             ],
             excluded: [
-                ("\(data)/server/db/etcd", PathPolicy.etcdData), ("\(data)/server/db/snapshots", "snapshots of etcd"),
+                ("\(data)/server/db/etcd/member", PathPolicy.etcdData),
+                ("\(data)/server/db/snapshots", "snapshots of etcd"),
                 ("\(data)/server/db/reset-flag", "of the running system"),
-            ])
+            ], imageDirectories: ["\(data)/agent/images"])
     }
 
     /// Source: k0s, `pkg/config/cfgvars.go` (`NewCfgVars`), `pkg/constant/constant_posix.go`,
@@ -92,7 +100,7 @@ struct KnownLayout {
                 ("\(data)/db/state.db", .datastore), ("\(data)/helmhome/repositories.yaml", .distribution),
                 ("/etc/k0s", .distribution),
             ],
-            excluded: [("\(data)/etcd", PathPolicy.etcdData)])
+            excluded: [("\(data)/etcd", PathPolicy.etcdData)], imageDirectories: ["\(data)/images"])
     }
 
     /// Source: MicroShift, `pkg/util/cryptomaterial/certpaths.go` (`CertsDirectory`), `pkg/config` (`DataDir`, `ConfigFile`).
@@ -106,15 +114,18 @@ struct KnownLayout {
 }
 
 extension LayoutBuilder {
+    /// Where a distribution has its data, as it is configured.
+    func dataDirectory(of distribution: String) -> String {
+        let component = layout.components.first { $0.name == distribution }
+        let path = component?.configuration.last("data-dir").flatMap { $0.hasPrefix("/") ? joinPath("/", $0) : nil }
+        return path ?? KnownLayout.standardDataDirectories[distribution] ?? "/var/lib/\(distribution)"
+    }
+
     /// Adds what the layouts of the distributions found on the node hold.
-    mutating func addDistributions() {
-        let components = layout.components
-        let configured = dataDirectories()
-        let layouts = KnownLayout.all { distribution, standard in
-            components.first { $0.name == distribution }?.flags["data-dir"]?.last ?? configured[distribution]
-                ?? standard
-        }
-        for known in layouts where known.markers.contains(where: { root.hasEntry($0) }) {
+    mutating func addKnownLayouts() {
+        let builder = self
+        for known in KnownLayout.all(dataDirectory: builder.dataDirectory(of:))
+        where isThere(known) {
             layout.distributions.append(known.distribution)
             for excluded in known.excluded where root.hasEntry(excluded.path) {
                 collector.exclude(excluded.path, excluded.reason)
@@ -122,32 +133,21 @@ extension LayoutBuilder {
             for (path, captureClass) in known.paths {
                 addMatching(path, captureClass, by: "\(known.distribution) layout")
             }
+            for directory in known.imageDirectories { listImages(in: directory) }
         }
     }
 
-    /// `data-dir` of `/etc/rancher/{k3s,rke2}/config.yaml` (k3s documentation, "Configuration File").
-    private mutating func dataDirectories() -> [String: String] {
-        var directories: [String: String] = [:]
-        for distribution in ["k3s", "rke2"] {
-            let path = "/etc/rancher/\(distribution)/config.yaml"
-            guard root.hasEntry(path), let document = document(at: path) else { continue }
-            directories[distribution] = document.text("data-dir")
-            addArguments(of: document, distribution, path)
-        }
-        return directories
+    private func isThere(_ known: KnownLayout) -> Bool {
+        known.markers.contains(where: root.hasEntry) || layout.components.contains { $0.name == known.distribution }
     }
 
-    /// The keys of the configuration file are the flags of the server.
-    private mutating func addArguments(of document: Node, _ distribution: String, _ path: String) {
-        guard let pairs = document.mapping else { return }
-        var flags: [String: [String]] = [:]
-        for pair in pairs {
-            guard let name = pair.key.text, name != "token", name != "agent-token" else { continue }
-            // `name+` appends to what other files set.
-            let flag = name.hasSuffix("+") ? String(name.dropLast()) : name
-            flags[flag] = pair.value.presentText.map { [$0] } ?? pair.value.sequence?.compactMap(\.presentText) ?? []
+    /// Says of each archive of images that it is there and not captured.
+    private mutating func listImages(in directory: String) {
+        for name in (try? root.names(in: directory)) ?? [] {
+            let path = joinPath(directory, name)
+            guard let attributes = root.attributes(of: path), attributes.kind == .file else { continue }
+            collector.skip(path, "images, \(attributes.byteCount) bytes: a host without a registry needs them again")
         }
-        addFlags(of: Component(name: distribution, source: path, flags: flags))
     }
 
     /// Adds a known path, or those of a directory with an ending.

@@ -4,34 +4,6 @@ import SealedArchive
 import YAML
 
 extension LayoutBuilder {
-    /// kubeadm's constant `KubeletEnvFileName` and `KubeletConfigurationFileName` (`app/constants`), below the kubelet's
-    /// default root directory.
-    private static let kubeletFlags = "/var/lib/kubelet/kubeadm-flags.env"
-    private static let kubeletConfiguration = "/var/lib/kubelet/config.yaml"
-    /// kubeadm's `KubernetesDir` and `ManifestsSubDirName`, also the kubelet's place on OpenShift.
-    private static let manifests = "/etc/kubernetes/manifests"
-
-    /// Adds the kubelet as it runs and as its files say, for it knows where static pods are.
-    mutating func addKubelets(_ processes: [RunningComponent]) {
-        addStaticPodDirectory(Self.manifests)
-        for process in processes where process.component.name == "kubelet" { addProcess(process) }
-        if let bytes = bytes(of: Self.kubeletFlags) {
-            let words = CommandLineFlags.environment(in: bytes).sorted { $0.key < $1.key }.flatMap {
-                $0.value.split(separator: " ").map(String.init)
-            }
-            let flags = CommandLineFlags(words, name: "kubelet").flags
-            let isKnown = layout.components.contains { $0.name == "kubelet" }
-            let kubelet = Component(name: "kubelet", source: Self.kubeletFlags, flags: flags)
-            if !isKnown { layout.components.append(kubelet) }
-            addFlags(of: kubelet)
-        }
-        follow(Self.kubeletConfiguration, .kubeletConfiguration, of: nil)
-        // The state of RKE2's and k3s' kubelet is below their own directories.
-        for distribution in ["rke2", "k3s"] {
-            addStaticPodDirectory("/var/lib/rancher/\(distribution)/agent/pod-manifests")
-        }
-    }
-
     /// Adds every pod of every directory that the kubelet reads.
     mutating func addStaticPods() {
         var index = 0
@@ -75,76 +47,47 @@ extension LayoutBuilder {
     }
 
     private mutating func add(_ pod: PodManifest, _ path: String) {
+        for component in pod.components { add(withOpenShiftConfiguration(component)) }
         let isControlPlane = pod.components.contains { CommandLineFlags.knownPrograms.contains($0.name) }
-        for component in pod.components {
-            layout.components.append(component)
-            addFlags(of: component)
-        }
-        for volume in pod.hostPaths {
-            if isControlPlane {
-                hostPaths.append((volume, pod.name))
-            } else {
-                collector.skip(volume.path, "a volume of \(pod.name), which is no part of the control plane")
+        hostPaths += pod.hostPaths.map { ($0, pod.name, isControlPlane) }
+    }
+
+    /// OpenShift's API server and controller manager have most of their flags in a file.
+    ///
+    /// Source: openshift/api, `kubecontrolplane/v1/types.go`: `apiServerArguments`, `extendedArguments`.
+    private mutating func withOpenShiftConfiguration(_ component: Component) -> Component {
+        guard let file = component.configuration.last("openshift-config"), let path = component.nodePath(of: file),
+            root.hasEntry(path), let document = document(at: path)
+        else { return component }
+        var component = component
+        for section in ["apiServerArguments", "extendedArguments"] {
+            var flags: [String: [String]] = [:]
+            for pair in document.value(section)?.mapping ?? [] {
+                guard let name = pair.key.text else { continue }
+                flags[name] = pair.value.texts
             }
+            component.configuration.fill(from: MergedConfiguration(flags, from: path))
         }
+        return component
     }
 
-    /// Adds a process unless a static pod or a file was it, or anybody may have started it under that name.
-    mutating func addProcess(_ process: RunningComponent) {
-        let component = process.component
-        guard !layout.components.contains(where: { Self.isSame($0, component) }) else { return }
-        guard process.seesNode else {
-            return collector.skip(
-                component.source,
-                "\(component.name) runs in a container whose manifest was not found: its paths are not known")
-        }
-        guard isTrusted(process) else {
-            return collector.skip(
-                component.source,
-                "\(component.name) runs as a user who is neither root nor the owner of its data: it may be anything")
-        }
-        layout.components.append(component)
-        addFlags(of: component)
-    }
-
-    private static func isSame(_ known: Component, _ component: Component) -> Bool {
-        guard known.name == component.name else { return false }
-        let directories = (known.flags["data-dir"], component.flags["data-dir"])
-        return component.name != "etcd" || directories.0 == nil || directories.1 == nil
-            || directories.0 == directories.1
-    }
-
-    /// Whether only root can have started a process, or let its user have the directory of its data.
-    private func isTrusted(_ process: RunningComponent) -> Bool {
-        guard let userID = process.userID else { return false }
-        if userID == 0 || process.isStartedByComponent { return true }
-        guard process.component.name == "etcd", let path = dataDirectory(of: process.component), path.hasPrefix("/"),
-            let resolved = try? root.resolve(Array(path.utf8)), resolved.attributes.userID == userID,
-            let parent = try? resolved.directory.attributes()
-        else { return false }
-        // Users have directories too: in their homes, and where everybody may make one.
-        let place = PathPolicy.reasonToSkip(display(resolved.path))
-        return parent.userID == 0 && parent.mode & 0o022 == 0 && (place == nil || place == PathPolicy.etcdData)
-    }
-
-    private func dataDirectory(of etcd: Component) -> String? {
-        if let path = etcd.flags["data-dir"]?.last { return path }
-        guard let path = etcd.flags["config-file"]?.last, path.hasPrefix("/"), let bytes = try? root.bytes(of: path)
-        else { return nil }
-        return (try? YAMLDocument.first(in: bytes, path: path))?.text("data-dir")
-    }
-
-    /// Adds the volumes of control-plane pods that no flag has named yet.
+    /// Adds the volumes of static pods that no flag has named yet.
+    ///
+    /// A static pod that is no part of the control plane may be what it needs: a load balancer, a KMS plugin, a webhook. Of
+    /// its volumes those are taken that it reads its configuration from.
     mutating func addHostPaths() {
-        for (volume, pod) in hostPaths {
+        for (volume, pod, isControlPlane) in hostPaths {
             let path = volume.path
+            let kind = root.attributes(of: path)?.kind
             if ["Socket", "CharDevice", "BlockDevice"].contains(volume.type) {
                 collector.skip(path, "a \(volume.type == "Socket" ? "socket" : "device")")
             } else if let reason = PathPolicy.reasonToSkip(path) {
                 collector.skip(path, reason)
             } else if collector.excludes(path) {
                 continue
-            } else if let kind = root.attributes(of: path)?.kind, kind == .file || kind == .directory {
+            } else if kind == .directory, !isControlPlane, !volume.isReadOnly, !isPath(path, atOrBelow: "/etc") {
+                collector.skip(path, "a volume that \(pod), which is no part of the control plane, may write to")
+            } else if kind == .file || kind == .directory {
                 collector.add(path, .component, by: "hostPath of \(pod)", isRequired: false)
             }
         }
@@ -153,6 +96,8 @@ extension LayoutBuilder {
     // MARK: Flags
 
     /// Adds what the flags of a component name.
+    ///
+    /// Programs read the last value of a setting that has one only, but what others name is the node's too.
     mutating func addFlags(of component: Component) {
         for (flag, values) in component.flags.sorted(by: { $0.key < $1.key }) {
             for value in values where !value.isEmpty { add(flag, value, of: component) }
@@ -177,6 +122,8 @@ extension LayoutBuilder {
             let flags = CommandLineFlags(["--\(value)"], name: name).flags
             addFlags(of: Component(name: name, source: component.source, flags: flags, mounts: component.mounts))
         case .output(let reason): addOutput(value, reason, component)
+        case .writtenFile(let reason):
+            for path in value.split(separator: ",") { addWrittenFile(String(path), reason, component) }
         case nil: addUnknown(value, referrer, component)
         }
     }
@@ -207,6 +154,13 @@ extension LayoutBuilder {
         // What is to be left out is decided when it is known what else is there.
         if reason == PathPolicy.etcdData { return collector.addDataDirectory(path) }
         collector.skip(path, reason)
+    }
+
+    /// What a component writes, such as a log, with what was rotated out of it, is no part of its configuration.
+    private mutating func addWrittenFile(_ value: String, _ reason: String, _ component: Component) {
+        guard value.hasPrefix("/"), let path = component.nodePath(of: value).map({ joinPath("/", $0) }) else { return }
+        collector.skip(path, reason)
+        collector.addOutput(path, reason)
     }
 
     /// A flag that this program does not know may still name a file.

@@ -76,7 +76,19 @@ extension LayoutBuilder {
             main.keyPath = nodePath("etcd-keyfile", server)
             let overrides = (server.flags["etcd-servers-overrides"] ?? []).flatMap { $0.split(separator: ",") }
             return [main] + overrides.compactMap { Self.override(String($0), main, server.name) }
-        }
+        } + datastoreCandidates()
+    }
+
+    /// An etcd that a distribution is told to keep the cluster's data in.
+    private func datastoreCandidates() -> [EtcdCandidate] {
+        guard case .etcd(let endpoints) = layout.datastore else { return [] }
+        let server = layout.components.first { $0.configuration.last("datastore-endpoint") != nil }
+        var candidate = EtcdCandidate(
+            name: "etcd", endpoints: endpoints, source: layout.datastoreOrigin ?? server?.source ?? "the datastore")
+        candidate.caPath = server.flatMap { nodePath("datastore-cafile", $0) }
+        candidate.certificatePath = server.flatMap { nodePath("datastore-certfile", $0) }
+        candidate.keyPath = server.flatMap { nodePath("datastore-keyfile", $0) }
+        return [candidate]
     }
 
     private static func override(_ text: String, _ main: EtcdCandidate, _ server: String) -> EtcdCandidate? {
@@ -103,44 +115,36 @@ extension LayoutBuilder {
 
     // MARK: Members
 
-    /// The etcds that run here as static pods or processes, or would by an environment file.
-    private mutating func memberCandidates() -> [EtcdCandidate] {
-        var members = layout.components.filter { $0.name == "etcd" }
-        // kubespray's, and that of Debian's package.
-        for (path, name) in [
-            ("/etc/etcd.env", "etcd"), ("/etc/etcd-events.env", "etcd-events"), ("/etc/default/etcd", "etcd"),
-        ] {
-            guard root.hasEntry(path), let bytes = bytes(of: path) else { continue }
-            let flags = CommandLineFlags.etcdFlags(in: CommandLineFlags.environment(in: bytes))
-            // Debian's package leaves a file of comments, whether an etcd runs or not.
-            guard !flags.isEmpty else { continue }
-            let component = Component(name: "etcd", source: path, flags: flags)
-            addFlags(of: component)
-            members.append(component)
-            layout.components.append(Component(name: name, source: path, flags: flags))
-        }
-        return members.map { member(withConfiguration($0)) }
-    }
+    /// Files that etcd's packages and kubespray have their variables in, where no service tells.
+    private static let environmentFiles = [
+        ("/etc/etcd.env", "etcd"), ("/etc/etcd-events.env", "etcd-events"), ("/etc/default/etcd", "etcd"),
+        ("/etc/etcd/etcd.conf", "etcd"), ("/etc/etcd/etcd.env", "etcd"), ("/etc/sysconfig/etcd", "etcd"),
+        ("/etc/conf.d/etcd", "etcd"),
+    ]
 
-    /// With `--config-file` etcd passes over its other flags (etcd, `server/etcdmain/config.go`).
-    private mutating func withConfiguration(_ component: Component) -> Component {
-        guard let path = nodePath("config-file", component), let document = document(at: path) else { return component }
-        var component = component
-        func set(_ flag: String, _ text: String?) { if let text { component.flags[flag] = [text] } }
-        for flag in ["listen-client-urls", "advertise-client-urls", "data-dir", "name"] {
-            set(flag, document.text(flag))
+    /// The etcds that run here as static pods, processes or services, or would by an environment file.
+    private mutating func memberCandidates() -> [EtcdCandidate] {
+        for index in layout.components.indices where layout.components[index].name == "etcd" {
+            layout.components[index] = withWholeConfiguration(layout.components[index])
         }
-        for (section, prefix) in [("client-transport-security", ""), ("peer-transport-security", "peer-")] {
-            guard let security = document.value(section) else { continue }
-            for flag in ["cert-file", "key-file", "trusted-ca-file"] { set(prefix + flag, security.text(flag)) }
+        var members = layout.components.filter { $0.name == "etcd" }
+        for (path, name) in Self.environmentFiles where !readEnvironmentFiles.contains(path) {
+            guard root.hasEntry(path), let bytes = bytes(of: path) else { continue }
+            let variables = EnvironmentFile(bytes).variables
+            // Debian's package leaves a file of comments, whether an etcd runs or not.
+            guard !EtcdConfiguration.settings(in: variables).isEmpty else { continue }
+            var component = Component(name: "etcd", source: path)
+            component.environment = variables.filter { $0.key.hasPrefix("ETCD_") }
+            component = withWholeConfiguration(component)
+            members.append(component)
+            component.name = name
+            layout.components.append(component)
         }
-        component.flags["config-file"] = nil
-        addFlags(of: component)
-        return component
+        return members.map(member)
     }
 
     private func member(_ component: Component) -> EtcdCandidate {
-        let flags = component.flags.merging(CommandLineFlags.etcdFlags(in: component.environment)) { flag, _ in flag }
+        let flags = component.flags
         let listening = (flags["listen-client-urls"] ?? []).flatMap(EtcdURL.list)
         let advertised = (flags["advertise-client-urls"] ?? []).flatMap(EtcdURL.list)
         let isEvents = component.source.contains("events") || flags["name"]?.last?.contains("events") == true
@@ -171,51 +175,71 @@ extension LayoutBuilder {
 
     // MARK: Layouts
 
-    /// The embedded etcds of distributions, which no manifest tells of.
-    private func layoutCandidates() -> [EtcdCandidate] {
+    /// The embedded etcds of distributions, which no manifest tells of; none where the data is somewhere else.
+    private mutating func layoutCandidates() -> [EtcdCandidate] {
+        guard layout.datastore == nil else { return [] }
         var candidates: [EtcdCandidate] = []
-        func add(
-            _ distribution: String, _ url: String, _ data: String, _ tls: (ca: String, certificate: String, key: String)
-        ) {
-            guard layout.distributions.contains(distribution), root.attributes(of: data)?.kind == .directory else {
-                return
-            }
-            var candidate = EtcdCandidate(name: "etcd", endpoints: [url], source: "\(distribution) layout")
-            (candidate.caPath, candidate.certificatePath, candidate.keyPath) = (tls.ca, tls.certificate, tls.key)
-            candidate.dataDirectory = data
-            candidate.isMember = true
-            candidates.append(candidate)
-        }
-        for (distribution, server) in rancherServers() {
+        for distribution in ["k3s", "rke2"] where layout.distributions.contains(distribution) {
+            let server = joinPath(dataDirectory(of: distribution), "server")
             let tls = "\(server)/tls/etcd"
-            add(
-                distribution, "https://127.0.0.1:2379", "\(server)/db/etcd",
+            candidates += embedded(
+                "\(distribution) layout", "\(server)/db/etcd", configuration: "\(server)/db/etcd/config",
                 ("\(tls)/server-ca.crt", "\(tls)/client.crt", "\(tls)/client.key"))
         }
-        let k0s = layout.components.first { $0.name == "k0s" }?.flags["data-dir"]?.last ?? "/var/lib/k0s"
-        add(
-            "k0s", "https://127.0.0.1:2379", "\(k0s)/etcd",
-            ("\(k0s)/pki/etcd/ca.crt", "\(k0s)/pki/apiserver-etcd-client.crt", "\(k0s)/pki/apiserver-etcd-client.key"))
-        let signer = "/var/lib/microshift/certs/etcd-signer"
-        add(
-            "microshift", "https://localhost:2379", "/var/lib/microshift/etcd",
-            (
-                "\(signer)/ca.crt", "\(signer)/apiserver-etcd-client/client.crt",
-                "\(signer)/apiserver-etcd-client/client.key"
-            ))
+        if layout.distributions.contains("k0s") {
+            let data = dataDirectory(of: "k0s")
+            candidates += embedded(
+                "k0s layout", "\(data)/etcd", configuration: nil,
+                (
+                    "\(data)/pki/etcd/ca.crt", "\(data)/pki/apiserver-etcd-client.crt",
+                    "\(data)/pki/apiserver-etcd-client.key"
+                ))
+        }
+        if layout.distributions.contains("microshift") {
+            let signer = "/var/lib/microshift/certs/etcd-signer"
+            var found = embedded(
+                "microshift layout", "/var/lib/microshift/etcd", configuration: nil,
+                (
+                    "\(signer)/ca.crt", "\(signer)/apiserver-etcd-client/client.crt",
+                    "\(signer)/apiserver-etcd-client/client.key"
+                ))
+            // MicroShift, `etcd/cmd/microshift-etcd/run.go`, `configure`.
+            for index in found.indices { found[index].endpoints = ["https://localhost:2379"] }
+            candidates += found
+        }
         return candidates
     }
 
-    /// Where the servers of k3s and RKE2 have their data, as their excluded data directories tell.
-    private func rancherServers() -> [(distribution: String, path: String)] {
-        collector.excluded.compactMap { excluded in
-            guard excluded.path.hasSuffix("/server/db/etcd") else { return nil }
-            let server = String(excluded.path.dropLast("/db/etcd".count))
-            let isRKE2 =
-                layout.distributions.contains("rke2") && !layout.distributions.contains("k3s")
-                || server.contains("rke2")
-            return (isRKE2 ? "rke2" : "k3s", server)
+    /// An etcd within a distribution's own process, or one that it starts; none if there are no data.
+    ///
+    /// - Parameter configuration: the file that the distribution writes for it, with what it listens at.
+    private mutating func embedded(
+        _ source: String, _ data: String, configuration: String?,
+        _ tls: (ca: String, certificate: String, key: String)
+    ) -> [EtcdCandidate] {
+        guard root.attributes(of: data)?.kind == .directory else { return [] }
+        // Where the addresses are not known, those of a node that has only one family's: k3s, `pkg/daemons/config/types.go`,
+        // `Loopback`.
+        var candidate = EtcdCandidate(
+            name: "etcd", endpoints: ["https://127.0.0.1:2379", "https://[::1]:2379"], source: source)
+        candidate.isMember = true
+        candidate.dataDirectory = data
+        let known = layout.components.first { component in
+            component.name == "etcd" && dataDirectory(of: component).flatMap(component.nodePath) == data
         }
+        if let known {
+            // What the etcd itself tells goes before; only its client's files are the distribution's.
+            candidate.endpoints = member(known).endpoints
+        } else if let configuration, root.hasEntry(configuration), let document = document(at: configuration) {
+            var etcd = Component(name: "etcd", source: configuration)
+            etcd.configuration = MergedConfiguration(EtcdConfiguration.settings(in: document), from: configuration)
+            addFlags(of: etcd)
+            layout.components.append(etcd)
+            candidate = member(etcd)
+            candidate.name = "etcd"
+        }
+        (candidate.caPath, candidate.certificatePath, candidate.keyPath) = (tls.ca, tls.certificate, tls.key)
+        return [candidate]
     }
 
     // MARK: Networks

@@ -6,9 +6,9 @@ import YAML
 
 /// Finds out what a node's control plane consists of, from the node itself and without configuration.
 ///
-/// Static pod manifests, arguments of running components and the kubelet's configuration are read; configuration files
-/// that they name are followed; layouts of known distributions and the places of networks, runtimes and units are looked
-/// up. What can't be read becomes a finding and the rest goes on.
+/// Each component's settings are merged out of its static pod, its process, its service, its environment and its files, by
+/// the rules of its program; what they name is followed; layouts of known distributions and the places of networks, runtimes
+/// and units are looked up. What can't be read becomes a finding and the rest goes on.
 public struct NodeDiscovery: Sendable {
     private let root: NodeRoot
     private let processDirectory: String?
@@ -28,13 +28,19 @@ public struct NodeDiscovery: Sendable {
     public func discover() -> NodeLayout {
         var builder = LayoutBuilder(root: root)
         let processes = processes(&builder)
-        builder.addKubelets(processes)
+        let services = builder.services()
+        builder.addDistributions(processes, services)
+        builder.addKubelets(processes, services)
         builder.addStaticPods()
         for process in processes { builder.addProcess(process) }
-        builder.addDistributions()
+        builder.addServices(services)
+        builder.addKnownLayouts()
         builder.addHostPaths()
         builder.addHostGroups()
         builder.layout.etcds = builder.etcds()
+        builder.addDefaultDatastore()
+        builder.addAuthorityKeys()
+        builder.reportUnseen()
         return builder.finished()
     }
 
@@ -58,9 +64,16 @@ struct LayoutBuilder {
     var collector = ReferenceCollector()
     /// Directories that the kubelet reads static pods from.
     var staticPodDirectories: [String] = []
-    /// Volumes of control-plane pods, looked at when the data directories are known that they may show.
-    var hostPaths: [(volume: PodManifest.HostPath, pod: String)] = []
-    private var followed: Set<String> = []
+    /// Volumes of static pods, looked at when the data directories are known that they may show.
+    var hostPaths: [(volume: PodManifest.HostPath, pod: String, isControlPlane: Bool)] = []
+    /// Configuration files whose settings are known.
+    var followed: Set<String> = []
+    /// Environment files that a service reads.
+    var readEnvironmentFiles: Set<String> = []
+    /// Root directories of kubelets.
+    var kubeletDirectories = [KubeletConfiguration.rootDirectory]
+    /// Processes whose files are not known.
+    var unseen: [RunningComponent] = []
 
     init(root: NodeRoot) { self.root = root }
 
@@ -68,6 +81,7 @@ struct LayoutBuilder {
         var layout = layout
         var collector = collector
         collector.excludeData(root: root)
+        collector.excludeOutputs(root: root)
         layout.references = collector.references.filter { !collector.excludes($0.path) }
         layout.skipped = collector.skipped
         layout.excludedPaths = collector.excluded

@@ -12,6 +12,10 @@ public struct NodeLayout: Sendable {
     public var references: [FileReference] = []
     /// Every etcd of the node.
     public var etcds: [DiscoveredEtcd] = []
+    /// Where the cluster's data is, if a distribution keeps it in another place than its own etcd.
+    public var datastore: Datastore?
+    /// What names it: a file's path or a process.
+    public var datastoreOrigin: String?
     /// What components name and what is not captured on purpose, with the reason: data of etcd, logs, system directories.
     public var skipped: [SkippedPath] = []
     /// Paths that are left out with everything below them, though a reference above them may cover them.
@@ -27,13 +31,13 @@ public struct NodeLayout: Sendable {
 public struct Component: Sendable, Equatable {
     /// The name of the program, such as `kube-apiserver` or `etcd`.
     public var name: String
-    /// Where its arguments were read: the manifest's path, `process 1234`, or a distribution's configuration.
+    /// What it was found by: the manifest's path, `process 1234`, a service's or a configuration's path.
     public var source: String
     /// The image that it runs from, nil for a process.
     public var image: String?
-    /// The flags by their names without dashes; a flag given several times has several values.
-    public var flags: [String: [String]]
-    /// The environment that the manifest sets.
+    /// What it runs with, out of all places that it reads settings from.
+    public var configuration: MergedConfiguration
+    /// Variables that it takes settings from.
     public var environment: [String: String]
     /// Whether everything that the component takes from its environment is known; false for a process that does not show it.
     public var isEnvironmentKnown = true
@@ -48,10 +52,13 @@ public struct Component: Sendable, Equatable {
         self.name = name
         self.source = source
         self.image = image
-        self.flags = flags
+        configuration = MergedConfiguration(flags, from: source)
         self.environment = environment
         self.mounts = mounts
     }
+
+    /// The values of its settings by the names of flags without dashes; one that is given several times has several.
+    public var flags: [String: [String]] { configuration.values }
 
     /// Where a path that the component names is on the node; nil if it is within the component's image.
     public func nodePath(of path: String) -> String? {

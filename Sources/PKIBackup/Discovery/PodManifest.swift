@@ -13,6 +13,8 @@ struct PodManifest {
         var path: String
         /// The type that the kubelet checks, such as `Directory` or `Socket`; empty for any.
         var type: String
+        /// Whether no container may write to it.
+        var isReadOnly: Bool
     }
 
     /// The pod's name.
@@ -31,15 +33,21 @@ struct PodManifest {
         }
         guard root.text("kind") == "Pod", let spec = root.value("spec") else { return nil }
         name = root.value("metadata")?.text("name") ?? lastName(path)
+        let containers = spec.items("containers") + spec.items("initContainers")
+        let writable = Set(
+            containers.flatMap { $0.items("volumeMounts") }.filter { $0.text("readOnly") != "true" }
+                .compactMap { $0.text("name") })
         hostPaths = spec.items("volumes").compactMap { volume in
             guard let name = volume.text("name"), let hostPath = volume.value("hostPath"),
                 let path = hostPath.text("path"), path.hasPrefix("/")
             else { return nil }
-            return HostPath(volume: name, path: joinPath("/", path), type: hostPath.text("type") ?? "")
+            return HostPath(
+                volume: name, path: joinPath("/", path), type: hostPath.text("type") ?? "",
+                isReadOnly: !writable.contains(name))
         }
         let hostPaths = hostPaths
         var expansion = VariableExpansion()
-        components = (spec.items("containers") + spec.items("initContainers")).map {
+        components = containers.map {
             Self.component($0, hostPaths, source: path, &expansion)
         }
     }
@@ -48,17 +56,25 @@ struct PodManifest {
         _ container: Node, _ hostPaths: [HostPath], source: String, _ expansion: inout VariableExpansion
     ) -> Component {
         var environment: [String: String] = [:]
+        var unknown: [String: String] = [:]
         for variable in container.items("env") {
             guard let name = variable.text("name") else { continue }
-            environment[name] = expansion.expand(variable.text("value") ?? "", environment)
+            // What the API server or the kubelet would put there, such as the pod's address.
+            if variable.value("valueFrom") != nil {
+                unknown[name] = String(ShellWords.unknown)
+            } else {
+                environment[name] = expansion.expand(variable.text("value") ?? "", environment)
+            }
         }
         let words = (strings(container, "command") + strings(container, "args")).map {
             expansion.expand($0, environment)
         }
-        let line = CommandLineFlags(words, name: container.text("name"))
+        let line = CommandLineFlags(
+            words, name: container.text("name"), variables: environment.merging(unknown) { known, _ in known })
         return Component(
             name: line.program, source: source, image: container.text("image"), flags: line.flags,
-            environment: environment, mounts: container.items("volumeMounts").compactMap { mount($0, hostPaths) })
+            environment: line.environment,
+            mounts: container.items("volumeMounts").compactMap { mount($0, hostPaths) })
     }
 
     private static func strings(_ container: Node, _ key: String) -> [String] {

@@ -7,6 +7,8 @@ struct RunningComponent {
     var component: Component
     /// Whether the paths of its arguments are those of the node: it runs in no container.
     var seesNode: Bool
+    /// Whether it runs in a pod.
+    var isInPod: Bool
     /// The user that it runs as, nil if its real and effective users differ or can't be known.
     var userID: UInt32?
     /// Whether a program of the control plane that root runs has started it, as k0s starts the API server.
@@ -39,14 +41,13 @@ struct ProcessTable {
             // A process may be gone by now.
             guard let words = words(of: number) else { return nil }
             let line = CommandLineFlags(words)
-            let environment = line.program == "etcd" ? environment(of: number) : [:]
-            var component = Component(
-                name: line.program, source: "process \(number)",
-                flags: line.flags.merging(environment ?? [:]) { flag, _ in flag })
-            component.isEnvironmentKnown = environment != nil
+            let variables = Self.takesVariables.contains(line.program) ? environment(of: number) : [:]
+            var component = Component(name: line.program, source: "process \(number)", flags: line.flags)
+            component.environment = variables ?? [:]
+            component.isEnvironmentKnown = variables != nil
             let status = status(of: number)
             return RunningComponent(
-                component: component, seesNode: seesNode(number), userID: status?.userID,
+                component: component, seesNode: seesNode(number), isInPod: isInPod(number), userID: status?.userID,
                 isStartedByComponent: status.map { isComponentOfRoot($0.parent) } ?? false)
         }
     }
@@ -64,21 +65,28 @@ struct ProcessTable {
     /// The command line of a program of the control plane.
     private func words(of number: Int) -> [String]? {
         guard let bytes = try? root.bytes(of: "/\(number)/cmdline", limitByteCount: 1 << 20) else { return nil }
-        let words = bytes.split(separator: 0, omittingEmptySubsequences: true).map {
+        var words = bytes.split(separator: 0, omittingEmptySubsequences: true).map {
             String(decoding: $0, as: UTF8.self)
         }
-        guard let first = words.first, CommandLineFlags.knownPrograms.contains(lastName(first)) else { return nil }
+        // k3s has only `k3s server` left of its arguments, as one word.
+        if words.count == 1 { words = words[0].split(separator: " ").map(String.init) }
+        guard let first = words.first, CommandLineFlags.names(first) else { return nil }
         return words
     }
 
-    /// Only etcd takes its flags from its environment too; nil if it can't be read.
-    private func environment(of number: Int) -> [String: [String]]? {
+    /// Programs that take settings from their environment too.
+    private static let takesVariables: Set<String> = ["etcd", "k3s", "rke2"]
+
+    /// The variables of a process that are settings; nil if they can't be read.
+    private func environment(of number: Int) -> [String: String]? {
         guard let bytes = try? root.bytes(of: "/\(number)/environ", limitByteCount: 1 << 20) else { return nil }
         let variables = bytes.split(separator: 0).compactMap { variable -> (String, String)? in
             let text = String(decoding: variable, as: UTF8.self)
-            return text.firstIndex(of: "=").map { (String(text[..<$0]), String(text[text.index(after: $0)...])) }
+            guard let equals = text.firstIndex(of: "=") else { return nil }
+            let name = String(text[..<equals])
+            return LayoutBuilder.isOfComponent(name) ? (name, String(text[text.index(after: equals)...])) : nil
         }
-        return CommandLineFlags.etcdFlags(in: Dictionary(variables) { first, _ in first })
+        return Dictionary(variables) { first, _ in first }
     }
 
     // MARK: Users
@@ -115,6 +123,12 @@ struct ProcessTable {
             let identity = try? directory.attributes().identity
         else { return true }
         return identity == hostRoot
+    }
+
+    private func isInPod(_ number: Int) -> Bool {
+        (Self.groups(of: number, in: root) ?? []).joined().contains { name in
+            Self.podPrefixes.contains(where: name.hasPrefix)
+        }
     }
 
     /// The control groups of a process, one of each hierarchy, as components (cgroups(7), `/proc/pid/cgroup`).

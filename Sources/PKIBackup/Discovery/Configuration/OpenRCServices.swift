@@ -1,0 +1,51 @@
+import HostIO
+import NodeFiles
+
+/// The services of OpenRC as their scripts say (openrc-run(8)): `command`, `command_args`, and the variables that the scripts
+/// read in.
+struct OpenRCServices {
+    private let root: NodeRoot
+
+    init(root: NodeRoot) { self.root = root }
+
+    /// The services whose command is known to start one of the control plane's programs, in the order of their names.
+    func services() -> [ServiceDefinition] {
+        let enabled = enabledNames()
+        return ((try? root.names(in: "/etc/init.d")) ?? []).compactMap {
+            service($0, isEnabled: enabled.contains($0))
+        }
+    }
+
+    private func enabledNames() -> Set<String> {
+        let runlevels = "/etc/runlevels"
+        return ((try? root.names(in: runlevels)) ?? []).reduce(into: []) { names, level in
+            names.formUnion((try? root.names(in: joinPath(runlevels, level))) ?? [])
+        }
+    }
+
+    private func service(_ name: String, isEnabled: Bool) -> ServiceDefinition? {
+        let path = "/etc/init.d/\(name)"
+        guard root.attributes(of: path)?.kind == .file, let bytes = try? root.bytes(of: path, limitByteCount: 1 << 20)
+        else { return nil }
+        let text = String(decoding: bytes, as: UTF8.self)
+        let interpreter = text.prefix { !$0.isNewline }
+        guard interpreter.contains("openrc-run") || interpreter.contains("runscript") else { return nil }
+        // Its settings are read before the script itself.
+        let settings = "/etc/conf.d/\(name)"
+        var read: [String] = root.hasEntry(settings) ? [settings] : []
+        let defaults = ShellScript(
+            (try? root.bytes(of: settings)).map { String(decoding: $0, as: UTF8.self) } ?? "",
+            variables: ["RC_SVCNAME": name, "SVCNAME": name]
+        ) { try? root.bytes(of: $0) }
+        let script = ShellScript(text, variables: defaults.variables) { try? root.bytes(of: $0) }
+        read += (defaults.sourcedPaths + script.sourcedPaths).filter(root.hasEntry)
+        guard let command = script.variables["command"] else { return nil }
+        let arguments = [script.variables["command_args"], script.variables["command_args_foreground"]]
+        let line = ([command] + arguments.compactMap(\.self)).joined(separator: " ").replacing("\n", with: " ")
+        let words = ShellScript(line, variables: script.variables).commands.first ?? []
+        guard CommandLineFlags(words, variables: script.variables).startsKnownProgram else { return nil }
+        return ServiceDefinition(
+            name: name, path: path, words: words, environment: script.variables, files: [path], environmentFiles: read,
+            isEnabled: isEnabled, isLocal: true)
+    }
+}
