@@ -15,7 +15,10 @@ extension Integration {
             let findings: [String]
             let script: String
 
-            init(_ name: String, _ findings: [String] = [], _ script: String) {
+            /// A change that nothing is wrong with.
+            init(_ name: String, _ script: String) { self.init(name, [], script) }
+
+            init(_ name: String, _ findings: [String], _ script: String) {
                 self.name = name
                 self.findings = findings
                 self.script = script
@@ -37,7 +40,7 @@ extension Integration {
             renew() {
                 openssl x509 -x509toreq -copy_extensions copyall -in $1.crt -signkey $1.key -out request 2>/dev/null
                 openssl x509 -req -in request -CA $3.crt -CAkey $3.key -copy_extensions copyall -days $2 \
-                    -set_serial 4711 -out $1.crt $4 2>/dev/null
+                    -set_serial 4711 -out $1.crt ${4-} 2>/dev/null
                 rm request
             }
             """
