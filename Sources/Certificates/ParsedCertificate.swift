@@ -56,14 +56,12 @@ public struct ParsedCertificate: Sendable {
 
     /// A name as RFC 4514 writes it, without control characters.
     private static func text(_ node: ASN1Node) throws -> String {
-        printable(String(describing: try DistinguishedName(derEncoded: node)))
+        shown(String(describing: try DistinguishedName(derEncoded: node)))
     }
 }
 
-/// Text out of a certificate, in quotes and escaped if it has control characters.
-private func printable(_ text: String) -> String {
-    text.unicodeScalars.contains { $0.properties.generalCategory == .control } ? quoted(text) : text
-}
+/// Text out of a certificate, in quotes and escaped if a terminal would obey something in it.
+private func shown(_ text: String) -> String { printable(text) == text ? text : quoted(text) }
 
 /// The fields of `Certificate`: what is signed, the algorithm, the signature.
 private struct Outer {
@@ -171,9 +169,9 @@ private struct KnownExtensions {
     private mutating func add(_ names: SubjectAlternativeNames) {
         for name in names {
             switch name {
-            case .dnsName(let text): dnsNames.append(printable(text))
-            case .uniformResourceIdentifier(let text): uris.append(printable(text))
-            case .rfc822Name(let text): emailAddresses.append(printable(text))
+            case .dnsName(let text): dnsNames.append(shown(text))
+            case .uniformResourceIdentifier(let text): uris.append(shown(text))
+            case .rfc822Name(let text): emailAddresses.append(shown(text))
             case .ipAddress(let address): ipAddresses.append(IPAddress(bytes: address.bytes)?.text ?? "invalid")
             default: break
             }

@@ -29,10 +29,13 @@ extension Integration {
             let node = try KubeadmNode.running("base")
             let other = try KubeadmNode("endpoint")
             for change in changes {
-                let root = try node.copy(
-                    "cd etc/kubernetes; other=\(other.root)/etc/kubernetes\n\(Self.renewal)\n\(change.script)")
+                let root = try copy(of: node, "other=\(other.root)/etc/kubernetes\n\(change.script)")
                 try node.expect(change.findings, of: root, change.name)
             }
+        }
+
+        private func copy(of node: KubeadmNode, _ script: String) throws -> String {
+            try node.copy("cd etc/kubernetes\n\(Self.renewal)\n\(script)")
         }
 
         /// Gives a certificate other dates: `renew CERTIFICATE DAYS CA`, with the same key and names.
@@ -40,7 +43,7 @@ extension Integration {
             renew() {
                 openssl x509 -x509toreq -copy_extensions copyall -in $1.crt -signkey $1.key -out request 2>/dev/null
                 openssl x509 -req -in request -CA $3.crt -CAkey $3.key -copy_extensions copyall -days $2 \
-                    -set_serial 4711 -out $1.crt $4 2>/dev/null
+                    -set_serial 4711 -out $1.crt ${4-} 2>/dev/null
                 rm request
             }
             """
@@ -55,15 +58,6 @@ extension Integration {
                     cd pki; renew apiserver 365 ca; renew apiserver-kubelet-client 365 ca
                     renew etcd/server 365 etcd/ca; renew apiserver-etcd-client 365 etcd/ca
                     renew front-proxy-client 365 front-proxy-ca
-                    """),
-                Change(
-                    "what a renewal left behind",
-                    """
-                    cp -a pki pki.bak; cp -a pki pki-2025; cp admin.conf admin.conf.bak; cp manifests/etcd.yaml etcd.yaml.old
-                    cp manifests/kube-apiserver.yaml manifests/kube-apiserver.yaml.bak
-                    cd pki; cp apiserver.crt keep; renew apiserver -1 ca
-                    for end in old bak expired orig 2025-11-26 save~; do cp apiserver.crt apiserver.crt.$end; done
-                    cp apiserver.crt apiserver-old.crt; mv keep apiserver.crt
                     """),
                 Change("a CA under rotation", "cat $other/pki/ca.crt >>pki/ca.crt"),
                 Change("Windows line ends", "sed -i 's/$/\\r/' pki/*.crt pki/*.key manifests/etcd.yaml"),
@@ -81,6 +75,23 @@ extension Integration {
                         -e "s#client-key-data:.*#client-key: $file#" kubelet.conf
                     """),
             ])
+        }
+
+        /// Nothing names these files: at most they are noted.
+        @Test func whatARenewalLeftBehind() throws {
+            let node = try KubeadmNode.running("base")
+            let root = try copy(
+                of: node,
+                """
+                cp -a pki pki.bak; cp -a pki pki-2025; cp admin.conf admin.conf.bak; cp manifests/etcd.yaml etcd.yaml.old
+                cp manifests/kube-apiserver.yaml manifests/kube-apiserver.yaml.bak
+                cd pki; cp apiserver.crt keep; renew apiserver -1 ca
+                for end in old bak expired orig 2025-11-26 save~; do cp apiserver.crt apiserver.crt.$end; done
+                cp apiserver.crt apiserver-old.crt; mv keep apiserver.crt
+                """)
+            let outcome = try node.backup(of: root)
+            #expect(outcome.findings.filter { !$0.hasPrefix("note ") } == [])
+            #expect(outcome.findings.count <= 1 && outcome.status == 0, "\(outcome.errorText)")
         }
 
         @Test func aFileThatIsMissing() throws {

@@ -1,4 +1,3 @@
-import Crypto
 import FoundationEssentials
 import HostIO
 import SealedArchive
@@ -99,7 +98,7 @@ extension FilePlacement {
         }
         var differences: [String] = []
         if existing.byteCount != entry.size { differences.append("size") }
-        if existing.byteCount == entry.size, try digest(of: name, in: parent) != entry.sha256 {
+        if existing.byteCount == entry.size, try parent.sha256(of: name) != entry.sha256 {
             differences.append("contents")
         }
         if "0" + String(existing.mode, radix: 8) != entry.mode { differences.append("mode") }
@@ -118,17 +117,5 @@ extension FilePlacement {
         let parents = all.dropFirst(strippedNames.count).dropLast()
         guard let parent = try? parents.reduce(root, { try $0.openDirectory($1) }) else { return false }
         return try parent.existingAttributes(of: name)?.identity == existing.identity
-    }
-
-    private func digest(of name: EntryName, in directory: OpenDirectory) throws -> String {
-        let descriptor = try directory.openFile(name)
-        defer { try? descriptor.close() }
-        let buffer = ByteBlock(capacity: 1 << 20)
-        var hash = SHA256()
-        repeat {
-            try buffer.fill { try readSome(descriptor, name: directory.path(of: name), into: $0) }
-            buffer.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        } while buffer.count > 0
-        return hash.finalize().hexadecimal
     }
 }
