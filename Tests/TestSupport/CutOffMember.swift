@@ -2,8 +2,8 @@ import Foundation
 
 /// A member of a cluster that can be cut off from the others while clients reach it all the same.
 ///
-/// Only root can do that. It runs in a network of its own. Processes that listen in one network and connect in the other stand between it and its
-/// clients, and between it and the other members.
+/// Only root can do that. It runs in a network of its own. Processes that listen in one network and connect in the other stand
+/// between it and its clients, and between it and the other members.
 public final class CutOffMember {
     private let member: BackgroundProcess
     private let clients: BackgroundProcess
