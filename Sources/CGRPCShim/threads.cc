@@ -4,10 +4,16 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
+#include <dirent.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 
 #include "rpc.h"
 
@@ -63,6 +69,31 @@ bool timers_run() {
     return true;
 }
 
+/// The names of this process' threads (proc(5), `/proc/self/task/*/comm`); none where they can't be read.
+std::set<std::string> thread_names() {
+    std::set<std::string> names;
+    const std::string directory = "/proc/self/task/";
+    DIR *entries = opendir(directory.c_str());
+    if (entries == nullptr) return names;
+    while (dirent *entry = readdir(entries)) {
+        std::string name;
+        if (std::getline(std::ifstream(directory + entry->d_name + "/comm"), name)) names.insert(name);
+    }
+    closedir(entries);
+    return names;
+}
+
+/// Whether the threads of gRPC's executors are there: no public function gives them anything to do. A name has 15
+/// characters, and a thread gives itself its own.
+bool executors_run() {
+    for (int waited_ms = 0; waited_ms < patience_ms; waited_ms += 5) {
+        std::set<std::string> names = thread_names();
+        if (names.empty() || (names.count("default-executo") != 0 && names.count("resolver-execut") != 0)) return true;
+        usleep(5000);
+    }
+    return false;
+}
+
 }  // namespace
 
 bool start_threads() {
@@ -72,7 +103,7 @@ bool start_threads() {
     static auto *signs = new Signs;
     (*engine)->Run([] { signs->give(); });
     (*engine)->RunAfter(std::chrono::milliseconds(1), [] { signs->give(); });
-    return signs->wait_for(2) && timers_run();
+    return signs->wait_for(2) && timers_run() && executors_run();
 }
 
 }  // namespace cgrpc

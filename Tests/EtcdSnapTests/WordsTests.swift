@@ -25,18 +25,23 @@ import Testing
     func aConnectionThatIsClosed(resets: Bool, transport: Endpoint.Transport) async throws {
         let server = try RawServer(answer: [], resets: resets)
         expect(try await error(server.port, transport, TestPKI()), .connectionClosed, .failed)
+        withExtendedLifetime(server) {}
     }
 
     @Test func recordsThatAreGarbage() async throws {
         let garbage = [0x16, 3, 3, 0, 32] + [UInt8](repeating: 0xA5, count: 32)
-        expect(try await error(try RawServer(answer: garbage).port, .tls, TestPKI()), .handshakeFailed, .failed)
-        expect(try await error(try RawServer(answer: garbage).port, .plaintext, TestPKI()), .notEtcd, .failed)
+        let server = try RawServer(answer: garbage)
+        expect(try await error(server.port, .tls, TestPKI()), .handshakeFailed, .failed)
+        expect(try await error(server.port, .plaintext, TestPKI()), .notEtcd, .failed)
+        withExtendedLifetime(server) {}
     }
 
     @Test(arguments: [Endpoint.Transport.tls, .plaintext])
     func anHTTP1Server(transport: Endpoint.Transport) async throws {
         let answer = Array("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".utf8)
-        expect(try await error(try RawServer(answer: answer).port, transport, TestPKI()), .notEtcd, .failed)
+        let server = try RawServer(answer: answer)
+        expect(try await error(server.port, transport, TestPKI()), .notEtcd, .failed)
+        withExtendedLifetime(server) {}
     }
 
     @Test func anotherTLSServer() async throws {
@@ -54,7 +59,9 @@ import Testing
     /// An alert that has to do with no certificate.
     @Test func aHandshakeThatIsRefused() async throws {
         let refusal: [UInt8] = [21, 3, 3, 0, 2, 2, 40]
-        let error = try await error(try RawServer(answer: refusal).port, .tls, TestPKI())
+        let server = try RawServer(answer: refusal)
+        let error = try await error(server.port, .tls, TestPKI())
+        withExtendedLifetime(server) {}
         #expect(error?.failure.hint?.contains("http://") == false)
     }
 

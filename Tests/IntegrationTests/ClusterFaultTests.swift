@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// Clusters in trouble: whether a backup says so, and says no more than it knows.
-    @Suite struct ClusterFaultTests {
+    @Suite(.serialized) struct ClusterFaultTests {
         private static let isRoot = geteuid() == 0
 
         /// The arguments of a backup with one endpoint.
@@ -25,10 +25,10 @@ extension Integration {
             let servers = try EtcdServer.startCluster(version, memberCount: 3)
             defer { for server in servers { server.kill() } }
             try servers[2].etcdctl("put", "before", "1")
-            servers[2].kill()
-            for index in 0..<60 { try servers[0].etcdctl("put", "later", "\(index)") }
-            let alone = try CutOffMember(instead: servers[2])
+            let alone = try CutOffMember(instead: servers[2], others: Array(servers[..<2]))
             defer { alone.stop() }
+            try alone.cutOff(servers[2])
+            for index in 0..<60 { try servers[0].etcdctl("put", "later", "\(index)") }
             let store = try TestStore(servers[0])
             let result = try SnapTool.attempt(backup(store, from: servers[2], ["--verify", "consistent"]))
             #expect(result.status == 3, "\(result.errorText)")

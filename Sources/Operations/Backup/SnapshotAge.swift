@@ -34,7 +34,7 @@ struct SnapshotAge {
                 .error, code: "snapshot-may-be-old", subject: name,
                 message:
                     "member \(hexadecimal(status.memberID)), whose snapshot this is, \(reasons.joined(separator: ", and "))",
-                advice: "see `etcdctl endpoint status --cluster`, and back up from a member that keeps up")
+                advice: "compare `etcdctl endpoint status` of all members, and back up from one that keeps up")
         }
         guard !isConfirmed, !Self.hasMajority(survey, source: status.memberID) else { return nil }
         let voterCount = max(survey.voterCount, 1)
