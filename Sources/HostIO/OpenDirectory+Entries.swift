@@ -201,7 +201,7 @@ extension OpenDirectory {
     }
 
     /// The extended attributes of the entry itself, sorted by name; none where the file system has none.
-    public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+    public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: [UInt8], value: [UInt8])] {
         try readAttributes(
             path(of: name),
             list: { buffer in
@@ -221,11 +221,15 @@ extension OpenDirectory {
 
     /// Sets an extended attribute of the entry itself.
     public func setExtendedAttribute(
-        of name: EntryName, _ attribute: String, _ value: some Collection<UInt8>
+        of name: EntryName, _ attribute: [UInt8], _ value: some Collection<UInt8>
     ) throws(SystemCallError) {
         let value = Array(value)
-        try retryingInterrupts("set attribute \(attribute) of", path(of: name)) {
-            name.withCString { clinux_set_attribute_at(descriptor.rawValue, $0, attribute, value, value.count) }
+        try retryingInterrupts("set attribute \(String(decoding: attribute, as: UTF8.self)) of", path(of: name)) {
+            name.withCString { name in
+                HostIO.withCString(attribute) {
+                    clinux_set_attribute_at(descriptor.rawValue, name, $0, value, value.count)
+                }
+            }
         }
     }
 
@@ -248,7 +252,7 @@ extension OpenDirectory {
 /// The extended attributes of an open file, sorted by name; none where the file system has none.
 public func extendedAttributes(
     of descriptor: FileDescriptor, name: String
-) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+) throws(SystemCallError) -> [(name: [UInt8], value: [UInt8])] {
     try readAttributes(
         name,
         list: { buffer in
@@ -265,18 +269,18 @@ public func extendedAttributes(
 private func readAttributes(
     _ subject: @autoclosure () -> String, list: (UnsafeMutableRawBufferPointer) -> Int,
     get: ([UInt8], UnsafeMutableRawBufferPointer) -> Int
-) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+) throws(SystemCallError) -> [(name: [UInt8], value: [UInt8])] {
     let names: [UInt8]
     do {
         names = try readAll("list the attributes of", subject(), list)
     } catch let error where error.errno == .notSupported {
         return []
     }
-    var attributes: [(name: String, value: [UInt8])] = []
+    var attributes: [(name: [UInt8], value: [UInt8])] = []
     for part in names.split(separator: 0).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
         let attribute = Array(part)
         let value = try readAll("read an attribute of", subject()) { get(attribute, $0) }
-        attributes.append((String(decoding: attribute, as: UTF8.self), value))
+        attributes.append((attribute, value))
     }
     return attributes
 }

@@ -69,7 +69,7 @@ extension FilePlacement {
     }
 
     private func metadata(
-        of attributes: EntryAttributes, _ extendedAttributes: [(name: String, value: [UInt8])]
+        of attributes: EntryAttributes, _ extendedAttributes: [(name: [UInt8], value: [UInt8])]
     ) -> EntryMetadata {
         var metadata = EntryMetadata(
             path: [], kind: attributes.kind == .symbolicLink ? .symbolicLink : .file, mode: attributes.mode,

@@ -34,8 +34,8 @@ public final class FilePlacement {
         public var unchangedCount = 0
     }
 
-    /// How many attributes could not be set, because this user may not.
-    public internal(set) var refusedAttributeCount = 0
+    /// What the target did not take of owners and attributes.
+    public internal(set) var refusals = PlacementRefusals()
     /// What became of the members so far, directories aside.
     public internal(set) var counts = Counts()
     /// Where what was replaced is kept, relative to the root; nil if nothing was.
@@ -181,10 +181,10 @@ public final class FilePlacement {
             let directory = try parent.makeDirectory(temporaryName)
             var metadata = metadata
             if !isPrivileged { metadata.mode |= 0o700 }
-            let refusedCount = refusedAttributeCount
+            let refusalsBefore = refusals
             try setAttributes(of: directory.descriptor, metadata, path: parent.path(of: name))
             // They are set once more, and counted then.
-            refusedAttributeCount = refusedCount
+            refusals = refusalsBefore
             try parent.rename(temporaryName, over: name)
         } catch {
             remove(temporaryName, below: names.dropLast())
