@@ -52,6 +52,17 @@ int clinux_rename_exclusive(int source_directory, const char *source, int target
     return renameat(source_directory, source, target_directory, target);
 }
 
+int clinux_is_mount_root(int directory) {
+    struct statx status;
+    if (statx(directory, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &status) == 0 &&
+        (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) {
+        return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    }
+    struct stat here, above;
+    if (fstat(directory, &here) != 0 || fstatat(directory, "..", &above, 0) != 0) return -1;
+    return here.st_dev != above.st_dev || here.st_ino == above.st_ino;
+}
+
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count) {
     (void)sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
 }

@@ -84,10 +84,12 @@ func show(_ report: RestoreReport, as format: OutputFormat) throws {
 func warn(_ refused: PlacementRefusals, below target: String) {
     guard refused.count > 0 else { return }
     let counts = [
-        (refused.ownerCount, "owners"), (refused.labelCount, "labels of SELinux"),
-        (refused.attributeCount, "extended attributes"), (refused.modeCount, "modes or times"),
+        (refused.ownerCount, "owner"), (refused.labelCount, "SELinux label"),
+        (refused.attributeCount, "extended attribute"), (refused.modeCount, "mode or time"),
     ]
-    let what = counts.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
+    let what = counts.filter { $0.0 > 0 }.map { count, name in
+        count == 1 ? "1 \(name)" : "\(count) \(name.replacing(" or ", with: "s or "))s"
+    }.joined(separator: ", ")
     let reason = refused.firstReason.map { " (\($0))" } ?? ""
     var advice: [String] = []
     if refused.ownerCount > 0 {

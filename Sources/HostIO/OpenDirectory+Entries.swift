@@ -83,6 +83,22 @@ extension OpenDirectory {
         return EntryAttributes(status)
     }
 
+    /// What the entry is, without following it; nil if there is none.
+    public func existingAttributes(of name: EntryName) throws(SystemCallError) -> EntryAttributes? {
+        do {
+            return try attributes(of: name)
+        } catch  where error.errno == .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+
+    /// Whether this directory is the root of a mount, so that it can't be renamed or replaced.
+    public func isMountRoot() throws(SystemCallError) -> Bool {
+        let result = clinux_is_mount_root(descriptor.rawValue)
+        if result < 0 { throw SystemCallError("examine", path) }
+        return result == 1
+    }
+
     /// What this directory is.
     public func attributes() throws(SystemCallError) -> EntryAttributes {
         try attributesOf(descriptor, name: path)
@@ -154,6 +170,15 @@ extension OpenDirectory {
             }
         }
         try sync()
+    }
+
+    /// Gives an entry of this directory the same name in another one, where nothing of that name may be.
+    public func move(_ name: EntryName, to directory: OpenDirectory) throws(SystemCallError) {
+        try retryingInterrupts("rename to", directory.path(of: name)) {
+            name.withCString {
+                clinux_rename_exclusive(descriptor.rawValue, $0, directory.descriptor.rawValue, $0)
+            }
+        }
     }
 
     /// Where the symbolic link `name` points.

@@ -203,13 +203,15 @@ struct BackupAttempt: @unchecked Sendable {
 
     private func record(_ target: EtcdTarget, _ summary: SnapshotSummary) -> EtcdSnapshotRecord {
         let status = target.candidate.status
-        return EtcdSnapshotRecord(
+        var record = EtcdSnapshotRecord(
             name: target.name, endpoint: target.candidate.endpoint.description, reason: target.candidate.reason,
             clusterID: hexadecimal(status.clusterID), memberID: hexadecimal(status.memberID),
             serverVersion: status.version, storageVersion: summary.storageVersion, revisionAtStart: status.revision,
             raftTerm: status.raftTerm, databaseSize: Int(summary.databaseByteCount),
             databaseSHA256: summary.sha256.hexadecimal, members: target.members, alarms: target.alarms,
             verification: .streamed, durationSeconds: summary.duration.seconds)
+        record.dataDirectory = plan.node.dataDirectory(of: target.name)
+        return record
     }
 
     /// Asks the members for their own hash at the snapshot's revision, while the archive is being finished.

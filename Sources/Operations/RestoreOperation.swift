@@ -79,6 +79,7 @@ public enum RestoreOperation {
     ) async throws -> RestoreReport {
         try await withBlockingThread("etcd-snap.restore") {
             let start = ContinuousClock.now
+            LeftoverRemoval.removeStagingDirectories(observer: observer)
             let reader = try archive.reader(identities)
             let isChosen = try choose(reader)
             let staging = try StagingDirectory(target: target)

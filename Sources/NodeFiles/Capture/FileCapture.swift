@@ -120,7 +120,7 @@ public final class FileCapture {
     private func takeJournals(of entry: WalkedEntry) throws -> [EntryName] {
         for ending in ["-wal", "-journal"] {
             guard let name = EntryName(entry.name.bytes + Array(ending.utf8)),
-                let attributes = try? entry.directory.attributes(of: name), attributes.kind == .file
+                let attributes = try entry.directory.existingAttributes(of: name), attributes.kind == .file
             else { continue }
             var journal = entry
             journal.name = name
@@ -130,7 +130,7 @@ public final class FileCapture {
         }
         let memory = entry.path + Array("-shm".utf8)
         if let name = EntryName(entry.name.bytes + Array("-shm".utf8)),
-            (try? entry.directory.attributes(of: name)) != nil
+            try entry.directory.existingAttributes(of: name) != nil
         {
             walk.skip(memory, "shared memory of SQLite, which makes it anew")
         }

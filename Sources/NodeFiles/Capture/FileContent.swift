@@ -148,6 +148,7 @@ final class FileContent {
         }
         var copied: [[UInt8]] = []
         while outcome.byteCount < metadata.byteCount {
+            try Task.checkCancellation()
             let wantedByteCount = min(buffer.capacity, metadata.byteCount - outcome.byteCount)
             buffer.fill { target in
                 let wanted = UnsafeMutableRawBufferPointer(rebasing: target[..<wantedByteCount])

@@ -34,7 +34,7 @@ extension FilePlacement {
         if let keptPlace { return keptPlace }
         guard let kept = journal?.kept else { preconditionFailure("only a placement that replaces keeps anything") }
         let (directory, name) = try kept.makePlace(at: Date())
-        keptPath = "\(KeptDirectory.path)/\(name)"
+        keptPath = "\(kept.realPath)/\(name)"
         keptPlace = directory
         return directory
     }

@@ -120,7 +120,9 @@ public final class FilePlacement {
     }
 
     /// Puts what is staged into its place, sets the attributes of the directories, and returns when everything is durable.
-    public func finish() throws {
+    public func finish() throws { try UnfinishedWork.protecting(finishProtected) }
+
+    private func finishProtected() throws {
         try commit(waiting: false)
         try keepStaleJournalsAside()
         // A pod that starts meanwhile finds its directories as they should be.
@@ -137,15 +139,19 @@ public final class FilePlacement {
     ///
     /// As far as that is possible: it is for what failed, and the next run removes the rest.
     public func abandon() {
-        guard let journal, !isEnded else { return }
+        guard journal != nil, !isEnded else { return }
         isEnded = true
+        UnfinishedWork.protecting(removeStaged)
+    }
+
+    private func removeStaged() {
         for entry in staged { remove(entry.temporaryName, below: entry.names.dropLast()) }
         for names in madeDirectories.reversed() {
             guard let name = names.last else { continue }
             try? parent(of: names).removeEmptyDirectory(name)
         }
         for directory in directories(where: { _ in true }) { try? setAttributes(of: directory) }
-        if !leavesSomething { try? journal.remove() }
+        if !leavesSomething { try? journal?.remove() }
     }
 
     /// Removes a staged entry; if that fails, the journal stays for the next run.
