@@ -136,7 +136,7 @@ struct RestoreFiles: AsyncParsableCommand {
     }
 
     private func finish(_ report: RestoreFilesReport) throws {
-        warn(refused: report.refusedAttributeCount)
+        warn(report.refused, below: report.root)
         try render(report, as: output.format) {
             fields([
                 ("backup", report.reference), ("root", report.root),

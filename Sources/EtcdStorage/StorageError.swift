@@ -72,7 +72,8 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
             )
         case .directoryExists(let path):
             Failure(
-                .failed, "\(quoted(path)) exists", hint: "move it away or name another directory; nothing was changed")
+                .failed, "\(quoted(path)) exists and is not an empty directory",
+                hint: "move it away or name another directory; nothing was changed")
         case .inputOutput(let failure): failure
         }
     }

@@ -32,6 +32,10 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
             Failure(.notFound, description, hint: "check the path")
         case .fileExists:
             Failure(.failed, description, hint: "nothing is ever replaced: name another file")
+        case .permissionDenied where action == "open directory":
+            Failure(
+                .failed, description,
+                hint: "run as root, or let this user read that directory: passing through it is not enough")
         case .permissionDenied, .notPermitted:
             Failure(.failed, description, hint: "run as root, or as the owner of the file")
         case .readOnlyFileSystem:

@@ -69,6 +69,15 @@ public struct NodePlan: Sendable {
             advice: "back that database up with its own tools, at the same time")
     }
 
+    /// The data directory of an etcd on this node, as far as it can be looked at.
+    func dataDirectory(of etcd: String) -> DataDirectoryRecord? {
+        guard let path = layout.etcds.first(where: { $0.name == etcd })?.dataDirectory,
+            let attributes = root.attributes(of: path), attributes.kind == .directory
+        else { return nil }
+        return DataDirectoryRecord(
+            path: path, owner: FileOwner(of: attributes).description, mode: "0" + String(attributes.mode, radix: 8))
+    }
+
     /// The plan with the node looked at anew.
     func rediscovered() -> NodePlan {
         guard !layout.distributions.isEmpty || !layout.references.isEmpty else { return self }

@@ -31,8 +31,10 @@ public struct RestoreFilesReport: Codable, Sendable {
     public var keptPath: String?
     /// What was not placed, for nobody asked for it.
     public var leftOut: [LeftOutClass]
-    /// How many owners or attributes could not be set, because this user may not.
+    /// How many owners or attributes the target did not take.
     public var refusedAttributeCount: Int
+    /// Of which kind they are, and why.
+    public var refused: PlacementRefusals
     /// How long it took, in seconds.
     public var durationSeconds: Double
 }
@@ -178,7 +180,7 @@ public enum RestoreFilesOperation {
             reference: archive.reference, root: target.root, createdCount: counts.createdCount,
             replacedCount: counts.replacedCount, unchangedCount: counts.unchangedCount,
             keptPath: placement.keptPath.map { joined(target.root, $0) }, leftOut: leftOut,
-            refusedAttributeCount: placement.refusedAttributeCount,
+            refusedAttributeCount: placement.refusals.count, refused: placement.refusals,
             durationSeconds: (ContinuousClock.now - start).seconds)
     }
 

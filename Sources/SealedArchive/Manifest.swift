@@ -143,6 +143,8 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     public var databaseSHA256: String
     /// The members of the cluster.
     public var members: [EtcdMemberRecord]
+    /// The data directory of the node's own member; nil if none is known.
+    public var dataDirectory: DataDirectoryRecord?
     /// Alarms that were raised, such as `NOSPACE` of a member; empty too where ``alarmsKnown`` is false.
     public var alarms: [String]
     /// Whether the cluster could be asked for its alarms; nil of archives that don't say.
@@ -173,6 +175,23 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
         self.alarms = alarms
         self.verification = OpenValue(verification)
         self.durationSeconds = durationSeconds
+    }
+}
+
+/// The data directory of an etcd on the node of a backup, whose bytes are in no archive.
+public struct DataDirectoryRecord: Codable, Sendable, Equatable {
+    /// Its absolute path on the node.
+    public var path: String
+    /// The owner, as `uid:gid`.
+    public var owner: String
+    /// The permission bits in octal, such as `0700`.
+    public var mode: String
+
+    /// A record from its parts.
+    public init(path: String, owner: String, mode: String) {
+        self.path = path
+        self.owner = owner
+        self.mode = mode
     }
 }
 

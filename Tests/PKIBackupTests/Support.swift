@@ -92,7 +92,7 @@ struct Laboratory {
         #expect(report.findings.isEmpty && report.skipped.isEmpty, sourceLocation: sourceLocation)
         let target = scratch.file("restored")
         // Others than root may not give the directories above to their owners.
-        #expect(try place(reader, in: target).refusedAttributeCount == 0 || !isRoot, sourceLocation: sourceLocation)
+        #expect(try place(reader, in: target).refusals.count == 0 || !isRoot, sourceLocation: sourceLocation)
         let copy = "\(target)/files\(path)"
         let changes = try run(
             "rsync", ["-aHAXn", "--delete", "--itemize-changes", "--checksum", "\(path)/", "\(copy)/"]

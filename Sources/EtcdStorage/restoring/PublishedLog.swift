@@ -1,4 +1,5 @@
 import HostIO
+import SystemPackage
 
 /// A note beside a data directory that its separate log directory was published.
 ///
@@ -27,25 +28,36 @@ struct PublishedLog {
     /// Removes the note: the data directory has its name now, or the log directory has lost its.
     func remove() throws { try parent.removeFile(name) }
 
-    /// Removes a log directory that a killed restore has left, with the note.
+    /// Removes the log that a killed restore has left in its directory, with the note; the directory may have been there before.
     ///
     /// A restore holds the lock of its directories until it ends, also under their final names: one that is still going on
     /// loses nothing.
     ///
     /// - Returns: whether there was one.
     func removeLogDirectory(_ logName: String, in logParent: OpenDirectory) throws -> Bool {
-        guard parent.contains(name), logParent.isDirectory(logName) else { return false }
-        let directory = try logParent.openDirectory(logName)
-        guard try directory.tryLock(), try isWhatWasWritten(directory) else { return false }
+        guard parent.contains(name) else { return false }
+        guard let directory = try Self.directory(logParent.path(of: logName)), try directory.tryLock(),
+            try isWhatWasWritten(directory)
+        else { return false }
         // Locked until it is gone.
-        try withExtendedLifetime(directory) { try logParent.removeTree(logName) }
+        try directory.removeFile(WriteAheadLog.fileName)
+        try directory.sync()
         try remove()
         return true
     }
 
+    private static func directory(_ path: String) throws(SystemCallError) -> OpenDirectory? {
+        do {
+            return try OpenDirectory(path: path)
+        } catch  where error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory {
+            return nil
+        }
+    }
+
     /// Whether the directory has the log of the note and nothing else, not even a frame more, whose length is not 0.
     private func isWhatWasWritten(_ directory: OpenDirectory) throws -> Bool {
-        guard try directory.names() == [Array(WriteAheadLog.fileName.utf8)] else { return false }
+        let names = try directory.names().filter { $0 != Array("lost+found".utf8) }
+        guard names == [Array(WriteAheadLog.fileName.utf8)] else { return false }
         let log = try RandomAccessFile(path: directory.path(of: WriteAheadLog.fileName))
         guard log.byteCount == WriteAheadLog.segmentByteCount else { return false }
         let note = try RandomAccessFile(path: parent.path(of: name))

@@ -1,12 +1,13 @@
 import HostIO
+import SystemPackage
 
 /// Where a restored member goes.
 public struct RestoreTarget: Sendable, Hashable {
     /// The member's name in the cluster.
     public var memberName: String
-    /// The data directory; must not exist, its parent must.
+    /// The data directory; must not exist or be empty, its parent must exist.
     public var dataDirectory: String
-    /// A separate directory for the write-ahead log: etcd's `--wal-dir`; must not exist, its parent must.
+    /// A separate directory for the write-ahead log: etcd's `--wal-dir`; must not exist or be empty, its parent must exist.
     public var walDirectory: String?
 
     /// A target.
@@ -25,7 +26,8 @@ public enum Restore {
     /// in an archive is read twice, first to check its structure, then to copy it and check its trailer. Further members
     /// share the first one's blocks where the file system can, or copy its file. What was written is read back and verified
     /// like a snapshot, which takes about a fifth of the time; then it is published. Everything is built in a temporary
-    /// directory beside each target, synced, and renamed; on failure nothing is left and no existing directory is touched.
+    /// directory beside each target, synced, and renamed; an empty directory that is there is kept and filled by one rename. On
+    /// failure nothing is left.
     /// Memory: twice what ``SnapshotVerifier`` states and 6 MiB.
     ///
     /// - Parameters:
@@ -41,23 +43,27 @@ public enum Restore {
         }
         let file = try BoltFile(bytes)
         var first: FirstDatabase?
-        try build(builds, plan.cluster) { source, target in
+        let ownerRefusal = try build(builds, plan) { source, target in
             if let source, let first { return try first.writer.write(from: source, to: target) }
             first = try FirstDatabase(file, plan: plan, to: target)
         }
         guard let first else { preconditionFailure("a restore has a target") }
-        return first.report(plan)
+        var report = first.report(plan)
+        report.ownerRefusal = ownerRefusal
+        return report
     }
 
     private static func build(
-        _ builds: [MemberBuild], _ cluster: PlannedCluster,
+        _ builds: [MemberBuild], _ plan: RestorePlan,
         _ writeDatabase: (_ source: RandomAccessFile?, _ file: MemberFile) throws -> Void
-    ) throws(StorageError) {
+    ) throws(StorageError) -> SystemCallError? {
         do {
-            try wrappingErrors {
+            return try wrappingErrors {
                 var first: MemberFile?
-                for build in builds { try build.write(cluster, sharing: &first, writeDatabase) }
-                for build in builds { try build.publish(cluster) }
+                for build in builds { try build.write(plan.cluster, sharing: &first, writeDatabase) }
+                let refusals = try builds.compactMap { build in try plan.owner.flatMap { try build.give(to: $0) } }
+                for build in builds { try build.publish(plan.cluster) }
+                return refusals.first
             }
         } catch {
             for build in builds { build.discard() }
@@ -122,9 +128,9 @@ private final class MemberBuild {
         self.member = member
         let publishedLog = try wrappingErrors { try PublishedLog(ofDataDirectory: target.dataDirectory) }
         self.publishedLog = publishedLog
-        // Where the data directory is there, a note of its log has nothing more to say.
         data = try PendingDirectory(path: target.dataDirectory) { _, _ in
-            try publishedLog.remove()
+            // Where the data directory has its data, a note of its log has nothing more to say.
+            if (try? StagingDirectory.existing(target.dataDirectory)) == nil { try publishedLog.remove() }
             return false
         }
         wal = try target.walDirectory.map { (path) throws(StorageError) in
@@ -172,6 +178,19 @@ private final class MemberBuild {
         }
     }
 
+    /// Gives all that was written to an owner; to whom that is not allowed, it is told why.
+    func give(to owner: FileOwner) throws -> SystemCallError? {
+        do {
+            for directory in [data, wal] { try directory?.setOwner(owner) }
+            return nil
+        } catch let error as SystemCallError
+            where [.notPermitted, .permissionDenied, .invalidArgument, .notSupported, .noFunction, .overflow].contains(
+                error.errno)
+        {
+            return error
+        }
+    }
+
     func publish(_ cluster: PlannedCluster) throws {
         guard let wal else { return try data.publish() }
         isLogNoted = true
@@ -188,7 +207,8 @@ private final class MemberBuild {
     }
 }
 
-/// A data directory or log directory that is built beside its place and then renamed; one that exists is refused.
+/// A data directory or log directory that is built beside its place and then renamed, or in an empty one that is there; any
+/// other that exists is refused.
 private final class PendingDirectory {
     private let path: String
     private var staging: StagingDirectory?
@@ -201,13 +221,29 @@ private final class PendingDirectory {
         self.path = path
         let (parent, name) = try wrappingErrors { try OpenDirectory.parent(of: path) }
         guard parent.contains(name) else { return }
-        guard try wrappingErrors({ try removesLeftover(parent, name) }) else { throw .directoryExists(path: path) }
+        if try wrappingErrors({ try removesLeftover(parent, name) }) { return }
+        let isVacant = try wrappingErrors {
+            do {
+                return try StagingDirectory.existing(path) != nil
+            } catch let failure as Failure where failure.code == .failed {
+                return false
+            }
+        }
+        guard isVacant else { throw .directoryExists(path: path) }
     }
 
     func make() throws -> OpenDirectory {
-        let staging = try StagingDirectory(target: path)
+        let staging = try StagingDirectory(target: path, keepsExisting: true)
         self.staging = staging
         return staging.directory
+    }
+
+    func setOwner(_ owner: FileOwner) throws {
+        guard let staging else { return }
+        try staging.directory.setOwnerOfTree(owner)
+        guard let filled = staging.filled else { return }
+        try OpenFileAttributes(of: filled.descriptor, name: filled.path)
+            .setOwner(userID: owner.userID, groupID: owner.groupID)
     }
 
     /// Renames the directory to its place and returns after the parent is synced.

@@ -1,3 +1,5 @@
+import HostIO
+
 /// What a restore makes of a snapshot.
 public struct RestorePlan: Sendable {
     /// The members of the new cluster.
@@ -12,6 +14,8 @@ public struct RestorePlan: Sendable {
     public var revisionBump: Int64 = 0
     /// Whether everything up to the raised revision counts as compacted; goes with ``revisionBump``.
     public var marksCompacted = false
+    /// Whom the directories and files are given to; nil for the user of this process.
+    public var owner: FileOwner?
     /// How strictly the SHA-256 trailer is taken.
     public var trailerPolicy = SnapshotReport.TrailerPolicy.required
 
@@ -77,4 +81,6 @@ public struct MemberRestoreReport: Sendable {
     public var clearedPageCount: Int
     /// Bytes of each member's database.
     public var databaseByteCount: Int
+    /// Why the files were not given to the owner that the plan names; nil if they were.
+    public var ownerRefusal: SystemCallError?
 }

@@ -34,22 +34,32 @@ public final class CaptureWalk {
     public init(root: NodeRoot, exclude: [String], excludedPaths: [SkippedPath]) {
         self.root = root
         self.exclude = exclude
-        self.excludedPaths = Self.reasons(excludedPaths, root)
+        let reasons = Self.reasons(excludedPaths, root)
+        self.excludedPaths = reasons.byPath
+        for (path, error) in reasons.errors { find(error, path) }
     }
 
     /// Why paths are excluded, as they are written and where they really are.
-    private static func reasons(_ excludedPaths: [SkippedPath], _ root: NodeRoot) -> [[UInt8]: String] {
-        excludedPaths.reduce(into: [:]) { reasons, excluded in
-            let path = Array(excluded.path.utf8)
-            for form in [path, (try? root.resolve(path))?.path ?? []] where !form.isEmpty {
-                reasons[form] = reasons[form] ?? excluded.reason
-            }
+    private static func reasons(
+        _ excludedPaths: [SkippedPath], _ root: NodeRoot
+    ) -> (byPath: [[UInt8]: String], errors: [(String, SystemCallError)]) {
+        var reasons: [[UInt8]: String] = [:]
+        var errors: [(String, SystemCallError)] = []
+        for excluded in excludedPaths {
+            var forms = [Array(excluded.path.utf8)]
+            do {
+                forms.append(try root.resolve(forms[0]).path)
+            } catch let error as SystemCallError {
+                if !error.meansMissing { errors.append((excluded.path, error)) }
+            } catch {}
+            for form in forms where !form.isEmpty { reasons[form] = reasons[form] ?? excluded.reason }
         }
+        return (reasons, errors)
     }
 
     /// Walks what is selected, but for what was walked before.
     ///
-    /// - Throws: what `visit` throws, but for ``SystemCallError``.
+    /// - Throws: what `visit` throws, but for ``SystemCallError``; `CancellationError`.
     public func run(_ selection: [SelectedPath], visit: Visit) throws {
         for selected in selection { select(selected) }
         do {
@@ -77,8 +87,7 @@ public final class CaptureWalk {
             // A later and vaguer one of the same place tells nothing new.
             if node.reference?.isVague != false { node.reference = reference }
         } catch let error as SystemCallError {
-            let isAbsent = [.noSuchFileOrDirectory, .notDirectory].contains(error.errno)
-            if reference.isRequired || !isAbsent { find(error, path) }
+            if reference.isRequired || !error.meansMissing { find(error, path) }
         } catch {
             find(.error, "file-unreadable", path, Failure(wrapping: error).message, nil)
         }
@@ -108,6 +117,7 @@ public final class CaptureWalk {
         _ name: EntryName, in directory: OpenDirectory, _ parent: [UInt8], _ node: SelectionTree?,
         _ covering: SelectedPath?, _ visit: Visit
     ) throws -> [EntryName] {
+        try Task.checkCancellation()
         let path = parent + [0x2F] + name.bytes
         let reference = node?.reference ?? covering
         if node?.isWholeTaken == true || reference != nil && isLeftOut(path) { return [] }
@@ -168,8 +178,11 @@ public final class CaptureWalk {
                 entry, "link-leaves-tree", "points to \(quoted(display(target.path))), which is not captured",
                 "add that path to what is captured if it is needed")
         } catch let error as SystemCallError {
-            guard error.errno == .tooManySymbolicLinkLevels else { return }
-            note(entry, "link-loop", "goes in a circle", "remove the link")
+            if error.errno == .tooManySymbolicLinkLevels {
+                note(entry, "link-loop", "goes in a circle", "remove the link")
+            } else if !error.meansMissing {
+                find(error, display(entry.path))
+            }
         }
     }
 

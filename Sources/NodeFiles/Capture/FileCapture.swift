@@ -102,6 +102,7 @@ public final class FileCapture {
 
     private func record(_ outcome: FileContent.Outcome, _ entry: WalkedEntry) {
         if let error = outcome.attributesError { recordUnreadAttributes(error, entry) }
+        recordLeftOut(outcome.leftOutAttributes, entry)
         walk.report.fileCount += 1
         walk.report.byteCount += outcome.byteCount
         walk.report.fileCounts[outcome.role, default: 0] += 1
@@ -123,7 +124,7 @@ public final class FileCapture {
     private func takeJournals(of entry: WalkedEntry) throws -> [EntryName] {
         for ending in ["-wal", "-journal"] {
             guard let name = EntryName(entry.name.bytes + Array(ending.utf8)),
-                let attributes = try? entry.directory.attributes(of: name), attributes.kind == .file
+                let attributes = try entry.directory.existingAttributes(of: name), attributes.kind == .file
             else { continue }
             var journal = entry
             journal.name = name
@@ -133,7 +134,7 @@ public final class FileCapture {
         }
         let memory = entry.path + Array("-shm".utf8)
         if let name = EntryName(entry.name.bytes + Array("-shm".utf8)),
-            (try? entry.directory.attributes(of: name)) != nil
+            try entry.directory.existingAttributes(of: name) != nil
         {
             walk.skip(memory, "shared memory of SQLite, which makes it anew")
         }
@@ -170,9 +171,9 @@ public final class FileCapture {
         // Those of a file are read when it is open.
         if kind != .file {
             do throws(SystemCallError) {
-                metadata.extendedAttributes = try entry.directory.extendedAttributes(of: entry.name).map {
-                    ExtendedAttribute(name: $0.name, value: Data($0.value))
-                }
+                let attributes = CapturedAttributes(try entry.directory.extendedAttributes(of: entry.name))
+                metadata.extendedAttributes = attributes.kept
+                recordLeftOut(attributes.leftOut, entry)
             } catch {
                 recordUnreadAttributes(error, entry)
             }
@@ -188,6 +189,15 @@ public final class FileCapture {
             .warning, "attributes-unreadable", display(entry.path),
             "\(error): it is captured without its extended attributes, and so may others be",
             "run as root, without a filter of system calls that refuses getxattr")
+    }
+
+    private func recordLeftOut(_ names: [[UInt8]], _ entry: WalkedEntry) {
+        guard !names.isEmpty else { return }
+        walk.find(
+            .warning, "attributes-too-large", display(entry.path),
+            "has more than \(CapturedAttributes.limitByteCount) bytes of extended attributes: it is captured without "
+                + names.map { quoted(display($0)) }.joined(separator: ", "),
+            "keep them elsewhere if they are needed")
     }
 
     /// Replaced by the file's own time, which has nanoseconds.

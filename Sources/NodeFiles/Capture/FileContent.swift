@@ -18,6 +18,8 @@ final class FileContent {
         var readError: SystemCallError?
         /// Why its extended attributes could not be read; it is captured without.
         var attributesError: SystemCallError?
+        /// The names of attributes that are too much for an archive.
+        var leftOutAttributes: [[UInt8]] = []
         /// What wrote the file, if it is a database.
         var databaseName: String?
         /// Keeps the database as it is until what belongs to it is copied.
@@ -58,15 +60,16 @@ final class FileContent {
         let before = entry.attributes
         var metadata = metadata
         let attributes = Result { () throws(SystemCallError) in
-            try extendedAttributes(of: descriptor, name: file.path).map {
-                ExtendedAttribute(name: $0.name, value: Data($0.value))
-            }
+            CapturedAttributes(try extendedAttributes(of: descriptor, name: file.path))
         }
-        metadata.extendedAttributes = (try? attributes.get()) ?? []
+        metadata.extendedAttributes = (try? attributes.get().kept) ?? []
         let isSmall = before.byteCount < Self.wholeReadLimit
         try read(file, isSmall ? before.byteCount : BoltMeta.searchedByteCount)
         var outcome = Outcome(role: buffer.withUnsafeBytes { classify(entry, $0) })
-        if case .failure(let error) = attributes { outcome.attributesError = error }
+        switch attributes {
+        case .success(let attributes): outcome.leftOutAttributes = attributes.leftOut
+        case .failure(let error): outcome.attributesError = error
+        }
         let state = try databaseState(of: file, entry, isGrowing ? before : nil, &outcome)
         // Until it was locked a database may have grown.
         let isStillSmall = outcome.lock == nil ? isSmall : try file.attributes().byteCount < Self.wholeReadLimit
@@ -152,6 +155,7 @@ final class FileContent {
         }
         var copied: [[UInt8]] = []
         while outcome.byteCount < metadata.byteCount {
+            try Task.checkCancellation()
             let wantedByteCount = min(buffer.capacity, metadata.byteCount - outcome.byteCount)
             buffer.fill { target in
                 let wanted = UnsafeMutableRawBufferPointer(rebasing: target[..<wantedByteCount])

@@ -45,9 +45,10 @@ final class SQLiteLock {
         else { return false }
         unlock(database, start: Self.pendingByte, byteCount: 1)
         // Without shared memory nobody has a write-ahead log open.
-        guard let memoryName = EntryName(name.bytes + Array("-shm".utf8)), let memory = open(memoryName, directory)
-        else {
-            return true
+        guard let memoryName = EntryName(name.bytes + Array("-shm".utf8)) else { return true }
+        guard let memory = open(memoryName, directory) else {
+            // What is there and can't be opened may be in use.
+            return (try? directory.existingAttributes(of: memoryName)) == .some(.none)
         }
         return tryLockShared(memory, start: Self.checkpointByte, byteCount: 1)
             && tryLockShared(memory, start: Self.firstReadMarkByte, byteCount: 1)

@@ -2,15 +2,6 @@ import HostIO
 import SystemPackage
 
 extension OpenDirectory {
-    /// What an entry is, nil if there is none.
-    func existingAttributes(of name: EntryName) throws -> EntryAttributes? {
-        do {
-            return try attributes(of: name)
-        } catch let error where error.errno == .noSuchFileOrDirectory {
-            return nil
-        }
-    }
-
     /// Removes a staged entry, be it a directory, in which nothing is yet; without it nothing happens.
     func removeEntry(_ name: EntryName) throws {
         if try existingAttributes(of: name)?.kind == .directory { return try removeEmptyDirectory(name) }

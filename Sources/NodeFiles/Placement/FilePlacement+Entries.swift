@@ -29,13 +29,14 @@ extension FilePlacement {
         let descriptor = try parent.createFile(name)
         defer { try? descriptor.close() }
         let path = parent.path(of: name)
-        let sink = DescriptorSink(descriptor, name: path)
+        let sink = SparseSink(descriptor, name: path)
         var beginning: [UInt8] = []
         try member.forEachPiece { piece in
             try inspect(piece)
             beginning += piece.prefix(DatabaseKind.sqliteMagic.count - beginning.count)
             try sink.write(piece)
         }
+        try sink.finish()
         try setAttributes(of: descriptor, member.metadata, path: path)
         // Before it is renamed over another; everything else is synced at the end.
         if journal != nil { try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) } }
@@ -52,13 +53,15 @@ extension FilePlacement {
     /// A link can't be opened, so its attributes are set by calls that do not follow it.
     func makeSymbolicLink(_ name: EntryName, _ metadata: EntryMetadata, in parent: OpenDirectory) throws {
         try parent.makeSymbolicLink(name, to: metadata.linkTarget ?? [])
-        try settingOwner(metadata) {
+        _ = try settingOwner(metadata) {
             try parent.setOwner(of: name, userID: metadata.userID, groupID: metadata.groupID)
         }
         for attribute in metadata.extendedAttributes {
-            try permitting { try parent.setExtendedAttribute(of: name, attribute.name, attribute.value) }
+            try permitting(attribute) { try parent.setExtendedAttribute(of: name, attribute.name, attribute.value) }
         }
-        try parent.setModificationTime(
-            of: name, seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds)
+        try permitting(\.modeCount) {
+            try parent.setModificationTime(
+                of: name, seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds)
+        }
     }
 }

@@ -34,7 +34,7 @@ extension FilePlacement {
         if let keptPlace { return keptPlace }
         guard let kept = journal?.kept else { preconditionFailure("only a placement that replaces keeps anything") }
         let (directory, name) = try kept.makePlace(at: Date())
-        keptPath = "\(KeptDirectory.path)/\(name)"
+        keptPath = "\(kept.realPath)/\(name)"
         keptPlace = directory
         return directory
     }
@@ -69,7 +69,7 @@ extension FilePlacement {
     }
 
     private func metadata(
-        of attributes: EntryAttributes, _ extendedAttributes: [(name: String, value: [UInt8])]
+        of attributes: EntryAttributes, _ extendedAttributes: [(name: [UInt8], value: [UInt8])]
     ) -> EntryMetadata {
         var metadata = EntryMetadata(
             path: [], kind: attributes.kind == .symbolicLink ? .symbolicLink : .file, mode: attributes.mode,

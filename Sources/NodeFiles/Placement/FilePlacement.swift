@@ -34,8 +34,8 @@ public final class FilePlacement {
         public var unchangedCount = 0
     }
 
-    /// How many attributes could not be set, because this user may not.
-    public internal(set) var refusedAttributeCount = 0
+    /// What the target did not take of owners and attributes.
+    public internal(set) var refusals = PlacementRefusals()
     /// What became of the members so far, directories aside.
     public internal(set) var counts = Counts()
     /// Where what was replaced is kept, relative to the root; nil if nothing was.
@@ -120,7 +120,9 @@ public final class FilePlacement {
     }
 
     /// Puts what is staged into its place, sets the attributes of the directories, and returns when everything is durable.
-    public func finish() throws {
+    public func finish() throws { try UnfinishedWork.protecting(finishProtected) }
+
+    private func finishProtected() throws {
         try commit(waiting: false)
         try keepStaleJournalsAside()
         // A pod that starts meanwhile finds its directories as they should be.
@@ -137,15 +139,19 @@ public final class FilePlacement {
     ///
     /// As far as that is possible: it is for what failed, and the next run removes the rest.
     public func abandon() {
-        guard let journal, !isEnded else { return }
+        guard journal != nil, !isEnded else { return }
         isEnded = true
+        UnfinishedWork.protecting(removeStaged)
+    }
+
+    private func removeStaged() {
         for entry in staged { remove(entry.temporaryName, below: entry.names.dropLast()) }
         for names in madeDirectories.reversed() {
             guard let name = names.last else { continue }
             try? parent(of: names).removeEmptyDirectory(name)
         }
         for directory in directories(where: { _ in true }) { try? setAttributes(of: directory) }
-        if !leavesSomething { try? journal.remove() }
+        if !leavesSomething { try? journal?.remove() }
     }
 
     /// Removes a staged entry; if that fails, the journal stays for the next run.
@@ -181,10 +187,10 @@ public final class FilePlacement {
             let directory = try parent.makeDirectory(temporaryName)
             var metadata = metadata
             if !isPrivileged { metadata.mode |= 0o700 }
-            let refusedCount = refusedAttributeCount
+            let refusalsBefore = refusals
             try setAttributes(of: directory.descriptor, metadata, path: parent.path(of: name))
             // They are set once more, and counted then.
-            refusedAttributeCount = refusedCount
+            refusals = refusalsBefore
             try parent.rename(temporaryName, over: name)
         } catch {
             remove(temporaryName, below: names.dropLast())

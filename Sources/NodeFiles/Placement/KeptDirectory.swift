@@ -25,6 +25,8 @@ public struct KeptDirectory {
     }
 
     let directory: OpenDirectory
+    /// Where it really is, relative to the root: a directory above may be a link within the root.
+    let realPath: String
     private let root: OpenDirectory
     /// How many of the directories above were not there before.
     private let madeParentCount: Int
@@ -32,13 +34,14 @@ public struct KeptDirectory {
     /// Opens it, or makes it durably.
     init(in root: OpenDirectory) throws {
         self.root = root
-        var parent = root
+        var parent = (directory: root, path: "")
         var madeCount = 0
-        for name in Self.parents {
-            if try parent.makeDirectoryForEverybody(name) { madeCount += 1 }
-            parent = try parent.openDirectory(name)
+        for (index, name) in Self.parents.enumerated() {
+            if try parent.directory.makeDirectoryForEverybody(name) { madeCount += 1 }
+            parent = try Self.open(Self.parents.prefix(index + 1), in: root)
         }
-        directory = try parent.makeDirectory(Self.name)
+        directory = try parent.directory.makeDirectory(Self.name)
+        realPath = parent.path + Self.name
         let owner = try directory.attributes().userID
         guard owner == geteuid() else {
             throw Failure(
@@ -54,17 +57,28 @@ public struct KeptDirectory {
         self.root = root
         madeParentCount = 0
         do {
-            directory = try (Self.parents + [Self.name]).reduce(root) { try $0.openDirectory($1) }
-        } catch let error as SystemCallError where [.noSuchFileOrDirectory, .notDirectory].contains(error.errno) {
+            let parent = try Self.open(Self.parents[...], in: root)
+            directory = try parent.directory.openDirectory(Self.name)
+            realPath = parent.path + Self.name
+        } catch let error as SystemCallError where error.meansMissing || error.errno == .tooManySymbolicLinkLevels {
             return nil
         }
+    }
+
+    /// Opens directories above it, links followed within the root, with the real path relative to the root and a slash.
+    private static func open(
+        _ names: ArraySlice<String>, in root: OpenDirectory
+    ) throws -> (directory: OpenDirectory, path: String) {
+        let resolved = try root.resolve(Array(names.joined(separator: "/").utf8))
+        guard let name = resolved.name else { return (resolved.directory, "") }
+        return (try resolved.directory.openDirectory(name), display(Array(resolved.path.dropFirst())) + "/")
     }
 
     /// Removes it if nothing is kept in it, and what was made for it above.
     func removeIfEmpty() {
         let names = Self.parents + [Self.name]
         for count in (names.count - madeParentCount - 1..<names.count).reversed() {
-            let parent = try? names.prefix(count).reduce(root) { try $0.openDirectory($1) }
+            let parent = try? Self.open(names.prefix(count), in: root).directory
             // One that is not empty stays, with those above.
             guard let parent, (try? parent.removeEmptyDirectory(names[count])) != nil else { return }
         }
@@ -94,16 +108,13 @@ extension KeptDirectory {
     /// How deep a store's own directories are below it: clusters, and nodes in these.
     private static let storeDepth = 2
 
-    /// Refuses a root whose directory of replaced files would be within a store, by whatever path it is reached.
+    /// Refuses a root in which there can be no directory of replaced files, or whose would be within a store, by whatever path
+    /// it is reached.
     ///
     /// - Parameter stores: the stores' paths, which need not exist.
     /// - Throws: ``Failure`` with the code `usage`.
     public static func check(in root: OpenDirectory, isOutside stores: [String]) throws {
-        var directory = root
-        for name in parents + [name] {
-            guard directory.isDirectory(name) else { break }
-            directory = try directory.openDirectory(name)
-        }
+        var directory = try deepest(in: root)
         var above: Set<FileIdentity> = []
         while try above.insert(directory.attributes().identity).inserted {
             directory = try directory.openDirectory("..")
@@ -120,8 +131,35 @@ extension KeptDirectory {
         }
     }
 
+    /// The directory itself, or the last one above it that is there.
+    private static func deepest(in root: OpenDirectory) throws -> OpenDirectory {
+        var directory = root
+        for (index, name) in (parents + [name]).enumerated() {
+            guard let entry = EntryName(name.utf8), let existing = try directory.existingAttributes(of: entry) else {
+                break
+            }
+            do {
+                directory =
+                    index < parents.count
+                    ? try open(parents.prefix(index + 1), in: root).directory : try directory.openDirectory(entry)
+            } catch let error as SystemCallError {
+                throw Failure(
+                    .failed,
+                    "what is replaced can't be kept: \(quoted(directory.path(of: name))) is a \(existing.kind) and no "
+                        + "directory that can be opened within \(quoted(root.path))",
+                    hint: "make it a directory, or a link to one within that root", cause: error)
+            }
+        }
+        return directory
+    }
+
     private static func holds(_ store: String, anyOf identities: Set<FileIdentity>) throws -> Bool {
-        guard let directory = try? OpenDirectory(path: store) else { return false }
+        let directory: OpenDirectory
+        do {
+            directory = try OpenDirectory(path: store)
+        } catch  where error.meansMissing {
+            return false
+        }
         return try !directories(of: directory, depth: storeDepth).isDisjoint(with: identities)
     }
 

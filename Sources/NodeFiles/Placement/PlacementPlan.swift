@@ -72,6 +72,7 @@ extension FilePlacement {
             if error.errno == .noSuchFileOrDirectory {
                 return (entry.kind == .directory ? .makeDirectory : .create, nil)
             }
+            guard [.notDirectory, .tooManySymbolicLinkLevels].contains(error.errno) else { throw error }
             return (.blocked, "a directory on the way is a link or no directory")
         }
         guard let name = names.last, let existing = try parent.existingAttributes(of: name) else {

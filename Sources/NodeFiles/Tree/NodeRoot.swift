@@ -61,7 +61,18 @@ public struct NodeRoot: Sendable {
         }
     }
 
-    /// What a path leads to, nil if there is nothing or nothing that this user may see.
+    /// What is at a path, links followed.
+    public func lookUp(_ path: String) -> PathLookup {
+        do {
+            return .found(try resolve(Array(path.utf8)).attributes)
+        } catch let error as SystemCallError {
+            return error.meansMissing ? .missing : .unreadable(error)
+        } catch {
+            preconditionFailure("a path is resolved by system calls alone")
+        }
+    }
+
+    /// What a path leads to, nil if there is nothing or nothing that can be looked at: ``lookUp(_:)`` tells them apart.
     public func attributes(of path: String) -> EntryAttributes? {
         try? resolve(Array(path.utf8)).attributes
     }

@@ -26,10 +26,21 @@ public struct PathStep {
 }
 
 extension NodeRoot {
+    /// Goes along a path of the node; see ``HostIO/OpenDirectory/resolve(_:followsLast:visit:)``.
+    ///
+    /// - Throws: ``SystemCallError``; what `visit` throws.
+    public func resolve(
+        _ path: [UInt8], followsLast: Bool = true, visit: (PathStep) throws -> Void = { _ in }
+    ) throws -> ResolvedPath {
+        try OpenDirectory(path: prefix + "/").resolve(path, followsLast: followsLast, visit: visit)
+    }
+}
+
+extension OpenDirectory {
     /// As many as Linux follows (`MAXSYMLINKS`, path_resolution(7)).
     private static let linkCountLimit = 40
 
-    /// Goes along a path by directory descriptors, component by component.
+    /// Goes along a path by directory descriptors, component by component, with this directory as the root of links and `..`.
     ///
     /// - Parameters:
     ///   - followsLast: whether a symbolic link at the path itself is followed, as those before it are.
@@ -39,7 +50,7 @@ extension NodeRoot {
         _ path: [UInt8], followsLast: Bool = true, visit: (PathStep) throws -> Void = { _ in }
     ) throws -> ResolvedPath {
         var pending = Self.components(path)
-        var stack = [(directory: try OpenDirectory(path: prefix + "/"), path: [UInt8]())]
+        var stack = [(directory: self, path: [UInt8]())]
         var linkCount = 0
         while let part = pending.popLast() {
             if part == Array("..".utf8) {

@@ -74,8 +74,11 @@ struct BackupAttempt: Sendable {
             let stage = SnapshotStage(
                 index: index, target: target, verification: plan.verification, previous: publisher.previous,
                 observer: observer)
-            snapshots.append(
-                try await recorder.timing("snapshot \(target.name)") { try await stage.stream(into: archive) })
+            var snapshot = try await recorder.timing("snapshot \(target.name)") {
+                try await stage.stream(into: archive)
+            }
+            snapshot.record.dataDirectory = plan.node.dataDirectory(of: target.name)
+            snapshots.append(snapshot)
         }
         return snapshots
     }

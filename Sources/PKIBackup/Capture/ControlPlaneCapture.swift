@@ -21,6 +21,7 @@ extension WalkedEntry {
 public struct ControlPlaneCapture {
     private let capture: FileCapture
     private let limits: CaptureLimits
+    private let identities = IdentityWatch()
 
     /// A capture into `writer` of the files of the node at `root`, but for patterns and paths that are left out.
     ///
@@ -33,11 +34,19 @@ public struct ControlPlaneCapture {
         self.limits = limits
         capture = FileCapture(
             into: writer, root: root, exclude: exclude, excludedPaths: excludedPaths,
-            captured: captured, classify: CaptureClassifier.role, progress: progress)
+            captured: captured,
+            classify: { [identities] entry, beginning in
+                identities.look(at: entry.path, beginning)
+                return CaptureClassifier.role(of: entry, beginning: beginning)
+            }, progress: progress)
     }
 
     /// What was done so far.
-    public var report: CaptureReport { capture.report }
+    public var report: CaptureReport {
+        var report = capture.report
+        report.findings += identities.findings
+        return report
+    }
 
     /// Captures what the references name with everything below it, but for what was captured before.
     ///
