@@ -89,7 +89,7 @@ let package = Package(
         library("EtcdStorage", ["HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
-        library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
+        library("ArchiveStore", ["SealedArchive", "Age", "HostIO", systemPackage]),
         library("EtcdSnap", ["HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
         library("PKIBackup", ["SealedArchive", "HostIO", "YAML", x509, asn1, crypto, cryptoExtras, systemPackage]),
         library("KubernetesObjects", []),

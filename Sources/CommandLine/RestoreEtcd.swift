@@ -10,9 +10,9 @@ struct RestoreEtcd: AsyncParsableCommand {
         commandName: "etcd",
         abstract: "Write data directories of a new etcd cluster from a snapshot.",
         discussion: """
-            The directories boot with etcd 3.4 to 3.7. Nothing that exists is touched. By default the cluster gets a new
-            token, so that surviving members of the lost one can't talk to it, and Kubernetes data a higher revision, so
-            that informers notice: ten times what was written since by the rate that the manifest records, and at least
+            The directories boot with etcd 3.4 to 3.7. Nothing that exists is touched. By default the cluster gets a new \
+            token, so that surviving members of the lost one can't talk to it, and Kubernetes data a higher revision, so \
+            that informers notice: ten times what was written since by the rate that the manifest records, and at least \
             1000000000. Without --all-members run it once for each member, with the same token and bump.
 
             Example: etcd-snap restore etcd latest -i key.txt --all-members --data-dir /root/etcd

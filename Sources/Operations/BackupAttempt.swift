@@ -20,6 +20,8 @@ struct BackupAttempt: @unchecked Sendable {
     let observer: Observer
     let writer: LocalStoreWriter
     let previous: StoredBackup?
+    /// The number of the new backup and the sidecar before it, and what does not hold among those before.
+    let chain: (link: ChainLink, findings: [Finding])
     /// Etcds that no snapshot is taken of.
     var unreachable: [Finding]
     var targets: [EtcdTarget]
@@ -102,9 +104,9 @@ struct BackupAttempt: @unchecked Sendable {
 
     private func fill(_ archive: ArchiveWriter, _ file: PendingFile) async throws -> BackupReport {
         var manifest = Manifest(
-            archive: archive.header, sequence: (previous?.sidecar.sequence ?? 0) + 1,
-            previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
-        manifest.findings = unreachable + targets.flatMap(\.alarmFindings)
+            archive: archive.header, sequence: chain.link.sequence,
+            previousSidecarSHA256: chain.link.previousSidecarSHA256)
+        manifest.findings = chain.findings + unreachable + targets.flatMap(\.alarmFindings)
         if plan.etcds.isEmpty { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let node = NodeCapture(plan.node, observer: observer)
         let epoch = try node.epoch()
@@ -165,7 +167,8 @@ struct BackupAttempt: @unchecked Sendable {
 
     private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
         var sidecar = Sidecar(
-            manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients), completedAt: Date(),
+            manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients, labels: plan.recipientLabels),
+            completedAt: Date(),
             sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
         sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }

@@ -30,7 +30,9 @@ public struct BackupOperation: Sendable {
         }
         lines += unreachable.map { "would do without \($0.subject): \($0.message)" }
         lines += try plan.node.dryRunLines()
-        lines.append("would seal for \(Keys.records(plan.recipients).map(\.fingerprint).joined(separator: ", "))")
+        lines.append(
+            "would seal for \(Keys.records(plan.recipients, labels: plan.recipientLabels).map(\.name).joined(separator: ", "))"
+        )
         lines.append("would store in \(plan.store.root)/\(plan.scope)")
         return lines
     }
@@ -56,7 +58,8 @@ public struct BackupOperation: Sendable {
         for warning in listing.warnings { observer.warn(warning) }
         let previous = listing.latest(in: plan.scope)
         var attempt = BackupAttempt(
-            plan: plan, observer: observer, writer: writer, previous: previous, unreachable: unreachable,
+            plan: plan, observer: observer, writer: writer, previous: previous,
+            chain: (try writer.nextLink(after: previous), listing.chain.map(\.finding)), unreachable: unreachable,
             targets: targets)
         while true {
             switch try await attempt.run() {

@@ -21,13 +21,18 @@ enum SnapTool {
     }
 
     /// Starts it.
-    static func start(_ arguments: [String], input: Data = Data()) throws -> RunningCommand {
-        try RunningCommand(executable(), arguments, environment: ["NO_COLOR": "1"], input: input)
+    static func start(
+        _ arguments: [String], environment: [String: String] = [:], input: Data = Data()
+    ) throws -> RunningCommand {
+        try RunningCommand(
+            executable(), arguments, environment: environment.merging(["NO_COLOR": "1"]) { $1 }, input: input)
     }
 
     /// Runs it to its end, whatever its status.
-    static func attempt(_ arguments: [String], input: Data = Data(), seconds: Double = 120) throws -> CommandResult {
-        try start(arguments, input: input).wait(seconds: seconds)
+    static func attempt(
+        _ arguments: [String], environment: [String: String] = [:], input: Data = Data(), seconds: Double = 120
+    ) throws -> CommandResult {
+        try start(arguments, environment: environment, input: input).wait(seconds: seconds)
     }
 
     /// Runs it to its end, which has to be a success.
