@@ -90,7 +90,7 @@ let package = Package(
         library("EtcdStorage", ["Protobuf", "HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
-        library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
+        library("ArchiveStore", ["SealedArchive", "Age", "HostIO", systemPackage]),
         library("Certificates", ["HostIO", "YAML", x509, asn1, crypto, cryptoExtras]),
         library("EtcdSnap", ["Certificates", "HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
         library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),

@@ -10,8 +10,18 @@ public enum IdentityFile {
     ///   - name: what errors call the file; they give the number of a line, never its text.
     ///   - passphrase: asks for the passphrase in UTF-8, if the file needs one; nil if nobody can be asked.
     /// - Throws: ``AgeError`` of kind `key` if a line is not an identity or there is none, or the kinds of any age file
-    ///   if it is encrypted; the error of `passphrase`.
+    ///   if it is encrypted; ``Failure`` with the code `usage` for what is no text; the error of `passphrase`.
     public static func parse(
+        _ bytes: [UInt8], name: String, passphrase: (() throws -> [UInt8])?
+    ) throws -> [any KeyIdentity] {
+        if var converted = try convertedToUTF8(bytes, name: name) {
+            defer { wipe(&converted) }
+            return try parseUTF8(converted, name: name, passphrase: passphrase)
+        }
+        return try parseUTF8(bytes, name: name, passphrase: passphrase)
+    }
+
+    private static func parseUTF8(
         _ bytes: [UInt8], name: String, passphrase: (() throws -> [UInt8])?
     ) throws -> [any KeyIdentity] {
         let isArmored = Armor.isArmored(prefix: bytes) == true
@@ -20,6 +30,10 @@ public enum IdentityFile {
         }
         var plaintext = try decrypt(bytes, name: name, passphrase: passphrase)
         defer { wipe(&plaintext) }
+        if var converted = try convertedToUTF8(plaintext, name: name) {
+            defer { wipe(&converted) }
+            return try parsePlain(converted, name: name)
+        }
         return try parsePlain(plaintext, name: name)
     }
 
@@ -44,6 +58,7 @@ public enum IdentityFile {
     }
 
     private static func parsePlain(_ bytes: [UInt8], name: String) throws -> [any KeyIdentity] {
+        try refuseOtherKinds(bytes, name: name, insteadOf: "a file of identities")
         let identities = try keyLines(bytes, name: name).map { number, line in
             do {
                 return try parseIdentity(line)

@@ -6,9 +6,14 @@ public enum Recipients {
     ///
     /// - Throws: ``AgeError`` of kind `key`, with a hint for the types that are not supported.
     public static func parse(_ string: String) throws(AgeError) -> any Recipient {
-        if string.hasPrefix("age1pq1") { return try HybridRecipient(string) }
-        if let refusal = refusal(of: string) { throw refusal }
-        return try X25519Recipient(string)
+        do throws(AgeError) {
+            guard !published.contains(string.lowercased()) else { throw example }
+            if string.hasPrefix("age1pq1") { return try HybridRecipient(string) }
+            if let refusal = refusal(of: string) { throw refusal }
+            return try X25519Recipient(string)
+        } catch {
+            throw isPlaceholder(string) ? example : error
+        }
     }
 
     /// Checks that a file can be encrypted for all of them together: at least one, and all with the same labels.
@@ -16,6 +21,27 @@ public enum Recipients {
     /// - Throws: ``AgeError`` of kind `recipients`.
     public static func requireCompatible(_ recipients: [any Recipient]) throws(AgeError) {
         try checkTogether(recipients)
+    }
+
+    /// Recipients of documents, whose private halves nobody has, or everybody: of this program's README and age's.
+    private static let published: Set<String> = [
+        "age1fussvs4u3z2t245dhkpqrn3rcppdu2a64j0frr90850t04fg0p3st7dhr4",
+        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+        "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg",
+        "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
+    ]
+    /// Parts of what documents write in place of a recipient.
+    private static let placeholders = [
+        "replace", "example", "your", "…", "...", "<", "xxxx", "public-key", "public_key",
+    ]
+
+    private static let example = AgeError(
+        .key, "the recipient is the example of a document, and no key of yours",
+        hint: "put your own public key in its place: `etcd-snap keygen` makes a key pair and prints it")
+
+    private static func isPlaceholder(_ string: String) -> Bool {
+        let text = string.lowercased()
+        return text == "age1" || text.hasPrefix("age1") && placeholders.contains { text.contains($0) }
     }
 
     private static let useNativeKeys = "use a native key, age1… or age1pq1…, as age-keygen makes"
@@ -53,8 +79,11 @@ public enum RecipientsFile {
     /// Reads the recipients in a file, in order.
     ///
     /// - Parameter name: what errors call the file; they give the number of a line, never its text.
-    /// - Throws: ``AgeError`` of kind `key` if a line is not a recipient, or there is none.
-    public static func parse(_ bytes: [UInt8], name: String) throws(AgeError) -> [any Recipient] {
+    /// - Throws: ``AgeError`` of kind `key` if a line is not a recipient, or there is none; ``Failure`` with the
+    ///   code `usage` for what is no text.
+    public static func parse(_ bytes: [UInt8], name: String) throws -> [any Recipient] {
+        let bytes = try convertedToUTF8(bytes, name: name) ?? bytes
+        try refuseOtherKinds(bytes, name: name, insteadOf: "a file of recipients")
         var recipients: [any Recipient] = []
         for (number, line) in try keyLines(bytes, name: name) {
             guard line.count <= lineByteCountLimit else {
@@ -71,6 +100,25 @@ public enum RecipientsFile {
         if recipients.isEmpty { throw AgeError(.key, "\(quoted(name)) holds no recipient") }
         return recipients
     }
+
+    /// Whether the first line that counts is a recipient, and none of a file of identities, which would be secret.
+    ///
+    /// - Throws: ``AgeError`` and ``Failure`` as ``parse(_:name:)``.
+    public static func beginsWithRecipient(_ bytes: [UInt8], name: String) throws -> Bool {
+        func begins(_ text: [UInt8]) throws -> Bool {
+            try keyLines(text, name: name).first?.line.starts(with: "age1".utf8) == true
+        }
+        guard var converted = try convertedToUTF8(bytes, name: name) else { return try begins(bytes) }
+        defer { wipe(&converted) }
+        return try begins(converted)
+    }
+}
+
+/// Refuses a file that is known to be something else than keys; what begins like a key is for the keys' own words.
+func refuseOtherKinds(_ bytes: [UInt8], name: String, insteadOf expected: String) throws(Failure) {
+    let head = Array(bytes.prefix(FileKind.headByteCount))
+    guard let kind = FileKind(head, byteCount: bytes.count), kind != .pem, kind != .empty else { return }
+    throw kind.failure(name, insteadOf: expected, code: .usage)
 }
 
 /// The lines of a file of keys that are neither empty nor comments, with their numbers from 1.

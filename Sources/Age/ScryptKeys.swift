@@ -62,6 +62,9 @@ public struct ScryptIdentity: Identity {
         self.logNLimit = logNLimit
     }
 
+    /// The type of the stanza that this opens.
+    public static let stanzaType = ScryptRecipient.stanzaType
+
     /// Opens the one stanza, if it is of type scrypt; takes the time and memory of its work factor.
     public func unwrap(_ stanzas: [Stanza]) throws -> FileKey? {
         guard let stanza = stanzas.first(where: { $0.type == ScryptRecipient.stanzaType }) else { return nil }

@@ -18,12 +18,18 @@ public struct LocalStore: Sendable {
     /// The store at `root`, which need not exist yet.
     public init(root: String) { self.root = root }
 
-    /// Everything in the store, or in one cluster or node of it.
+    /// Everything in the store, or in one cluster or node of it, and what lies flat in its root.
     ///
     /// - Throws: ``SystemCallError`` if the store can't be read; a store that does not exist is an error.
     public func list(cluster: String? = nil, node: String? = nil) throws -> StoreListing {
         var listing = StoreListing()
         listing.hidden = try forEachScope(cluster, node) { try list($0, into: &listing) }
+        var flat = StoreListing()
+        try list(ScopeDirectory(directory: OpenDirectory(path: root), scope: nil), into: &flat)
+        listing.unreadable += flat.unreadable
+        listing.backups += flat.backups.filter {
+            (cluster == nil || $0.scope.cluster == cluster) && (node == nil || $0.scope.node == node)
+        }
         return listing
     }
 
@@ -94,7 +100,9 @@ public struct LocalStore: Sendable {
     }
 
     /// The path of an archive.
-    public func path(of backup: StoredBackup) -> String { path(of: backup.id, in: backup.scope) }
+    public func path(of backup: StoredBackup) -> String {
+        backup.isFlat ? "\(root)/\(backup.archiveName)" : path(of: backup.id, in: backup.scope)
+    }
 
     /// The path of the archive with an identifier, whether it has a sidecar or not.
     public func path(of id: BackupID, in scope: StoreScope) -> String {
@@ -107,7 +115,7 @@ public struct LocalStore: Sendable {
     public func writer(for scope: StoreScope) throws -> LocalStoreWriter {
         let directory = try OpenDirectory.make(path: root)
             .makeDirectory(scope.cluster).makeDirectory(scope.node)
-        return try LocalStoreWriter(ScopeDirectory(directory: directory, scope: scope))
+        return try LocalStoreWriter(ScopeDirectory(directory: directory, scope: scope), scope)
     }
 
     /// The room that a store has.
@@ -143,21 +151,13 @@ public struct LocalStore: Sendable {
     }
 
     private func list(_ directory: ScopeDirectory, into listing: inout StoreListing) throws {
-        let scope = directory.scope
-        var backups: [StoredBackup] = []
-        for id in try directory.ids() {
-            do {
-                switch try directory.entry(id) {
-                case .whole(let backup): backups.append(backup)
-                case .orphan: listing.unreadable.append(.orphan(scope: scope, id: id))
-                case .absent: break
-                }
-            } catch {
-                listing.unreadable.append(
-                    UnreadableBackup(scope: scope, id: id, isOrphan: false, failure: Failure(wrapping: error)))
-            }
-        }
-        // IDs of one second sort by chance.
-        listing.backups += backups.sorted { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
+        var found = try directory.contents()
+        // Who publishes or removes meanwhile writes the record too.
+        for _ in 0..<Self.chainAttemptCount where !found.chain.isEmpty { found = try directory.contents() }
+        listing.backups += found.backups
+        listing.unreadable += found.unreadable
+        listing.chain += found.chain
     }
+
+    private static let chainAttemptCount = 2
 }

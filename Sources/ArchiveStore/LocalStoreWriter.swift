@@ -1,3 +1,4 @@
+import Age
 import HostIO
 import SealedArchive
 
@@ -14,9 +15,9 @@ public final class LocalStoreWriter {
     private var directory: OpenDirectory { contents.directory }
 
     /// Locks the directory of a scope, and clears up after interrupted runs.
-    init(_ contents: ScopeDirectory) throws {
+    init(_ contents: ScopeDirectory, _ scope: StoreScope) throws {
         self.contents = contents
-        scope = contents.scope
+        self.scope = scope
         lock = try DirectoryLock(contents.directory)
         completedBackups = try Self.completeBackups(in: contents)
         removedLeftovers = try Self.removeLeftovers(in: contents)
@@ -33,10 +34,25 @@ public final class LocalStoreWriter {
         return file
     }
 
+    /// The number of the next backup, and the sidecar that it names as the one before it.
+    ///
+    /// - Parameter newest: the newest backup that is there.
+    /// - Throws: as ``delete(_:)``, if it is not known what was removed.
+    public func nextLink(after newest: StoredBackup?) throws -> ChainLink {
+        ChainLink(after: newest, try record())
+    }
+
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
     public func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
-        try archive.publish(
-            withSidecar: DocumentCoding.encode(sidecar), named: StoredBackup.sidecarName(sidecar.archive.id))
+        let document = try DocumentCoding.encode(sidecar)
+        try archive.publish(withSidecar: document, named: StoredBackup.sidecarName(sidecar.archive.id))
+        // It is published, whatever becomes of this: the next one says it again.
+        try? note { record in
+            guard sidecar.sequence >= record.last?.sequence ?? 0 else { return }
+            record.last = .init(
+                id: sidecar.archive.id, sequence: sidecar.sequence,
+                sidecarSHA256: SHA256Hasher.digest(of: document).hexadecimal)
+        }
     }
 
     /// Gives an archive that has none a sidecar; returns when that is durable.
@@ -64,6 +80,14 @@ public final class LocalStoreWriter {
                 .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
             )
         }
+        try note { record in
+            let isKnown = backup.sidecar.rebuilt != true
+            record.remove(
+                .init(
+                    firstSequence: backup.sidecar.sequence, lastSequence: backup.sidecar.sequence,
+                    previousSidecarSHA256: backup.sidecar.previousSidecarSHA256,
+                    sidecarSHA256: isKnown ? backup.sidecarSHA256 : nil))
+        }
         // Under temporary names both are leftovers. The archive's rename decides: before it the backup is whole.
         let names = [backup.sidecarName, backup.archiveName]
         do {
@@ -78,6 +102,44 @@ public final class LocalStoreWriter {
         // What of this fails or is lost is done by the next writer.
         _ = try? directory.removeFile(PendingFile.temporaryPrefix + backup.sidecarName)
         _ = try? directory.sync()
+    }
+
+    /// Removes what is left of a backup that can't be relied on: its archive, its sidecar, or both.
+    ///
+    /// - Throws: ``Failure`` with the code `failed` if it can be relied on by now; ``SystemCallError``, and what is left then
+    ///   can be removed again.
+    public func remove(_ backup: UnreadableBackup) throws {
+        if case .whole = try? contents.entry(backup.id) {
+            throw Failure(
+                .failed, "\(quoted(backup.reference)) is whole by now", hint: "look at it again with `etcd-snap list`")
+        }
+        let found = try contents.contents()
+        try note { record in
+            guard let run = record.run(of: backup.id, among: found.backups) else { return }
+            record.remove(run)
+        }
+        for name in [StoredBackup.archiveName(backup.id), StoredBackup.sidecarName(backup.id)] {
+            try directory.removeFile(name)
+            try directory.removeFile(PendingFile.temporaryPrefix + name)
+        }
+        try directory.sync()
+    }
+
+    /// What is remembered of removed backups; without a file nothing, and so if it is damaged, which ``StoreListing`` says.
+    private func record() throws -> ChainRecord {
+        do {
+            return try ChainRecord.read(in: directory)
+        } catch let failure as Failure where failure.code == .integrity {
+            return ChainRecord()
+        }
+    }
+
+    /// Changes what is remembered; returns when that is durable.
+    private func note(_ change: (inout ChainRecord) -> Void) throws {
+        var record = try record()
+        let before = record
+        change(&record)
+        if record != before { try record.write(in: directory) }
     }
 
     /// Undoes the renames of a removal, as far as they were done and that is possible.

@@ -9,7 +9,8 @@ import SystemPackage
 /// leaves a backup whole or not there at all.
 struct ScopeDirectory {
     let directory: OpenDirectory
-    let scope: StoreScope
+    /// Nil for a flat directory of archives, each of which says itself whose it is.
+    let scope: StoreScope?
 
     /// The largest sidecar that is read.
     private static let maximumSidecarSize = 16 << 20
@@ -20,6 +21,48 @@ struct ScopeDirectory {
         /// The archive has no sidecar.
         case orphan
         case absent
+    }
+
+    /// Everything that is here, in the order of the numbers, and what of the chain does not hold.
+    func contents() throws -> StoreListing {
+        var listing = StoreListing()
+        // Read first: what is published or removed later is then in neither.
+        let record = Result { try ChainRecord.read(in: directory) }
+        for id in try ids() {
+            do {
+                switch try entry(id) {
+                case .whole(let backup): listing.backups.append(backup)
+                case .orphan: listing.unreadable.append(.orphan(scope: scope, id: id))
+                case .absent: break
+                }
+            } catch {
+                listing.unreadable.append(
+                    UnreadableBackup(scope: scope, id: id, isOrphan: false, failure: Failure(wrapping: error)))
+            }
+        }
+        // IDs of one second sort by chance.
+        listing.backups.sort { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
+        if let scope { listing.chain = chain(of: listing, scope, record) }
+        return listing
+    }
+
+    private func chain(
+        of listing: StoreListing, _ scope: StoreScope, _ record: Result<ChainRecord, any Error>
+    ) -> [ChainProblem] {
+        do {
+            return BackupChain(
+                scope: scope, backups: listing.backups, unreadableCount: listing.unreadable.count,
+                record: try record.get()
+            ).problems()
+        } catch {
+            let failure = Failure(wrapping: error)
+            return [
+                ChainProblem(
+                    code: .record, subject: "\(scope)",
+                    message: "which backups were removed is not known: \(failure.message)",
+                    advice: failure.hint ?? "check the store")
+            ]
+        }
     }
 
     /// The archives and sidecars that are here, each of which may lack the other.
@@ -113,7 +156,8 @@ struct ScopeDirectory {
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
         let sidecar = try Sidecar.decode(bytes, name: path)
-        let backup = StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes)
+        let place = try scope ?? StoreScope(cluster: sidecar.archive.cluster, node: sidecar.archive.node)
+        let backup = StoredBackup(scope: place, id: id, sidecar: sidecar, sidecarBytes: bytes, isFlat: scope == nil)
         try sidecar.archive.check(
             isOf: backup.reference, path: path,
             hint: "the file was moved or replaced: compare it with another copy of the store")

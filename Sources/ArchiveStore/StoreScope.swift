@@ -1,5 +1,4 @@
 import HostIO
-import SealedArchive
 
 /// A place in a store: the archives of one node of one cluster.
 public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertible {
@@ -53,100 +52,5 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
         }
         return allowed && !name.isEmpty && name.utf8.count <= maximumNameLength && !name.hasPrefix(".")
             && !name.hasPrefix("-")
-    }
-}
-
-/// A complete archive in a store.
-public struct StoredBackup: Sendable {
-    /// Where it is.
-    public let scope: StoreScope
-    /// Its identifier.
-    public let id: BackupID
-    /// Its public description.
-    public let sidecar: Sidecar
-    /// The sidecar's bytes as stored.
-    public let sidecarBytes: [UInt8]
-
-    /// The file name of the archive.
-    public var archiveName: String { Self.archiveName(id) }
-    /// The file name of the sidecar.
-    public var sidecarName: String { Self.sidecarName(id) }
-    /// `cluster/node/id`.
-    public var reference: String { "\(scope)/\(id)" }
-
-    /// The file name of the archive with an identifier.
-    static func archiveName(_ id: BackupID) -> String { id.description + ArchiveFormat.archiveSuffix }
-    /// The file name of its sidecar.
-    static func sidecarName(_ id: BackupID) -> String { id.description + ArchiveFormat.sidecarSuffix }
-}
-
-/// An archive that can't be relied on: it has no sidecar, or one that can't be read or does not fit it.
-public struct UnreadableBackup: Sendable {
-    /// Where it is.
-    public let scope: StoreScope
-    /// Its identifier.
-    public let id: BackupID
-    /// Whether there is an archive that only lacks its sidecar.
-    public let isOrphan: Bool
-    /// What is wrong with it.
-    public let failure: Failure
-
-    /// `cluster/node/id`.
-    public var reference: String { "\(scope)/\(id)" }
-
-    /// An archive without a sidecar.
-    static func orphan(scope: StoreScope, id: BackupID) -> UnreadableBackup {
-        let reference = "\(scope)/\(id)"
-        let failure = Failure(
-            .integrity, "\(quoted(reference)) has an archive and no sidecar",
-            hint: "copy \(StoredBackup.sidecarName(id)) back if there is one elsewhere, or make it anew with "
-                + "`etcd-snap adopt \(reference)` and your key",
-            settings: [.identity])
-        return UnreadableBackup(scope: scope, id: id, isOrphan: true, failure: failure)
-    }
-}
-
-/// A directory of a store that is not looked at.
-public struct HiddenDirectory: Sendable {
-    /// Whether it is a symbolic link, which is not followed; otherwise there may be archives in it.
-    public let isLink: Bool
-    /// Why it is not looked at.
-    public let failure: Failure
-}
-
-/// What a store holds: its complete archives, and what can't be relied on.
-public struct StoreListing: Sendable {
-    /// The complete archives, by scope, in the order in which they were made.
-    public var backups: [StoredBackup] = []
-    /// Those that can't be relied on, by scope.
-    public var unreadable: [UnreadableBackup] = []
-    /// The directories that are not looked at.
-    public var hidden: [HiddenDirectory] = []
-
-    /// An empty listing.
-    public init() {}
-
-    /// Why some can't be relied on, or not be seen.
-    public var problems: [Failure] { hidden.map(\.failure) + unreadable.map(\.failure) }
-
-    /// Why something that is not listed may be there all the same.
-    public var obstacle: Failure? { hidden.first { !$0.isLink }?.failure }
-
-    /// The same with what to do about it, a line each.
-    public var warnings: [String] {
-        problems.map { failure in failure.description + (failure.hint.map { " (\($0))" } ?? "") }
-    }
-
-    /// The newest archive of a scope.
-    public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope } }
-
-    /// The newest archive of all.
-    public var latest: StoredBackup? {
-        backups.max { first, second in
-            let (left, right) = (first.sidecar.archive, second.sidecar.archive)
-            return (left.createdAt, first.sidecar.sequence, left.id) < (
-                right.createdAt, second.sidecar.sequence, right.id
-            )
-        }
     }
 }

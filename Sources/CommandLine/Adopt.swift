@@ -9,8 +9,8 @@ struct Adopt: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Give an archive in a store that has lost its sidecar a new one.",
         discussion: """
-            An archive without its sidecar is never listed and never removed. Here it is decrypted and checked like by
-            verify; then a sidecar is made from what it says of itself, marked as rebuilt, and the backup is listed again.
+            An archive without its sidecar is never listed and never removed. Here it is decrypted and checked like by \
+            verify; then a sidecar is made from what it says of itself, marked as rebuilt, and the backup is listed again. \
             Copy the sidecar back instead if there is one elsewhere: it knows more.
 
             Example: etcd-snap adopt prod/cp-0/20261123T030000Z-abcdef --store /var/lib/etcd-snap -i key.txt
@@ -40,14 +40,14 @@ struct Adopt: AsyncParsableCommand {
                 ("created", time(sidecar.archive.createdAt)),
                 ("number", "\(sidecar.sequence)"),
                 ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
-                ("members", "\(sidecar.entryCount)"),
+                ("entries", "\(sidecar.entryCount)"),
                 ("findings", "\(sidecar.findingCount)"),
             ])
         }
     }
 
     private func find(_ configuration: Configuration) throws -> (LocalStore, UnreadableBackup) {
-        if archive.hasSuffix(".age") { return try AdoptOperation.find(path: archive) }
+        if StoreOptions.isPath(archive) { return try AdoptOperation.find(path: archive) }
         let store = place.store(configuration)
         return (store, try place.reference(archive, configuration).findOrphan(in: store))
     }

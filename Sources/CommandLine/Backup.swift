@@ -9,7 +9,7 @@ struct Backup: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Take etcd snapshots and the state of this control-plane node into a sealed archive.",
         discussion: """
-            What to take is found out from the node itself: static pods, flags of the components, the layouts of kubeadm,
+            What to take is found out from the node itself: static pods, flags of the components, the layouts of kubeadm, \
             k3s, RKE2, k0s and others. See what that is with `etcd-snap doctor` or --dry-run.
 
             Example: etcd-snap backup -r age1… --store /var/lib/etcd-snap
@@ -58,7 +58,7 @@ struct Backup: AsyncParsableCommand {
             return
         }
         let report = try await operation.run()
-        for finding in report.findings { Console.shared.warn(findingLine(finding)) }
+        for finding in report.findings { Console.shared.report(finding) }
         for path in report.skipped { Console.shared.detail("skipped \(quoted(path.path)): \(path.reason)") }
         try render(report, as: output.format) { summary(report) }
         if report.findings.defectCount > 0 { throw ExitCode(Failure.Code.findings.rawValue) }
@@ -72,6 +72,7 @@ struct Backup: AsyncParsableCommand {
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd
+        plan.recipientLabels = configuration.recipientLabels
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan
     }
@@ -79,9 +80,11 @@ struct Backup: AsyncParsableCommand {
     private func configuredLevel(_ configuration: Configuration) throws -> VerificationLevel {
         guard let text = configuration.verify else { return .structural }
         guard let level = VerificationLevel(argument: text) else {
-            throw Failure(
-                .usage, "the configuration has the unknown level \(quoted(text)) for verify",
-                hint: "known are: \(VerificationLevel.allValueStrings.joined(separator: ", "))")
+            return try configuration.locating("verify") {
+                throw Failure(
+                    .usage, "there is no level \(quoted(text))",
+                    hint: "known are: \(VerificationLevel.allValueStrings.joined(separator: ", "))")
+            }
         }
         return level
     }
@@ -94,12 +97,17 @@ struct Backup: AsyncParsableCommand {
             ("archive", report.path),
             ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
             ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
-            ("members", "\(sidecar.entryCount)"),
+            ("entries", "\(sidecar.entryCount)"),
             ("verified", sidecar.verification.rawValue),
             ("findings", "\(report.findings.count)"),
             ("took", seconds(report.durationSeconds)),
         ])
     }
+}
+
+/// Findings, a line each.
+func findingLines(_ findings: [Finding]) -> String {
+    "findings:\n" + findings.map { "  \($0.severity): \(findingLine($0))" }.joined(separator: "\n")
 }
 
 /// A finding on one line.

@@ -14,7 +14,14 @@ struct CaptureOptions: ParsableArguments {
         parsing: .singleValue, help: "Capture this file or directory too; may be repeated.", completion: .file())
     var include: [String] = []
 
-    @Option(parsing: .singleValue, help: "Leave out paths that match this pattern; may be repeated.")
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Leave out paths that match this pattern; may be repeated.",
+            discussion:
+                "A shell pattern for the whole absolute path, where * stands for any characters, slashes too, ? for "
+                + "one and [ab] for one of several: '*.bak', '/etc/kubernetes/tmp'. What is below a match is left out too. "
+                + "Write it in quotes, or the shell expands it."))
     var exclude: [String] = []
 
     @Flag(
@@ -63,6 +70,7 @@ extension EtcdOptions {
     ///
     /// - Parameter name: the name of the snapshot of the cluster's own, where it is given.
     func sources(_ configuration: Configuration, of node: NodePlan, name: String? = nil) throws -> [EtcdSource] {
+        try configuration.checkEtcds()
         var section = section(configuration)
         section.name = name ?? section.name
         return try EtcdSource.resolveAll(
@@ -84,9 +92,7 @@ struct RecipientOptions: ParsableArguments {
 
     /// The recipients of the flags, or without any those of the configuration.
     func recipients(_ configuration: Configuration) throws -> [any Recipient] {
-        let hasFlags = !recipient.isEmpty || !recipientsFile.isEmpty
-        return try Keys.recipients(
-            hasFlags ? recipient : configuration.recipients ?? [],
-            files: hasFlags ? recipientsFile : configuration.recipientsFiles ?? [])
+        guard !recipient.isEmpty || !recipientsFile.isEmpty else { return try configuration.loadRecipients() }
+        return try Keys.recipients(recipient, files: recipientsFile)
     }
 }

@@ -10,7 +10,7 @@ struct Certs: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the certificates of this node or of a backup, the first to expire first.",
         discussion: """
-            Certificates in kubeconfigs are among them. Without a backup this node is looked at; what an interrupted restore of
+            Certificates in kubeconfigs are among them. Without a backup this node is looked at; what an interrupted restore of \
             files has staged on it is removed.
 
             Example: etcd-snap certs --expiring-within 60
@@ -43,7 +43,10 @@ struct Certs: ParsableCommand {
         if let expiringWithin { certificates.removeAll { $0.daysLeft(at: now) > expiringWithin } }
         try render(certificates, as: output.format) {
             table(
-                ["EXPIRES", "LEFT", "SUBJECT", "ISSUER", "KEY", "NAMES", "FILE"],
+                [
+                    "EXPIRES", Column("LEFT", rank: 4), "SUBJECT", Column("ISSUER", rank: 2), Column("KEY", rank: 1),
+                    Column("NAMES", rank: 3), "FILE",
+                ],
                 certificates.map { row($0, at: now) })
         }
     }

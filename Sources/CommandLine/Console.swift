@@ -21,7 +21,7 @@ final class Console: Sendable {
     private struct State {
         var verbosity = Verbosity.normal
         var writesErrorsAsJSON = false
-        var bar = ProgressBar(isTerminal: isatty(STDERR_FILENO) == 1)
+        var bar = ProgressBar(isTerminal: isatty(STDERR_FILENO) == 1, columnCount: { columnCount(of: STDERR_FILENO) })
     }
 
     private let state = Mutex(State())
@@ -47,6 +47,12 @@ final class Console: Sendable {
 
     /// Something that needs attention.
     func warn(_ text: String) { line("warning: \(text)", from: .quiet) }
+
+    /// What was found, by how bad it is.
+    func report(_ finding: Finding) {
+        let text = "\(finding.severity): \(findingLine(finding))"
+        line(text, from: finding.severity == .error || finding.severity == .warning ? .quiet : .normal)
+    }
 
     /// Why the command failed, and what to do.
     func error(_ failure: Failure) {

@@ -12,7 +12,12 @@ import SealedArchive
 struct Delete: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Remove backups from a store.",
-        discussion: "Example: etcd-snap delete 20261123T030000Z-abcdef --store /var/lib/etcd-snap --dry-run")
+        discussion: """
+            Also damaged ones, but no archive that only lacks its sidecar: adopt it first. What was removed is noted in \
+            chain.json beside the others, so that it is told from what is missing, and its number is not given again.
+
+            Example: etcd-snap delete 20261123T030000Z-abcdef --store /var/lib/etcd-snap --dry-run
+            """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: FormatOptions
@@ -24,20 +29,38 @@ struct Delete: ParsableCommand {
     @Flag(name: [.customShort("y"), .long], help: "Do not ask.")
     var yes = false
 
-    @Argument(help: "IDs, beginnings of them, cluster/node/ID, or latest.")
+    @Argument(help: "IDs, beginnings of them, cluster/node/ID, latest, or paths of archives in a store.")
     var backups: [String]
 
     func run() throws {
         let configuration = try common.start(output.format)
-        let store = place.store(configuration)
-        let found = try DeleteOperation.find(backups.map { try place.reference($0, configuration) }, in: store)
-        let references = found.map(\.reference)
+        let found = try find(configuration)
+        let references = found.flatMap(\.removals).map(\.reference)
         if !dryRun {
-            try confirm(references)
-            try DeleteOperation.run(found, in: store)
+            try confirm(found.flatMap(\.removals).map(\.description))
+            for (store, removals) in found { try DeleteOperation.run(removals, in: store) }
         }
         try render([dryRun ? "wouldDelete" : "deleted": references], as: output.format) {
             references.map { (dryRun ? "would delete " : "deleted ") + $0 }.joined(separator: "\n")
+        }
+    }
+
+    /// What is to be removed, by store: a path may be in any.
+    private func find(_ configuration: Configuration) throws -> [(store: LocalStore, removals: [StoreRemoval])] {
+        var places: [(store: LocalStore, references: [BackupReference])] = []
+        for name in backups {
+            let (store, reference) =
+                StoreOptions.isPath(name)
+                ? try AdoptOperation.reference(ofPath: name)
+                : (place.store(configuration), try place.reference(name, configuration))
+            if let index = places.firstIndex(where: { $0.store.root == store.root }) {
+                places[index].references.append(reference)
+            } else {
+                places.append((store, [reference]))
+            }
+        }
+        return try places.map {
+            ($0.store, try DeleteOperation.find($0.references, in: $0.store, observer: Console.shared.observer))
         }
     }
 

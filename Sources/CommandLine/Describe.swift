@@ -19,43 +19,48 @@ struct Describe: ParsableCommand {
     @OptionGroup(title: "Store") var place: StoreOptions
     @OptionGroup(title: "Keys") var keys: IdentityOptions
 
-    @Argument(help: "An ID, the beginning of one, cluster/node/ID, or latest.")
+    @Argument(help: "An ID, the beginning of one, cluster/node/ID, latest, or the path of an archive.")
     var backup = BackupReference.latest
 
     func run() throws {
         let configuration = try common.start(output.format)
-        let (store, found) = try place.find(backup, configuration)
-        let manifest = try keys.optional().map { identities in
-            try DescribeOperation.run(found, in: store, identities: identities)
+        let archive = try place.open(backup, configuration)
+        let identities = try keys.optional()
+        guard archive.sidecar != nil || identities != nil else {
+            throw archive.sidecarFailure
+                ?? Failure(
+                    .usage, "\(quoted(archive.reference)) has no sidecar beside it that could be shown",
+                    hint: "copy the sidecar beside it, or name the file of your key with -i")
         }
+        let manifest = try identities.map { try DescribeOperation.run(archive, identities: $0) }
         switch output.format {
         case .table:
-            let description = Description(sidecar: found.sidecar, manifest: manifest?.manifest)
-            try printOutput(description.text(path: store.path(of: found)))
+            let description = Description(sidecar: archive.sidecar, manifest: manifest?.manifest)
+            try printOutput(description.text(archive.file))
         case .json, .yaml:
-            try render(StoredDocuments(found, manifestBytes: manifest?.bytes), as: output.format) { "" }
+            try render(StoredDocuments(archive, manifestBytes: manifest?.bytes), as: output.format) { "" }
         }
     }
 }
 
 /// Sidecar and manifest as they are stored, with what this version does not know of them.
 private struct StoredDocuments: Encodable {
-    var sidecar: DocumentValue
+    var sidecar: DocumentValue?
     var manifest: DocumentValue?
 
-    init(_ backup: StoredBackup, manifestBytes: [UInt8]?) throws {
-        sidecar = try DocumentValue(backup.sidecarBytes, name: backup.sidecarName)
+    init(_ archive: OpenedArchive, manifestBytes: [UInt8]?) throws {
+        sidecar = try archive.sidecarBytes.map { try DocumentValue($0, name: "sidecar") }
         manifest = try manifestBytes.map { try DocumentValue($0, name: ArchiveFormat.manifestPath) }
     }
 }
 
 /// Sidecar and manifest for people.
 private struct Description {
-    var sidecar: Sidecar
+    var sidecar: Sidecar?
     var manifest: Manifest?
 
-    func text(path: String) -> String {
-        var sections = [fields(overview(path: path))]
+    func text(_ file: any RandomAccessBytes) -> String {
+        var sections = [fields(overview(file))]
         for record in manifest?.etcd ?? [] { sections.append(etcd(record)) }
         if let manifest {
             sections.append(entries(manifest))
@@ -67,29 +72,38 @@ private struct Description {
         } else {
             sections.append("the contents are sealed: name an identity with -i to see them")
         }
-        let findings = (manifest?.findings ?? []) + sidecar.checkFindings
+        let findings = (manifest?.findings ?? []) + (sidecar?.checkFindings ?? [])
         if !findings.isEmpty {
-            sections.append("findings:\n" + findings.map { "  " + findingLine($0) }.joined(separator: "\n"))
+            sections.append(findingLines(findings))
         }
         return sections.joined(separator: "\n\n")
     }
 
-    private func overview(path: String) -> [(String, String)] {
-        let archive = sidecar.archive
-        return [
+    private func overview(_ file: any RandomAccessBytes) -> [(String, String)] {
+        guard let archive = sidecar?.archive ?? manifest?.archive else { return [("archive", file.name)] }
+        let number = (sidecar?.sequence ?? manifest?.sequence).map { ", number \($0)" } ?? ""
+        let general = [
             ("backup", "\(archive.cluster)/\(archive.node)/\(archive.id)"),
-            ("archive", path),
-            ("created", "\(time(archive.createdAt)) (\(age(archive.createdAt)) ago), number \(sidecar.sequence)"),
+            ("archive", file.name),
+            ("created", "\(time(archive.createdAt)) (\(distance(archive.createdAt)))\(number)"),
             ("written by", "\(archive.tool.name) \(archive.tool.version), format \(archive.formatVersion)"),
+        ]
+        guard let sidecar else {
+            let count = (manifest?.entries.count ?? 0) + 1
+            return general + [
+                ("size", "\(size(file.byteCount)), \(count) entries"), ("sidecar", "there is none beside it"),
+            ]
+        }
+        return general + [
             (
                 "size",
-                "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize)), \(sidecar.entryCount) members"
+                "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize)), \(sidecar.entryCount) entries"
             ),
             (
                 "etcd",
                 sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }.joined(separator: "; ")
             ),
-            ("recipients", sidecar.recipients.map { "\($0.type) \($0.fingerprint)" }.joined(separator: ", ")),
+            ("recipients", sidecar.recipients.map(\.name).joined(separator: ", ")),
             ("verified", sidecar.verification.rawValue),
             ("findings", "\(sidecar.findingCount)"),
         ] + (sidecar.rebuilt == true ? [("sidecar", "rebuilt from the archive, its own was lost")] : [])
@@ -118,7 +132,10 @@ private struct Description {
 
     private func entries(_ manifest: Manifest) -> String {
         table(
-            ["MODE", "OWNER", "SIZE", "ROLE", "PATH"],
+            [
+                Column("MODE", rank: 2), Column("OWNER", rank: 1), Column("SIZE", rank: 4), Column("ROLE", rank: 3),
+                "PATH",
+            ],
             manifest.entries.map { entry in
                 let target = entry.linkTarget.map { " -> \($0)" } ?? ""
                 return [entry.mode, entry.owner, "\(entry.size)", entry.role, entry.path + target]

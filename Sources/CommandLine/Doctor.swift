@@ -10,8 +10,8 @@ struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Look at what a backup of this node would take and depends on.",
         discussion: """
-            Shows what was found on the node and would be captured, whether etcd answers, for whom archives are sealed,
-            whether the store can be written to and the timer is on, and what a rebuild would lack. Exit status 3 if
+            Shows what was found on the node and would be captured, whether etcd answers, for whom archives are sealed, \
+            whether the store can be written to and the timer is on, and what a rebuild would lack. Exit status 3 if \
             anything needs attention. Nothing is changed, but that temporary files of an interrupted restore are removed.
 
             Example: etcd-snap doctor
@@ -30,7 +30,7 @@ struct Doctor: AsyncParsableCommand {
         let operation = DoctorOperation(
             node: node,
             etcds: Result { try etcd.sources(configuration, of: node) },
-            recipients: Result { try recipients.recipients(configuration) },
+            recipients: Result { try recipients.recipients(configuration) }, labels: configuration.recipientLabels,
             store: place.store(configuration), scope: try place.scope(configuration))
         let report = try await operation.run().withFlags
         try render(report, as: output.format) { text(report) }
@@ -63,7 +63,7 @@ struct Doctor: AsyncParsableCommand {
         }
         sections.append(
             report.findings.isEmpty
-                ? "no findings" : "findings:\n" + report.findings.map { "  " + findingLine($0) }.joined(separator: "\n")
+                ? "no findings" : findingLines(report.findings)
         )
         return sections.joined(separator: "\n\n")
     }

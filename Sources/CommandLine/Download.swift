@@ -9,7 +9,7 @@ struct Download: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Copy a sealed backup out of the store, checking it on the way.",
         discussion: """
-            The copy stays sealed; its sidecar is put beside it. An existing file is never replaced; a copy that was
+            The copy stays sealed; its sidecar is put beside it. An existing file is never replaced; a copy that was \
             interrupted goes on.
 
             Example: etcd-snap download latest --store /var/lib/etcd-snap /mnt/usb
@@ -19,7 +19,7 @@ struct Download: ParsableCommand {
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Store") var place: StoreOptions
 
-    @Argument(help: "An ID, the beginning of one, cluster/node/ID, or latest.")
+    @Argument(help: "An ID, the beginning of one, cluster/node/ID, latest, or the path of an archive.")
     var backup: String
 
     @Argument(help: "A file, a directory, or - for standard output.", completion: .file())
@@ -27,14 +27,16 @@ struct Download: ParsableCommand {
 
     func run() throws {
         let configuration = try common.start(output.format)
-        let (store, found) = try place.find(backup, configuration)
+        let archive = try place.open(backup, configuration)
+        if let failure = archive.sidecarFailure { throw failure }
+        if archive.sidecar == nil { Console.shared.warn("it has no sidecar, and is copied without being checked") }
         if destination == "-" {
             try refuseTerminal()
             return try DownloadOperation.copy(
-                found, in: store, to: DescriptorSink(.standardOutput, name: "standard output"),
+                archive, to: DescriptorSink(.standardOutput, name: "standard output"),
                 observer: Console.shared.observer)
         }
-        let paths = try DownloadOperation.run(found, in: store, to: destination, observer: Console.shared.observer)
+        let paths = try DownloadOperation.run(archive, to: destination, observer: Console.shared.observer)
         try render(["paths": paths], as: output.format) { paths.joined(separator: "\n") }
     }
 }

@@ -18,7 +18,7 @@ struct InspectStatus: AsyncParsableCommand {
         commandName: "status",
         abstract: "Verify a snapshot and show hash, revision, keys, members, alarms and sizes.",
         discussion: """
-            Every page is checked, and the SHA-256 trailer. Hash, revision and keys are those of etcdutl snapshot status,
+            Every page is checked, and the SHA-256 trailer. Hash, revision and keys are those of etcdutl snapshot status, \
             which counted all rows as keys up to 3.5 and counts live keys since 3.6; both are shown.
 
             Example: etcd-snap inspect status snapshot.db -o json
@@ -93,14 +93,27 @@ struct SnapshotOptions: ParsableArguments {
     var snapshot: String
 
     func open(_ configuration: Configuration) throws -> SnapshotSource {
-        let isPath = ["/", "./", "../"].contains { snapshot.hasPrefix($0) } || snapshot.hasSuffix(".db")
-        if !snapshot.hasSuffix(".age"),
-            let file = try isPath ? backupFile(snapshot) : backupFileIfPresent(snapshot)
-        {
-            return SnapshotSource(file: file)
-        }
+        if let file = try snapshotFile() { return SnapshotSource(file: file) }
         let archive = try place.open(snapshot, configuration)
         return try SnapshotSource(archive, identities: keys.required(), name: etcd)
+    }
+}
+
+extension SnapshotOptions {
+    /// The file of a snapshot; nil for an archive or a reference to one.
+    private func snapshotFile() throws -> RandomAccessFile? {
+        guard ![".age", ".json"].contains(where: { snapshot.hasSuffix($0) }) else { return nil }
+        let isPath = StoreOptions.isPath(snapshot) || snapshot.hasSuffix(".db")
+        guard let file = try isPath ? RandomAccessFile(regular: snapshot) : backupFileIfPresent(snapshot) else {
+            return nil
+        }
+        // An archive may have another name: then it is opened by its path.
+        if try isPath && FileKind(file.bytes(at: 0, count: min(file.byteCount, 64)), byteCount: file.byteCount) == .age
+        {
+            return nil
+        }
+        try FileKind.check(file, is: [.bolt], whatIsExpected: "an etcd snapshot")
+        return file
     }
 }
 

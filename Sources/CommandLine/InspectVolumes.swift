@@ -9,7 +9,7 @@ struct InspectVolumes: AsyncParsableCommand {
         commandName: "volumes",
         abstract: "List persistent volumes and what they are on: what to attach again after a rebuild.",
         discussion: """
-            Claims, storage classes, drivers, attachments and nodes are in the output of -o json and -o yaml. Exit code 3 says
+            Claims, storage classes, drivers, attachments and nodes are in the output of -o json and -o yaml. Exit code 3 says \
             that the list is not complete: objects are encrypted at rest, could not be read, or are too many.
 
             Example: etcd-snap inspect volumes latest -i key.txt
@@ -42,7 +42,10 @@ struct InspectVolumes: AsyncParsableCommand {
                 ? "no persistent volumes" : "no persistent volumes among those that could be read"
         }
         return table(
-            ["VOLUME", "CLAIM", "CLASS", "CAPACITY", "RECLAIM", "SOURCE", "NODES"],
+            [
+                "VOLUME", "CLAIM", Column("CLASS", rank: 2), Column("CAPACITY", rank: 3), Column("RECLAIM", rank: 1),
+                "SOURCE", Column("NODES", rank: 4),
+            ],
             inventory.persistentVolumes.map { volume in
                 [
                     volume.name, volume.claim.map { "\($0.namespace)/\($0.name)" } ?? "-",

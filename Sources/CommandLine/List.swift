@@ -1,6 +1,7 @@
 import ArchiveStore
 import ArgumentParser
 import HostIO
+import Operations
 import SealedArchive
 
 /// The command `etcd-snap list`.
@@ -8,8 +9,9 @@ struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the backups in a store.",
         discussion: """
-            Only complete archives are listed. What can't be relied on, such as an archive without its sidecar, is a warning,
-            and listed with --problems. No key is needed.
+            Only complete archives are listed. What can't be relied on, such as an archive without its sidecar, or a number that \
+            is missing among the backups of a node, is a warning, and listed with --problems. No key is needed. A directory \
+            of archives, as download fills it, can be listed too.
 
             Example: etcd-snap list --store /var/lib/etcd-snap --cluster prod -o json
             """)
@@ -35,23 +37,30 @@ struct List: ParsableCommand {
 
     private func renderBackups(_ listing: StoreListing, in store: LocalStore) throws {
         for problem in listing.problems { Console.shared.warn(problem.line) }
-        if listing.backups.isEmpty, listing.problems.isEmpty {
+        for problem in listing.chain { Console.shared.warn("\(problem.message) (\(problem.advice))") }
+        if listing.backups.isEmpty, listing.problems.isEmpty, listing.chain.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
-            throw Failure(
-                .notFound, "there is no backup in \(quoted(store.root))", hint: "make one with `etcd-snap backup`")
+            throw BackupReference.nothing(in: store, cluster: place.cluster, node: place.node)
+                ?? Failure(.notFound, "there is no backup in \(quoted(store.root))")
         }
         let documents =
             output.format == .table
             ? [] : try listing.backups.map { try DocumentValue($0.sidecarBytes, name: $0.sidecarName) }
         try render(documents, as: output.format) {
             table(
-                ["CLUSTER", "NODE", "ID", "AGE", "SIZE", "DATABASE", "REVISION", "VERIFIED", "FINDINGS"],
+                [
+                    Column("CLUSTER", rank: 6), Column("NODE", rank: 7), "ID", "AGE", Column("SIZE", rank: 4),
+                    Column("DATABASE", rank: 2), Column("REVISION", rank: 1), Column("VERIFIED", rank: 3),
+                    Column("FINDINGS", rank: 5),
+                ],
                 listing.backups.map { row($0.sidecar) })
         }
     }
 
     private func renderProblems(_ listing: StoreListing) throws {
-        let problems = listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0.failure) }
+        let problems =
+            listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0.failure) }
+            + listing.chain.map(Problem.init)
         try render(problems, as: output.format) {
             table(["BACKUP", "PROBLEM"], problems.map { [$0.reference ?? "", $0.message] })
         }
@@ -60,7 +69,7 @@ struct List: ParsableCommand {
     /// An archive that only lacks its sidecar is not damaged, nor is one of a newer version; without the latter this list is
     /// not whole.
     private func exitCode(_ listing: StoreListing) -> Failure.Code? {
-        if listing.problems.isEmpty { return nil }
+        if listing.problems.isEmpty, listing.chain.isEmpty { return nil }
         var codes = listing.unreadable.filter { !$0.isOrphan }.map(\.failure.code)
         if let obstacle = listing.obstacle { codes.append(obstacle.code) }
         if codes.contains(.integrity) { return .integrity }
@@ -81,11 +90,21 @@ struct List: ParsableCommand {
 
 private struct Problem: Encodable {
     var reference: String?
+    /// Of what does not hold in the chain of backups.
+    var code: String?
     var isOrphan: Bool
     var message: String
     var hint: String?
 
     init(_ backup: UnreadableBackup) { self.init(backup.reference, backup.isOrphan, backup.failure) }
+
+    init(_ problem: ChainProblem) {
+        reference = problem.subject
+        code = problem.code.rawValue
+        isOrphan = false
+        message = problem.message
+        hint = problem.advice
+    }
 
     init(_ reference: String?, _ isOrphan: Bool, _ failure: Failure) {
         self.reference = reference

@@ -109,7 +109,10 @@ final class SignalWatch: Sendable {
                     return received == nil
                 }
                 // What waits for a terminal or a pipe can't be cancelled; nothing published can be lost.
-                if !isFirst { _exit(128 + number) }
+                if !isFirst {
+                    Terminal.restore()
+                    _exit(128 + number)
+                }
                 task.cancel()
                 end(number, after: Self.grace)
             }

@@ -63,7 +63,13 @@ struct StoreOptions: ParsableArguments {
 
     /// Where this host's archives go.
     func scope(_ configuration: Configuration) throws -> StoreScope {
-        try StoreScope(
+        if let cluster = configuration.cluster {
+            _ = try configuration.locating("cluster") { try StoreScope(cluster: cluster, node: "node") }
+        }
+        if let node = configuration.node {
+            _ = try configuration.locating("node") { try StoreScope(cluster: Self.defaultCluster, node: node) }
+        }
+        return try StoreScope(
             cluster: cluster ?? configuration.cluster ?? Self.defaultCluster,
             node: node ?? configuration.node ?? Self.hostName())
     }
@@ -71,7 +77,9 @@ struct StoreOptions: ParsableArguments {
     /// The one archive that a reference means.
     func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
         let store = store(configuration)
-        return (store, try self.reference(reference, configuration).find(in: store))
+        return (
+            store, try self.reference(reference, configuration).find(in: store, observer: Console.shared.observer)
+        )
     }
 
     /// A reference into the store.
@@ -79,20 +87,29 @@ struct StoreOptions: ParsableArguments {
         try BackupReference(text, cluster: cluster ?? configuration.cluster, node: node)
     }
 
+    /// Whether a name is the path of an archive or its sidecar, and no reference into the store.
+    static func isPath(_ name: String) -> Bool {
+        [".age", ".json"].contains { name.hasSuffix($0) } || ["/", "./", "../"].contains { name.hasPrefix($0) }
+    }
+
     /// An archive by its path, or by a reference into the store.
     func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
-        if name.hasSuffix(".age") {
-            return OpenedArchive(file: try backupFile(name), reference: name, sidecar: nil)
+        if Self.isPath(name) {
+            let archive = try OpenedArchive(path: name)
+            if let failure = archive.sidecarFailure {
+                Console.shared.warn("its sidecar is left aside: \(failure.line)")
+            }
+            return archive
         }
         let (store, found) = try find(name, configuration)
-        return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
+        return try OpenedArchive(found, in: store)
     }
 
     /// An archive whose files are to be put in place on a node: one of that node, unless another is named.
     ///
     /// - Parameter thisNode: the node's name, nil if it is not known; a reference without a node means an archive of it.
     func open(_ name: String, _ configuration: Configuration, on thisNode: String?) throws -> OpenedArchive {
-        let isNamed = node != nil || name.contains("/") || name.hasSuffix(".age")
+        let isNamed = node != nil || name.contains("/") || Self.isPath(name)
         guard !isNamed else { return try open(name, configuration) }
         guard let thisNode else {
             throw Failure(
@@ -108,7 +125,7 @@ struct StoreOptions: ParsableArguments {
                     .usage, "\(quoted(found.reference)) is of another node than this one, \(thisNode)",
                     hint: "if that is meant, write it as above, or add --node \(found.scope.node)")
             }
-            return OpenedArchive(file: try store.open(found), reference: found.reference, sidecar: found.sidecar)
+            return try OpenedArchive(found, in: store)
         } catch let failure as Failure where failure.code == .notFound && place.node != node {
             throw notOfThisNode(thisNode, configuration) ?? failure
         }
@@ -224,18 +241,24 @@ struct IdentityOptions: ParsableArguments {
         help: "A file of age identities; may be repeated.", completion: .file())
     var identityFiles: [String] = []
 
-    @Option(help: "A file whose first line opens identity files that a passphrase protects.", completion: .file())
+    @Option(
+        help: "A file whose first line opens identity files that a passphrase protects; without it you are asked.",
+        completion: .file())
     var passphraseFile: String?
 
     /// The identities, or nil if no file is named.
     func optional() throws -> [any Identity]? {
-        identityFiles.isEmpty ? nil : try Keys.identities(files: identityFiles, passphraseFile: passphraseFile)
+        guard !identityFiles.isEmpty else { return nil }
+        return try Keys.identities(
+            files: identityFiles, passphraseFile: passphraseFile, asking: Terminal.askPassphrase)
     }
 
-    /// The identities for an age file of any kind: without files of them the passphrase opens the file itself.
-    func forAnyFile() throws -> [any Identity] {
-        guard identityFiles.isEmpty, let passphraseFile else { return try required() }
-        return [try Keys.passphraseIdentity(passphraseFile)]
+    /// The identities for an age file of any kind: without files of them a passphrase opens the file itself, which is asked
+    /// for if it has one and no file of it is named.
+    func forAnyFile(_ file: String) throws -> [any Identity] {
+        guard identityFiles.isEmpty else { return try required() }
+        if let passphraseFile { return [try Keys.passphraseIdentity(passphraseFile)] }
+        return [Keys.askedIdentity(for: file, asking: Terminal.askPassphrase)]
     }
 
     /// The identities.
@@ -248,19 +271,10 @@ struct IdentityOptions: ParsableArguments {
     }
 }
 
-/// The file of a snapshot or an archive; what is no regular file holds neither, like one that is damaged.
-func backupFile(_ path: String) throws -> RandomAccessFile {
-    do {
-        return try RandomAccessFile(path: path)
-    } catch let failure as Failure where failure.code == .failed {
-        throw Failure(.integrity, failure.message, hint: "name the file of a snapshot or an archive")
-    }
-}
-
-/// The same, or nil if there is nothing of that name.
+/// The file of a snapshot or an archive, or nil if there is nothing of that name.
 func backupFileIfPresent(_ path: String) throws -> RandomAccessFile? {
     do {
-        return try backupFile(path)
+        return try RandomAccessFile(regular: path)
     } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
         return nil
     }

@@ -33,14 +33,25 @@ func seconds(_ value: Double) -> String {
     return "\(tenths / 10).\(tenths % 10) s"
 }
 
-/// A time in the past as the distance to now, in its largest unit.
+/// The distance of a time to now, in its largest unit; one in the future is `in 5d`.
 func age(_ date: Date) -> String {
-    let seconds = max(0, Int(Date().timeIntervalSince(date)))
+    let seconds = Int(Date().timeIntervalSince(date))
+    let tolerance = 600
+    return seconds < -tolerance ? "in \(span(-seconds))" : span(max(0, seconds))
+}
+
+/// The same in a sentence: `5d ago`, `in 5d`.
+func distance(_ date: Date) -> String {
+    let age = age(date)
+    return age.hasPrefix("in ") ? age : "\(age) ago"
+}
+
+private func span(_ seconds: Int) -> String {
     switch seconds {
-    case ..<120: return "\(seconds)s"
-    case ..<7200: return "\(seconds / 60)m"
-    case ..<172_800: return "\(seconds / 3600)h"
-    default: return "\(seconds / 86_400)d"
+    case ..<120: "\(seconds)s"
+    case ..<7200: "\(seconds / 60)m"
+    case ..<172_800: "\(seconds / 3600)h"
+    default: "\(seconds / 86_400)d"
     }
 }
 
@@ -88,25 +99,4 @@ func printOutput(_ text: String, terminator: String = "\n") throws {
     do {
         try DescriptorSink(.standardOutput, name: "standard output").write(Array((text + terminator).utf8))
     } catch let error as SystemCallError where error.errno == .brokenPipe {}
-}
-
-/// Columns of left-aligned text under headings, like kubectl's.
-func table(_ headings: [String], _ rows: [[String]]) -> String {
-    let all = [headings] + rows.map { $0.map(printable) }
-    let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-    return all.map { row in
-        zip(row, widths).map { $0.padding(to: $1) }.joined(separator: "   ").trimmingEnd()
-    }.joined(separator: "\n")
-}
-
-/// Lines of names and values.
-func fields(_ pairs: [(String, String)]) -> String {
-    let width = pairs.map(\.0.count).max() ?? 0
-    return pairs.map { "\(($0.0 + ":").padding(to: width + 1))  \(printable($0.1))" }.joined(separator: "\n")
-}
-
-extension String {
-    func padding(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
-
-    fileprivate func trimmingEnd() -> String { String(reversed().drop { $0 == " " }.reversed()) }
 }

@@ -23,7 +23,7 @@ struct RestoreAll: AsyncParsableCommand {
         commandName: "all",
         abstract: "Restore files and etcd snapshots of a backup into a new directory.",
         discussion: """
-            The directory must not exist or be empty. It appears only when everything is in it, checked and durable:
+            The directory must not exist or be empty. It appears only when everything is in it, checked and durable: \
             files/… with owners, modes, times and attributes, and etcd/NAME.db, which `etcd-snap restore etcd` or etcdutl makes a data directory of.
 
             Example: etcd-snap restore latest --store /var/lib/etcd-snap -i key.txt --target /root/restored
@@ -73,7 +73,7 @@ func show(_ report: RestoreReport, as format: OutputFormat) throws {
     try render(report, as: format) {
         fields([
             ("backup", report.reference), ("target", report.target),
-            ("restored", "\(report.memberCount) members, \(size(report.byteCount))"),
+            ("restored", "\(report.memberCount) entries, \(size(report.byteCount))"),
             ("snapshots", report.snapshots.isEmpty ? "none" : report.snapshots.joined(separator: ", ")),
             ("took", seconds(report.durationSeconds)),
         ])

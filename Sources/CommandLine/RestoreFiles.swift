@@ -17,19 +17,19 @@ struct RestoreFiles: AsyncParsableCommand {
         commandName: "files",
         abstract: "Restore captured files, into a new directory or to where they were.",
         discussion: """
-            Without --in-place the files go into a new directory, by default restored-ID. With it they go to their own paths below
-            --root: the plan is printed first, and nothing is done without --yes or an answer on the terminal. Everything is
-            staged, checked and durable before the first file is replaced; keys come first and static pods last. What is
-            replaced is kept, in the clear as it was, below var/lib/etcd-snap-kept of the root: remove it when it is no
+            Without --in-place the files go into a new directory, by default restored-ID. With it they go to their own paths below \
+            --root: the plan is printed first, and nothing is done without --yes or an answer on the terminal. Everything is \
+            staged, checked and durable before the first file is replaced; keys come first and static pods last. What is \
+            replaced is kept, in the clear as it was, below var/lib/etcd-snap-kept of the root: remove it when it is no \
             longer needed.
 
-            Without --node the archive is one of this node, which is --this-node, on this host `node` of the configuration or
-            the host's name, and below another --root what its etc/hostname, kubelet.conf or etcd.yaml says. Another node's has
-            to be named, as --node or CLUSTER/NODE/ID; classes that belong to a node (its certificates, kubeconfigs, static
-            pods) are then left alone unless --only names them, and so is what describes the host and its networks. A host
+            Without --node the archive is one of this node, which is --this-node, on this host `node` of the configuration or \
+            the host's name, and below another --root what its etc/hostname, kubelet.conf or etcd.yaml says. Another node's has \
+            to be named, as --node or CLUSTER/NODE/ID; classes that belong to a node (its certificates, kubeconfigs, static \
+            pods) are then left alone unless --only names them, and so is what describes the host and its networks. A host \
             where a control plane runs is refused.
 
-            --for new-host restores what a new host of the same cluster needs before its kubelet, such as the keys of the
+            --for new-host restores what a new host of the same cluster needs before its kubelet, such as the keys of the \
             authorities and of service accounts and the encryption configuration, and nothing that belongs to the old one.
 
             Example: etcd-snap restore files latest -i key.txt --in-place --dry-run

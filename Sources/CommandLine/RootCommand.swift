@@ -7,10 +7,10 @@ struct RootCommand: ParsableCommand {
         commandName: "etcd-snap",
         abstract: "Back up a Kubernetes control plane, prove the backup, and bring the cluster back from it.",
         discussion: """
-            Every archive is an age file around a compressed tar: `age -d -i key.txt ID.tar.zst.age | zstd -d | tar x`
+            Every archive is an age file around a compressed tar: `age -d -i key.txt ID.tar.zst.age | zstd -d | tar x` \
             opens it without this program.
 
-            Exit status: 0 done, 1 failed, 2 usage, 3 done with findings, 4 nothing found, 5 locked,
+            Exit status: 0 done, 1 failed, 2 usage, 3 done with findings, 4 nothing found, 5 locked, \
             6 not enough space, 7 integrity failure, 8 authentication or trust failure.
             """,
         version: "etcd-snap \(Tool.current.version)",

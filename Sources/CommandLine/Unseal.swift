@@ -12,7 +12,7 @@ struct Unseal: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Decrypt any age file to standard output.",
         discussion: """
-            zstd is decompressed too, so that of a backup the tar comes out. What is written before an error is authentic,
+            zstd is decompressed too, so that of a backup the tar comes out. What is written before an error is authentic, \
             but not all: trust the output only after status 0.
 
             Example: etcd-snap unseal 20261123T030000Z-abcdef.tar.zst.age -i key.txt | tar t
@@ -30,8 +30,11 @@ struct Unseal: ParsableCommand {
     func run() throws {
         _ = try common.start()
         try refuseTerminal()
+        if file != "-", let opened = try? RandomAccessFile(path: file) {
+            try FileKind.check(opened, is: [.age, .armoredAge], whatIsExpected: "an age file")
+        }
         try UnsealOperation.run(
-            path: file == "-" ? nil : file, identities: keys.forAnyFile(), isRaw: raw,
+            path: file == "-" ? nil : file, identities: keys.forAnyFile(file), isRaw: raw,
             to: DescriptorSink(.standardOutput, name: "standard output"), observer: Console.shared.observer)
     }
 }

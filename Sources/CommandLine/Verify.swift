@@ -8,7 +8,7 @@ struct Verify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Read a backup back and check every byte of it.",
         discussion: """
-            Without -i the sealed bytes are checked against the sidecar. With it everything is decrypted too, and checked
+            Without -i the sealed bytes are checked against the sidecar. With it everything is decrypted too, and checked \
             against the manifest and etcd's own digest; nothing is written anywhere.
 
             Example: etcd-snap verify latest --store /var/lib/etcd-snap -i key.txt
@@ -19,14 +19,13 @@ struct Verify: AsyncParsableCommand {
     @OptionGroup(title: "Store") var place: StoreOptions
     @OptionGroup(title: "Keys") var keys: IdentityOptions
 
-    @Argument(help: "An ID, the beginning of one, cluster/node/ID, or latest.")
+    @Argument(help: "An ID, the beginning of one, cluster/node/ID, latest, or the path of an archive.")
     var backup = BackupReference.latest
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let (store, found) = try place.find(backup, configuration)
         let report = try await VerifyOperation.run(
-            found, in: store, identities: keys.optional(), observer: Console.shared.observer)
+            place.open(backup, configuration), identities: keys.optional(), observer: Console.shared.observer)
         try render(report, as: output.format) {
             var lines = [("backup", report.reference), ("result", "intact")]
             lines += report.checked.map { ("checked", $0) }

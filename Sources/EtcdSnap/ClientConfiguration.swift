@@ -55,6 +55,10 @@ public struct Credentials: Sendable {
             let file = try RandomAccessFile(path: passwordPath)
             var bytes = try file.bytes(at: 0, count: min(file.byteCount, 4096))
             defer { wipe(&bytes) }
+            if var text = try convertedToUTF8(bytes, name: passwordPath) {
+                defer { wipe(&text) }
+                return Array(text.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") })
+            }
             return Array(bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") })
         }
     }

@@ -112,14 +112,23 @@ struct HostAddresses: Sendable, Equatable {
         }
     }
 
+    /// The addresses of a name; a dot at its end, which says that it is complete, is not in the hosts file.
     private static func resolve(_ host: String) -> Answer {
+        let complete = lookUp(host)
+        guard case .none = complete, host.hasSuffix("."), host.count > 1 else { return complete }
+        let plain = lookUp(String(host.dropLast()))
+        if case .addresses = plain { return plain }
+        return complete
+    }
+
+    private static func lookUp(_ host: String) -> Answer {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(host, nil, &hints, &list)
         guard code == 0 else {
             // RFC 6761, section 6.3: no hosts file is needed for these.
-            if host == "localhost" || host.hasSuffix(".localhost") { return .addresses(["127.0.0.1", "::1"]) }
+            if ".\(host.lowercased())".hasSuffix(".localhost") { return .addresses(["127.0.0.1", "::1"]) }
             return .none("\(String(cString: gai_strerror(code))) (looked up in /etc/hosts and in DNS)")
         }
         defer { freeaddrinfo(list) }

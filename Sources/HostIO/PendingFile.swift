@@ -124,13 +124,16 @@ public final class PendingFile: ByteSink {
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
     }
 
-    /// Makes the file durable and visible under its name; an existing file of that name is an error.
+    /// Makes the file durable and visible under its name.
     ///
+    /// - Parameter replacing: whether an existing file of that name is replaced; otherwise it is an error.
     /// - Throws: ``SystemCallError``; ``Failure`` if the file does not have the length that was written, or its temporary
     ///   name is another file's by now. The file is to be discarded then.
-    public func publish() throws { try UnfinishedWork.protecting(publishProtected) }
+    public func publish(replacing: Bool = false) throws {
+        try UnfinishedWork.protecting { try publishProtected(replacing: replacing) }
+    }
 
-    private func publishProtected() throws {
+    private func publishProtected(replacing: Bool) throws {
         try sync()
         let foundByteCount = try attributesOf(descriptor, name: path).byteCount
         guard foundByteCount == byteCount else {
@@ -141,7 +144,7 @@ public final class PendingFile: ByteSink {
         guard directory.isEntry(temporaryName, descriptor) else {
             throw Failure(.failed, "\(quoted(path)) was removed or replaced while it was written", hint: "run it again")
         }
-        try directory.rename(temporaryName, to: name, replacing: false)
+        try directory.rename(temporaryName, to: name, replacing: replacing)
         isDone = true
     }
 

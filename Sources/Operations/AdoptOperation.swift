@@ -23,21 +23,27 @@ public enum AdoptOperation {
     ///
     /// - Throws: ``Failure``, as ``BackupReference/findOrphan(in:)``.
     public static func find(path: String) throws -> (LocalStore, UnreadableBackup) {
+        let (store, reference) = try reference(ofPath: path)
+        return (store, try reference.findOrphan(in: store))
+    }
+
+    /// The store and the reference of an archive, or its sidecar, at such a path.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` for other paths.
+    public static func reference(ofPath path: String) throws -> (LocalStore, BackupReference) {
         var directory = absolutePath(path)
         let parts = (0..<3).map { _ in
             defer { directory.removeLastComponent() }
             return directory.lastComponent?.string ?? ""
         }
-        guard parts[0].hasSuffix(ArchiveFormat.archiveSuffix),
-            let id = BackupID(parts[0].dropLast(ArchiveFormat.archiveSuffix.count))
-        else {
+        let suffix = [ArchiveFormat.archiveSuffix, ArchiveFormat.sidecarSuffix].first { parts[0].hasSuffix($0) }
+        guard let suffix, let id = BackupID(parts[0].dropLast(suffix.count)) else {
             throw Failure(
                 .usage, "\(quoted(path)) does not have the name of an archive",
                 hint: "it has to be in a store as CLUSTER/NODE/ID\(ArchiveFormat.archiveSuffix)")
         }
         let scope = try StoreScope(cluster: parts[2], node: parts[1])
-        let store = LocalStore(root: directory.string)
-        return (store, try BackupReference("\(scope)/\(id)").findOrphan(in: store))
+        return (LocalStore(root: directory.string), try BackupReference("\(scope)/\(id)"))
     }
 
     /// Reads the whole archive, checks everything in it, and publishes a sidecar made from it.
@@ -49,7 +55,12 @@ public enum AdoptOperation {
         _ orphan: UnreadableBackup, in store: LocalStore, identities: [any Identity], isDryRun: Bool,
         observer: Observer = Observer()
     ) async throws -> AdoptReport {
-        let path = store.path(of: orphan.id, in: orphan.scope)
+        guard let scope = orphan.scope else {
+            throw Failure(
+                .usage, "\(quoted(orphan.reference)) lies in a directory that is no store of cluster and node",
+                hint: "move it to CLUSTER/NODE in a store, and adopt it there")
+        }
+        let path = store.path(of: orphan.id, in: scope)
         let file = try RandomAccessFile(path: path)
         let header = try Header.read(from: file)
         // First what takes no time: a wrong key or place.
@@ -70,7 +81,7 @@ public enum AdoptOperation {
         sidecar.object.payloadSHA256 = try await digest.hexadecimal
         if !sidecar.etcd.isEmpty { sidecar.verification = OpenValue(.structural) }
         // Locked only now: a backup does not have to wait while the archive is read.
-        if !isDryRun { try store.writer(for: orphan.scope).adopt(sidecar) }
+        if !isDryRun { try store.writer(for: scope).adopt(sidecar) }
         return AdoptReport(reference: orphan.reference, path: path, isAdopted: !isDryRun, sidecar: sidecar)
     }
 }

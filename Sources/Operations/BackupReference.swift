@@ -1,4 +1,5 @@
 import ArchiveStore
+import FoundationEssentials
 import HostIO
 import SealedArchive
 
@@ -33,38 +34,70 @@ public struct BackupReference: Sendable {
     /// The one archive that is meant.
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
-    public func find(in store: LocalStore) throws -> StoredBackup {
-        try find(in: store, orElse: { nil })
-    }
-
-    /// The one archive that is meant, or what is left of its removal, so that this can be done again until it is done.
-    ///
-    /// - Throws: as ``find(in:)``.
-    func findForRemoval(in store: LocalStore) throws -> StoredBackup {
-        try find(in: store, orElse: { try interruptedRemoval(in: store) })
-    }
-
-    private func find(in store: LocalStore, orElse other: () throws -> StoredBackup?) throws -> StoredBackup {
+    public func find(in store: LocalStore, observer: Observer = Observer()) throws -> StoredBackup {
         let listing = try store.list(cluster: cluster, node: node)
+        if name == Self.latest { return try latest(of: listing, in: store, observer: observer) }
+        let matches = listing.backups.filter { fits($0.id) }
+        guard !matches.isEmpty else {
+            if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
+            throw listing.obstacle ?? notFound(in: store)
+        }
+        return try single(matches, \.reference)
+    }
+
+    /// What is meant to be removed: an archive, whether it can be relied on or not, or what is left of its removal, so that
+    /// this can be done again until it is done.
+    ///
+    /// - Throws: as ``find(in:observer:)``; `usage` for the latest where it is not certain which one that is.
+    func findForRemoval(in store: LocalStore, observer: Observer) throws -> StoreRemoval {
+        let listing = try store.list(cluster: cluster, node: node)
+        if name == Self.latest {
+            if let backup = listing.backups.first(where: \.isFromTheFuture) {
+                throw Failure(
+                    .usage, "which backup is the latest is not certain: \(backup.reference) is from the future",
+                    hint: "name what is to be removed by its ID")
+            }
+            return .whole(try latest(of: listing, in: store, observer: observer))
+        }
+        let matches =
+            listing.backups.filter { fits($0.id) }.map(StoreRemoval.whole)
+            + listing.unreadable.filter { fits($0.id) && !$0.isOrphan }.map(StoreRemoval.damaged)
+        guard matches.isEmpty else { return try single(matches, \.reference) }
+        // It may be all there is of a backup: first it is adopted, and known.
+        if let orphan = listing.unreadable.first(where: { fits($0.id) }) { throw orphan.failure }
+        if let found = try interruptedRemoval(in: store) { return .whole(found) }
+        throw listing.obstacle ?? notFound(in: store)
+    }
+
+    /// The newest archive: of one node the one with the highest number, of several nodes by the time, which then must not be
+    /// in the future.
+    private func latest(of listing: StoreListing, in store: LocalStore, observer: Observer) throws -> StoredBackup {
         let clusters = Set(listing.backups.map(\.scope.cluster)).sorted()
-        guard name != Self.latest || clusters.count < 2 else {
+        guard clusters.count < 2 else {
             throw Failure(
                 .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
                 hint: "name one: \(clusters.prefix(5).joined(separator: ", "))", settings: [.cluster])
         }
-        if name == Self.latest, let obstacle = listing.obstacle { throw obstacle }
-        let matches =
-            name == Self.latest
-            ? listing.latest.map { [$0] } ?? []
-            : listing.backups.filter { fits($0.id) }
-        guard !matches.isEmpty else {
-            if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
-            if let found = try other() { return found }
-            throw listing.obstacle ?? notFound(in: store)
+        if let obstacle = listing.obstacle { throw obstacle }
+        var candidates = listing.latestOfNodes
+        if candidates.count > 1 {
+            for backup in candidates where backup.isFromTheFuture {
+                observer.warn("\(backup.reference) is from the future, and is passed over: its node's clock was wrong")
+            }
+            var past = listing
+            past.backups.removeAll(where: \.isFromTheFuture)
+            if !past.backups.isEmpty { candidates = past.latestOfNodes }
         }
-        let match = try single(matches, \.reference)
-        if name == Self.latest { try refuseNewer(listing.unreadable, than: match) }
-        return match
+        let newest = candidates.max { ($0.sidecar.archive.createdAt, $0.id) < ($1.sidecar.archive.createdAt, $1.id) }
+        guard let newest else {
+            if let damaged = listing.unreadable.first { throw damaged.failure }
+            throw notFound(in: store)
+        }
+        if newest.isFromTheFuture {
+            observer.warn("\(newest.reference) is from the future: its node's clock was wrong, or this host's is")
+        }
+        try refuseNewer(listing.unreadable, than: newest)
+        return newest
     }
 
     /// The one archive without a sidecar that is meant.
@@ -101,9 +134,37 @@ public struct BackupReference: Sendable {
     }
 
     private func notFound(in store: LocalStore) -> Failure {
-        Failure(
-            .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
-            hint: "see `etcd-snap list` of that store", settings: [.store])
+        Self.nothing(in: store, cluster: cluster, node: node)
+            ?? Failure(
+                .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
+                hint: "see `etcd-snap list` of that store", settings: [.store])
+    }
+
+    /// That a store has nothing of a cluster or a node, with the names that it has; nil if it has.
+    public static func nothing(in store: LocalStore, cluster: String?, node: String?) -> Failure? {
+        guard let listing = try? store.list() else { return nil }
+        let scopes = Set(listing.backups.map(\.scope) + listing.unreadable.compactMap(\.scope))
+        func failure(_ what: String, _ names: [String], _ setting: Failure.Setting) -> Failure {
+            let names = Set(names).sorted()
+            let others = names.count > 10 ? ", …" : ""
+            return Failure(
+                .notFound, "the store \(quoted(store.root)) has \(what)",
+                hint: "it has \(names.prefix(10).joined(separator: ", "))\(others)", settings: [setting])
+        }
+        if scopes.isEmpty {
+            return Failure(
+                .notFound, "there is no backup in \(quoted(store.root))",
+                hint: "make one with `etcd-snap backup`, or name another store", settings: [.store])
+        }
+        let own = scopes.filter { cluster == nil || $0.cluster == cluster }
+        if let cluster, own.isEmpty {
+            return failure("no cluster \(quoted(cluster))", scopes.map(\.cluster), .cluster)
+        }
+        if let node, !own.contains(where: { $0.node == node }) {
+            let place = cluster.map { " in the cluster \(quoted($0))" } ?? ""
+            return failure("no node \(quoted(node))\(place)", own.map(\.node), .node)
+        }
+        return nil
     }
 
     /// An older backup must not pass for the latest because the latest is damaged.
@@ -113,4 +174,12 @@ public struct BackupReference: Sendable {
             newer.failure.code, "the latest backup can't be relied on: \(newer.failure.message)",
             hint: "name the one before it if you want that: \(match.reference)")
     }
+}
+
+extension StoredBackup {
+    /// How much later than here it may be elsewhere, in seconds.
+    private static let clockTolerance: Double = 600
+
+    /// Whether it says that it was made later than now, by more than clocks differ.
+    var isFromTheFuture: Bool { sidecar.archive.createdAt.timeIntervalSinceNow > Self.clockTolerance }
 }

@@ -13,7 +13,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     /// The directory of the store.
     public var store: String?
     /// Public keys to seal for: `age1…` or `age1pq1…`.
-    public var recipients: [String]?
+    public var recipients: [ConfiguredRecipient]?
     /// Files of public keys, one a line.
     public var recipientsFiles: [String]?
     /// Whether the node itself is asked what to capture and which etcds it has; default true.
@@ -105,6 +105,9 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         }
     }
 
+    /// Where the values were read.
+    var origin = ConfigurationOrigin()
+
     /// An empty configuration.
     public init() {}
 
@@ -131,24 +134,45 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         guard file.byteCount <= maximumByteCount else {
             throw Failure(.usage, "\(quoted(file.name)) has \(file.byteCount) bytes, too many for a configuration")
         }
-        return try parse(try file.bytes(at: 0, count: file.byteCount), name: file.name)
+        let bytes = try file.bytes(at: 0, count: file.byteCount)
+        if let kind = FileKind(Array(bytes.prefix(FileKind.headByteCount)), byteCount: bytes.count),
+            ![.empty, .json].contains(kind)
+        {
+            throw kind.failure(file.name, insteadOf: "a configuration", code: .usage)
+        }
+        return try parse(bytes, name: file.name)
     }
 
     /// Reads a configuration from YAML.
     public static func parse(_ bytes: [UInt8], name: String) throws -> Configuration {
         do {
+            let bytes = try convertedToUTF8(bytes, name: name) ?? bytes
             guard let node = try Node.only(in: bytes), !node.isNull else { return Configuration() }
             try checkKeys(of: node, name: name)
             try checkSections(of: node, name: name)
-            return try node.decode(Configuration.self)
+            let origin = ConfigurationOrigin(node, name: name)
+            do {
+                var configuration = try node.decode(Configuration.self)
+                configuration.origin = origin
+                return configuration
+            } catch DecodingError.keyNotFound(let key, let context) {
+                let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+                throw Failure(
+                    .usage,
+                    "\(quoted(name)) is not a valid configuration: \(field(context)) has no "
+                        + "\(quoted(key.stringValue))\(origin.lines[path].map { ", line \($0)" } ?? "")",
+                    hint: exampleHint)
+            }
         } catch let error as Failure {
             throw error
         } catch {
             throw Failure(
                 .usage, "\(quoted(name)) is not a valid configuration: \(describe(error))",
-                hint: "see the example in /usr/share/doc/etcd-snap or `man etcd-snap`")
+                hint: exampleHint)
         }
     }
+
+    private static let exampleHint = "see the example in /usr/share/doc/etcd-snap or `man etcd-snap`"
 
     private static func checkSections(of node: Node, name: String) throws(Failure) {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
@@ -158,12 +182,13 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         for path in node["include"]?.sequence ?? [] where path.scalar == nil {
             try IncludedPath.checkKeys(of: path, name: "\(name): include")
         }
+        for recipient in node["recipients"]?.sequence ?? [] where recipient.scalar == nil {
+            try ConfiguredRecipient.checkKeys(of: recipient, name: "\(name): recipients")
+        }
     }
 
     private static func describe(_ error: any Error) -> String {
         switch error {
-        case DecodingError.keyNotFound(let key, let context):
-            return "\(field(context)) has no \(quoted(key.stringValue))"
         case DecodingError.typeMismatch(_, let context), DecodingError.dataCorrupted(let context),
             DecodingError.valueNotFound(_, let context):
             return "\(field(context)) has the wrong type: \(context.debugDescription)"
@@ -186,7 +211,7 @@ protocol StrictlyKeyed {
 extension StrictlyKeyed {
     static func checkKeys(of node: Node, name: String) throws(Failure) {
         guard let mapping = node.mapping else {
-            throw Failure(.usage, "\(quoted(name)) is not a mapping of keys to values")
+            throw Failure(.usage, "\(quoted(name)) is not a mapping of keys to values, on line \(node.mark.line)")
         }
         let known = CodingKeys.allCases.map(\.rawValue)
         for key in mapping.map(\.key) {

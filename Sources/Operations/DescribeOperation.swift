@@ -1,15 +1,12 @@
 import Age
-import ArchiveStore
 import SealedArchive
 
 /// Reads what an archive says of itself.
 public enum DescribeOperation {
     /// The manifest of an archive and its bytes as they were sealed, by a few small reads at its two ends.
     public static func run(
-        _ backup: StoredBackup, in store: LocalStore, identities: [any Identity]
+        _ archive: OpenedArchive, identities: [any Identity]
     ) throws -> (manifest: Manifest, bytes: [UInt8]) {
-        let archive = OpenedArchive(
-            file: try store.open(backup), reference: backup.reference, sidecar: backup.sidecar)
         let reader = try archive.reader(identities)
         return (try reader.readManifest(), try reader.manifestBytes())
     }

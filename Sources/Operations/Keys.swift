@@ -1,8 +1,13 @@
 import Age
-import FoundationEssentials
+import ArchiveStore
 import HostIO
 import SealedArchive
 import SystemPackage
+
+/// Asks for the passphrase of something; gives nil if nobody can be asked.
+///
+/// The answer is secret: wipe it after use.
+public typealias PassphraseQuestion = @Sendable (_ subject: String) throws -> [UInt8]?
 
 /// Loads public and private keys from text and files.
 public enum Keys {
@@ -28,29 +33,46 @@ public enum Keys {
 
     /// The identities in files, in order.
     ///
-    /// - Parameter passphraseFile: the file whose first line opens identity files that are protected by a passphrase.
-    public static func identities(files: [String], passphraseFile: String?) throws -> [any Identity] {
-        try files.flatMap { path in
+    /// - Parameters:
+    ///   - passphraseFile: the file whose first line opens identity files that are protected by a passphrase.
+    ///   - asking: asks for the passphrase of such a file where no file of it is named.
+    public static func identities(
+        files: [String], passphraseFile: String?, asking: PassphraseQuestion? = nil
+    ) throws -> [any Identity] {
+        try files.flatMap { path -> [any Identity] in
             var bytes = try readSecret(path)
             defer { wipe(&bytes) }
-            return try IdentityFile.parse(bytes, name: path) { try passphrase(passphraseFile, for: path) }
+            return try IdentityFile.parse(bytes, name: path) {
+                try passphrase(passphraseFile, for: path, asking: asking)
+            }
         }
     }
 
-    /// The first line of a passphrase file.
+    /// The first line of a passphrase file, or what is answered on the terminal.
     ///
-    /// - Throws: ``Failure`` with the code `usage` if none is named.
-    public static func passphrase(_ path: String?, for subject: String) throws -> [UInt8] {
+    /// It is secret: wipe it after use.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if no file is named and nobody can be asked.
+    public static func passphrase(
+        _ path: String?, for subject: String, asking: PassphraseQuestion? = nil
+    ) throws -> [UInt8] {
         guard let path else {
+            if let answer = try asking?(subject) { return answer }
             throw Failure(
-                .usage, "\(quoted(subject)) is protected by a passphrase",
+                .usage, "\(quoted(subject)) is protected by a passphrase, and there is no terminal to ask for it",
                 hint: "put the passphrase into a file that only you can read, and name that",
                 settings: [.passphraseFile])
         }
         var bytes = try readSecret(path)
         defer { wipe(&bytes) }
-        return Array(bytes.prefix { $0 != 0x0A && $0 != 0x0D })
+        if var text = try convertedToUTF8(bytes, name: path) {
+            defer { wipe(&text) }
+            return firstLine(text)
+        }
+        return firstLine(bytes)
     }
+
+    private static func firstLine(_ text: [UInt8]) -> [UInt8] { Array(text.prefix { $0 != 0x0A && $0 != 0x0D }) }
 
     /// What opens an age file that is sealed with a passphrase itself.
     public static func passphraseIdentity(_ path: String) throws -> any Identity {
@@ -59,16 +81,31 @@ public enum Keys {
         return try ScryptIdentity(passphrase: passphrase)
     }
 
+    /// What opens an age file that is sealed with a passphrase itself, which is asked for when the file turns out to be one.
+    ///
+    /// - Parameter subject: what the question calls the file.
+    public static func askedIdentity(for subject: String, asking: @escaping PassphraseQuestion) -> any Identity {
+        AskedPassphraseIdentity(subject: subject, asking: asking)
+    }
+
     /// What the sidecar says of recipients.
-    static func records(_ recipients: [any Recipient]) -> [Sidecar.RecipientRecord] {
-        recipients.map { Sidecar.RecipientRecord(type: $0.stanzaType, fingerprint: $0.fingerprint ?? "") }
+    ///
+    /// - Parameter labels: their labels by their fingerprints.
+    static func records(
+        _ recipients: [any Recipient], labels: [String: String] = [:]
+    ) -> [Sidecar.RecipientRecord] {
+        recipients.map {
+            let fingerprint = $0.fingerprint ?? ""
+            return Sidecar.RecipientRecord(
+                type: $0.stanzaType, fingerprint: fingerprint, label: labels[fingerprint])
+        }
     }
 
     private static let maximumFileSize = 16 << 20
 
     /// Reads a file of secrets, a pipe such as a shell's `<(command)`, or standard input for `-`: a key from a vault need
     /// never be on a disk.
-    private static func readSecret(_ path: String) throws -> [UInt8] {
+    static func readSecret(_ path: String) throws -> [UInt8] {
         let descriptor = try path == "-" ? .standardInput : openForReading(path)
         defer { if path != "-" { try? descriptor.close() } }
         let block = ByteBlock(capacity: 64 << 10)
@@ -94,72 +131,19 @@ public enum Keys {
     }
 }
 
-/// The kinds of key pair that ``KeyGeneration`` makes.
-public enum KeyKind: String, Sendable, CaseIterable {
-    /// X25519, which every age opens.
-    case x25519
-    /// ML-KEM-768 with X25519, which resists quantum computers; it needs age 1.3 or later, or this program.
-    case hybrid = "pq"
-}
+/// Opens a file that is sealed with a passphrase, by the one that is asked for then.
+private struct AskedPassphraseIdentity: Identity {
+    let subject: String
+    let asking: PassphraseQuestion
 
-/// Makes key pairs in age-keygen's format.
-public enum KeyGeneration {
-    /// A new key pair.
-    ///
-    /// - Parameters:
-    ///   - output: the file for the identity, mode 0600, which must not exist; nil gives it to `standardOutput`.
-    ///   - passphrase: protects the identity file when given.
-    /// - Returns: the public key.
-    public static func run(
-        _ kind: KeyKind, output: String?, passphrase: [UInt8]?, standardOutput: any ByteSink
-    ) throws -> String {
-        var (document, recipient) = try make(kind)
-        defer { wipe(&document) }
-        if let passphrase {
-            try write(try seal(document, passphrase: passphrase), to: output, standardOutput)
-        } else {
-            try write(document, to: output, standardOutput)
-        }
-        return recipient
-    }
-
-    private static func write(_ bytes: [UInt8], to output: String?, _ standardOutput: any ByteSink) throws {
-        guard let output else { return try standardOutput.write(bytes) }
-        let (directory, name) = try OutputFile.place(output)
-        let file = try PendingFile(in: directory, name: name)
-        try file.write(bytes)
-        do {
-            try file.publish()
-        } catch let error as SystemCallError where error.errno == .fileExists {
+    func unwrap(_ stanzas: [Stanza]) throws -> FileKey? {
+        guard stanzas.contains(where: { $0.type == ScryptIdentity.stanzaType }) else {
             throw Failure(
-                .failed, "\(quoted(output)) exists", hint: "name another file: an identity is never overwritten")
+                .usage, "there is no identity to open \(quoted(subject)) with", hint: "name the file of your key",
+                settings: [.identity])
         }
+        var passphrase = try Keys.passphrase(nil, for: subject, asking: asking)
+        defer { wipe(&passphrase) }
+        return try ScryptIdentity(passphrase: passphrase).unwrap(stanzas)
     }
-
-    private static func make(_ kind: KeyKind) throws -> ([UInt8], String) {
-        switch kind {
-        case .x25519:
-            let identity = try X25519Identity.generate()
-            return (IdentityFile.render(identity, createdAt: Date()), identity.recipient.string)
-        case .hybrid:
-            let identity = try HybridIdentity.generate()
-            return (IdentityFile.render(identity, createdAt: Date()), identity.recipient.string)
-        }
-    }
-
-    private static func seal(_ document: [UInt8], passphrase: [UInt8]) throws -> [UInt8] {
-        let sink = MemorySink()
-        var encryptor = try Encryptor(recipients: [ScryptRecipient(passphrase: passphrase)])
-        sink.bytes = encryptor.headerBytes
-        try document.withUnsafeBytes { try encryptor.write($0, to: sink.write) }
-        try encryptor.finish(to: sink.write)
-        return Armor.encode(sink.bytes)
-    }
-}
-
-/// Collects bytes in memory.
-private final class MemorySink: ByteSink {
-    var bytes: [UInt8] = []
-
-    func write(_ bytes: UnsafeRawBufferPointer) { self.bytes.append(contentsOf: bytes) }
 }

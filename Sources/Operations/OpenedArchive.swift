@@ -1,6 +1,8 @@
 import Age
+import ArchiveStore
 import HostIO
 import SealedArchive
+import SystemPackage
 
 /// An archive that is open, from a store or from anywhere else.
 public struct OpenedArchive: Sendable {
@@ -10,12 +12,73 @@ public struct OpenedArchive: Sendable {
     public var reference: String
     /// Its sidecar, when it is at hand.
     public var sidecar: Sidecar?
+    /// The sidecar's bytes as stored.
+    public var sidecarBytes: [UInt8]?
+    /// What is wrong with the sidecar beside it, if it can't be used.
+    public var sidecarFailure: Failure?
+
+    private static let maximumSidecarByteCount = 16 << 20
 
     /// An archive from its parts.
     public init(file: any RandomAccessBytes, reference: String, sidecar: Sidecar?) {
         self.file = file
         self.reference = reference
         self.sidecar = sidecar
+    }
+
+    /// An archive of a store.
+    public init(_ backup: StoredBackup, in store: LocalStore) throws {
+        file = try store.open(backup)
+        reference = backup.reference
+        sidecar = backup.sidecar
+        sidecarBytes = backup.sidecarBytes
+    }
+
+    /// The archive of a path, which may be that of its sidecar, with the sidecar beside it if there is one.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` for what is no regular file or holds something else than an age file;
+    ///   ``SystemCallError``.
+    public init(path: String) throws {
+        let path =
+            path.hasSuffix(ArchiveFormat.sidecarSuffix)
+            ? path.dropLast(ArchiveFormat.sidecarSuffix.count) + ArchiveFormat.archiveSuffix : path
+        let file = try RandomAccessFile(regular: path)
+        try FileKind.check(file, is: [.age], whatIsExpected: "a sealed archive")
+        self.file = file
+        reference = path
+        do {
+            guard let bytes = try Self.sidecarBytes(besides: path) else { return }
+            let sidecar = try Sidecar.decode(bytes, name: Self.sidecarName(besides: path))
+            self.sidecar = sidecar
+            sidecarBytes = bytes
+            reference = sidecar.archive.reference
+        } catch {
+            sidecarFailure = Failure(wrapping: error)
+        }
+    }
+
+    /// The name of the file.
+    public var fileName: String { FilePath(file.name).lastComponent?.string ?? file.name }
+
+    /// The name of the sidecar that belongs to an archive's file, in the same directory.
+    static func sidecarName(besides name: String) -> String {
+        let stem =
+            name.hasSuffix(ArchiveFormat.archiveSuffix)
+            ? String(name.dropLast(ArchiveFormat.archiveSuffix.count)) : name
+        return stem + ArchiveFormat.sidecarSuffix
+    }
+
+    private static func sidecarBytes(besides path: String) throws -> [UInt8]? {
+        let file: RandomAccessFile
+        do {
+            file = try RandomAccessFile(path: sidecarName(besides: path))
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            return nil
+        }
+        guard file.byteCount <= maximumSidecarByteCount else {
+            throw Failure(.integrity, "\(quoted(file.name)) has \(file.byteCount) bytes, too many for a sidecar")
+        }
+        return try file.bytes(at: 0, count: file.byteCount)
     }
 
     /// Opens it, and checks that it is the one that its sidecar describes.
@@ -25,5 +88,16 @@ public struct OpenedArchive: Sendable {
         let reader = try ArchiveReader(file, identities: identities)
         if let sidecar { try VerifyOperation.check(reader, against: sidecar) }
         return reader
+    }
+}
+
+extension RandomAccessFile {
+    /// The file of a snapshot or an archive; what is no regular file holds neither, like one that is damaged.
+    public convenience init(regular path: String) throws {
+        do {
+            try self.init(path: path)
+        } catch let failure as Failure where failure.code == .failed {
+            throw Failure(.integrity, failure.message, hint: "name the file of a snapshot or an archive")
+        }
     }
 }

@@ -14,7 +14,7 @@ public struct VerifyReport: Codable, Sendable {
     public var checked: [String]
     /// The size of the sealed object in bytes.
     public var sealedSize: Int
-    /// The bytes of the members that were decrypted and hashed; nil without an identity.
+    /// The bytes of the entries that were decrypted and hashed; nil without an identity.
     public var contentSize: Int?
     /// How long it took, in seconds.
     public var durationSeconds: Double
@@ -25,21 +25,28 @@ public enum VerifyOperation {
     /// Checks the sealed bytes against the sidecar; with identities also everything inside against the manifest.
     ///
     /// - Throws: ``Failure`` with the code `integrity` for the first thing that does not hold, `untrusted` if no identity
-    ///   opens the archive.
+    ///   opens the archive, `usage` where there is neither a sidecar nor an identity.
     public static func run(
-        _ backup: StoredBackup, in store: LocalStore, identities: [any Identity]?, observer: Observer = Observer()
+        _ archive: OpenedArchive, identities: [any Identity]?, observer: Observer = Observer()
     ) async throws -> VerifyReport {
         let start = ContinuousClock.now
-        let file = try store.open(backup)
+        let (file, sidecar) = (archive.file, archive.sidecar)
+        if let failure = archive.sidecarFailure { throw failure }
+        guard sidecar != nil || identities != nil else {
+            throw Failure(
+                .usage, "\(quoted(archive.reference)) has no sidecar beside it to be checked against",
+                hint: "copy the sidecar beside it, or name the file of your key", settings: [.identity])
+        }
         async let sealed: Void = withBlockingThread("etcd-snap.verify.sealed") {
-            try checkSealed(file, backup.sidecar, observer: identities == nil ? observer : Observer())
+            guard let sidecar else { return }
+            try checkSealed(file, sidecar, observer: identities == nil ? observer : Observer())
         }
         var report = VerifyReport(
-            reference: backup.reference, checked: [], sealedSize: file.byteCount, durationSeconds: 0)
+            reference: archive.reference, checked: [], sealedSize: file.byteCount, durationSeconds: 0)
         if let identities {
             do {
                 report.contentSize = try await withBlockingThread("etcd-snap.verify.content") {
-                    try checkContent(file, backup.sidecar, identities: identities, observer: observer)
+                    try checkContent(file, sidecar, identities: identities, observer: observer)
                 }
             } catch  where !(error is CancellationError) {
                 // What is wrong with the sealed bytes says more than what comes of decrypting them.
@@ -48,15 +55,24 @@ public enum VerifyOperation {
             }
         }
         try await sealed
-        let header = backup.sidecar.object.headerSHA256 == nil ? "" : " and of its age header"
-        report.checked = ["size, types of recipients and sha256 of the sealed object\(header)"]
-        if identities != nil {
-            report.checked.append(
-                "every member's sha256, every page of etcd's database, its trailer, the manifest, "
-                    + "and what the sidecar says of them")
-        }
+        report.checked = checked(sidecar, hasContent: identities != nil)
         report.durationSeconds = (ContinuousClock.now - start).seconds
         return report
+    }
+
+    /// What was checked, in words.
+    private static func checked(_ sidecar: Sidecar?, hasContent: Bool) -> [String] {
+        var checked: [String] = []
+        if let sidecar {
+            let header = sidecar.object.headerSHA256 == nil ? "" : " and of its age header"
+            checked.append("size, types of recipients and sha256 of the sealed object\(header)")
+        }
+        if hasContent {
+            checked.append(
+                "every entry's sha256, every page of etcd's database, its trailer, the manifest"
+                    + (sidecar == nil ? "; there is no sidecar" : ", and what the sidecar says of them"))
+        }
+        return checked
     }
 
     /// Size, recipients and digest of the sealed object, for which no identity is needed.
@@ -103,10 +119,10 @@ public enum VerifyOperation {
     }
 
     private static func checkContent(
-        _ file: any RandomAccessBytes, _ sidecar: Sidecar, identities: [any Identity], observer: Observer
+        _ file: any RandomAccessBytes, _ sidecar: Sidecar?, identities: [any Identity], observer: Observer
     ) throws -> Int {
         let reader = try ArchiveReader(file, identities: identities)
-        try check(reader, against: sidecar)
+        if let sidecar { try check(reader, against: sidecar) }
         return try checkMembers(reader, against: sidecar, observer: observer)
     }
 

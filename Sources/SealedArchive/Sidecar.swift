@@ -56,11 +56,20 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
         public var type: String
         /// The fingerprint of the recipient.
         public var fingerprint: String
+        /// What the configuration calls it; nothing vouches for that.
+        public var label: String?
 
         /// A record from its parts.
-        public init(type: String, fingerprint: String) {
+        public init(type: String, fingerprint: String, label: String? = nil) {
             self.type = type
             self.fingerprint = fingerprint
+            self.label = label
+        }
+
+        /// What a person calls the key: its label, if it has one, its type and its fingerprint.
+        public var name: String {
+            let key = "\(type) \(fingerprint)"
+            return label.map { "\($0) (\(key))" } ?? key
         }
     }
 

@@ -284,16 +284,17 @@ import Testing
         #expect(try store.list().problems.first?.message.contains("describes prod/cp-0/\(backup.id)") == true)
     }
 
+    /// Within a scope by number: a clock may have been wrong.
     @Test func listsByScopeOldestFirst() throws {
         let ids = try [("b", "n", 1), ("a", "n2", 2), ("a", "n1", 5), ("a", "n1", 3)].map {
             try laboratory.add($0.2, to: laboratory.scope($0.0, $0.1)).reference
         }
-        #expect(try store.list().backups.map(\.reference) == [ids[3], ids[2], ids[1], ids[0]])
+        #expect(try store.list().backups.map(\.reference) == [ids[2], ids[3], ids[1], ids[0]])
         #expect(try store.list(cluster: "a").backups.count == 3)
         #expect(try store.list(cluster: "a", node: "n2").backups.map(\.reference) == [ids[1]])
         #expect(try store.list(node: "n").backups.map(\.reference) == [ids[0]])
         #expect(try store.list(cluster: "none").backups.isEmpty)
-        #expect(try store.list().latest(in: laboratory.scope("a", "n1"))?.reference == ids[2])
+        #expect(try store.list().latest(in: laboratory.scope("a", "n1"))?.reference == ids[3])
     }
 
     @Test func passesOverDirectoriesThatAreNotScopes() throws {

@@ -41,13 +41,19 @@ struct StoreLaboratory {
     func add(_ second: Int = 0, to scope: StoreScope) throws -> StoredBackup {
         let id = id(second)
         let writer = try store.writer(for: scope)
-        let (file, sidecar) = try seal(id, with: writer)
+        var (file, sidecar) = try seal(id, with: writer)
+        let link = try writer.nextLink(after: store.list().latest(in: scope))
+        sidecar.sequence = link.sequence
+        sidecar.previousSidecarSHA256 = link.previousSidecarSHA256
         try writer.publish(file, sidecar: sidecar)
         return try #require(try store.list().backups.first { $0.id == id && $0.scope == scope })
     }
 }
 
-func names(in path: String) throws -> [String] { try OpenDirectory(path: path).utf8Names() }
+/// The names in a directory but for the record of the chain.
+func names(in path: String) throws -> [String] {
+    try OpenDirectory(path: path).utf8Names().filter { $0 != "chain.json" }
+}
 
 /// The permission bits of a file.
 func mode(_ path: String) throws -> UInt16 {

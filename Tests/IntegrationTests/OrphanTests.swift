@@ -49,7 +49,10 @@ extension Integration {
             for (index, id) in ids.enumerated() {
                 try run("mkdir", ["-p", store.scopeDirectory])
                 try run("cp", ["\(copy)/test/node/\(id).tar.zst.age", store.scopeDirectory])
-                #expect(try SnapTool.attempt(store.backup()).status == 0)
+                // The count has begun anew, so numbers are there twice from the second on.
+                let backup = try SnapTool.attempt(store.backup())
+                #expect(backup.status == (index == 0 ? 0 : 3))
+                #expect(backup.errorText.contains("backup-number-reused") == (index > 0))
                 try run("cp", ["\(copy)/test/node/\(id).json", store.scopeDirectory])
                 #expect(try listed().filter(ids.contains).count == index + 1)
             }
@@ -134,13 +137,22 @@ extension Integration {
             try store.expectNextRunSucceeds()
         }
 
-        /// Its number is sealed; where a later backup has taken that, both have it.
-        @Test func aNumberThatWasTaken() throws {
+        /// Its number is known, and given to no other.
+        @Test func aNumberIsNotTaken() throws {
             try run("rm", [sidecar(2)])
             try store.makeBackup()
             #expect(try adopt(ids[2]).status == 0)
-            let numbers = try SnapTool.json(["list"] + store.flags).array.map(\.sequence.int)
-            #expect(numbers == [1, 2, 3, 3])
+            #expect(try SnapTool.json(["list"] + store.flags).array.map(\.sequence.int) == [1, 2, 3, 4])
+        }
+
+        /// Its number is sealed; where a later backup has taken that, because nothing tells of it, both have it.
+        @Test func aNumberThatWasTaken() throws {
+            try run("rm", [sidecar(2), "\(store.scopeDirectory)/chain.json"])
+            try store.makeBackup()
+            #expect(try adopt(ids[2]).status == 0)
+            let list = try SnapTool.attempt(["list", "-o", "json"] + store.flags)
+            #expect(list.status == 3)
+            #expect(try JSON(list.output).array.map(\.sequence.int) == [1, 2, 3, 3])
             #expect(try listed().prefix(3) == ids[...])
         }
 

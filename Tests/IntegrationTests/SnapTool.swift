@@ -21,15 +21,20 @@ enum SnapTool {
     }
 
     /// Starts it.
-    static func start(_ arguments: [String], input: Data = Data()) throws -> RunningCommand {
+    static func start(
+        _ arguments: [String], environment: [String: String] = [:], input: Data = Data()
+    ) throws -> RunningCommand {
         // Without a register of what is staged: a test that kills a restore is no other's business.
-        try RunningCommand(
-            executable(), arguments, environment: ["NO_COLOR": "1", "XDG_STATE_HOME": "/dev/null"], input: input)
+        let own = ["NO_COLOR": "1", "XDG_STATE_HOME": "/dev/null"]
+        return try RunningCommand(
+            executable(), arguments, environment: environment.merging(own) { given, _ in given }, input: input)
     }
 
     /// Runs it to its end, whatever its status.
-    static func attempt(_ arguments: [String], input: Data = Data(), seconds: Double = 120) throws -> CommandResult {
-        try start(arguments, input: input).wait(seconds: seconds)
+    static func attempt(
+        _ arguments: [String], environment: [String: String] = [:], input: Data = Data(), seconds: Double = 120
+    ) throws -> CommandResult {
+        try start(arguments, environment: environment, input: input).wait(seconds: seconds)
     }
 
     /// Runs it to its end, which has to be a success.

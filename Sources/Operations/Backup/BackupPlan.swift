@@ -15,6 +15,8 @@ public struct BackupPlan: Sendable {
     public var isOfFilesAlone = false
     /// Whom the archive is sealed for.
     public var recipients: [any Recipient]
+    /// What people call them, by their fingerprints.
+    public var recipientLabels: [String: String] = [:]
     /// What of this node is captured.
     public var node: NodePlan
     /// How the archive is compressed.

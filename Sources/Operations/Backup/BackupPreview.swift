@@ -66,7 +66,7 @@ public struct BackupPreview: Codable, Sendable {
         fileCount = report.fileCount
         byteCount = report.byteCount
         skipped = plan.node.layout.skipped + report.skipped
-        recipients = Keys.records(plan.recipients)
+        recipients = Keys.records(plan.recipients, labels: plan.recipientLabels)
         findings =
             sources.unreachable
             + sources.targets.flatMap { $0.alarmFindings + [$0.likelyAgeFinding].compactMap(\.self) }

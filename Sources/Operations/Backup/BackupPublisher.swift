@@ -12,6 +12,10 @@ struct BackupPublisher: @unchecked Sendable {
     let writer: LocalStoreWriter
     /// The backup before this one.
     let previous: StoredBackup?
+    /// The number of the new backup and the sidecar before it.
+    private let link: ChainLink
+    /// What does not hold among the backups before.
+    let chainFindings: [Finding]
 
     /// Takes the store for writing, and says what an interrupted run had left there.
     ///
@@ -28,6 +32,8 @@ struct BackupPublisher: @unchecked Sendable {
         if let obstacle = listing.obstacle { throw obstacle }
         for warning in listing.warnings { observer.warn(warning) }
         previous = listing.latest(in: plan.scope)
+        link = try writer.nextLink(after: previous)
+        chainFindings = listing.chain.map(\.finding)
     }
 
     /// The header of an archive that begins now.
@@ -40,8 +46,7 @@ struct BackupPublisher: @unchecked Sendable {
     /// A manifest in which nothing is yet but the place in the chain.
     func manifest(_ header: ArchiveHeader) -> Manifest {
         Manifest(
-            archive: header, sequence: (previous?.sidecar.sequence ?? 0) + 1,
-            previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
+            archive: header, sequence: link.sequence, previousSidecarSHA256: link.previousSidecarSHA256)
     }
 
     /// Fails early where the archive can't fit: by the last archive's ratio, or at a fifth of the databases.
@@ -72,8 +77,8 @@ struct BackupPublisher: @unchecked Sendable {
 
     private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
         var sidecar = Sidecar(
-            manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients), completedAt: Date(),
-            sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
+            manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients, labels: plan.recipientLabels),
+            completedAt: Date(), sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
         sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
         sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings))

@@ -13,14 +13,16 @@ public struct DoctorOperation: Sendable {
     private let node: NodePlan
     private let etcds: Result<[EtcdSource], any Error>
     private let recipients: Result<[any Recipient], any Error>
+    private let labels: [String: String]
     private let store: LocalStore
     private let scope: StoreScope
 
     /// A look at a node; what could not even be put together is told as a check that failed.
     public init(
         node: NodePlan, etcds: Result<[EtcdSource], any Error>, recipients: Result<[any Recipient], any Error>,
-        store: LocalStore, scope: StoreScope
+        labels: [String: String] = [:], store: LocalStore, scope: StoreScope
     ) {
+        self.labels = labels
         self.node = node
         self.etcds = etcds
         self.recipients = recipients
@@ -121,8 +123,8 @@ public struct DoctorOperation: Sendable {
 
     private func checkRecipients() -> DoctorReport.Check {
         do {
-            let records = Keys.records(try recipients.get())
-            let names = records.map { "\($0.type) \($0.fingerprint)" }.joined(separator: ", ")
+            let records = Keys.records(try recipients.get(), labels: labels)
+            let names = records.map(\.name).joined(separator: ", ")
             guard records.count > 1 else {
                 return .init(
                     name: "recipients", status: .ok,
@@ -163,6 +165,7 @@ public struct DoctorOperation: Sendable {
             }
             return [store, checkLast(last)] + listing.hidden.map { failed("store", $0.failure) }
                 + listing.unreadable.map(checkUnreadable)
+                + listing.chain.map { .init(name: "archive", status: .warning, message: $0.message, advice: $0.advice) }
         } catch {
             return [failed("store", error)]
         }

@@ -1,0 +1,153 @@
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// What the directory of a node remembers of the backups that were in it: `chain.json`.
+///
+/// The number of a backup is never given twice, and one that this program removed is told from one that is missing. A
+/// store of an earlier version has no such file, and is read without.
+struct ChainRecord: Codable, Sendable, Equatable {
+    /// The newest backup that was published.
+    struct Last: Codable, Sendable, Equatable {
+        var id: BackupID
+        var sequence: Int
+        var sidecarSHA256: String
+    }
+
+    /// Backups that were removed, whose numbers follow each other.
+    struct RemovedRun: Codable, Sendable, Equatable {
+        var firstSequence: Int
+        var lastSequence: Int
+        /// What the first of them named as the sidecar before it; nil if that is not known, or it was the first of all.
+        var previousSidecarSHA256: String?
+        /// The digest of the sidecar of the last; nil if that is not known.
+        var sidecarSHA256: String?
+    }
+
+    /// The version of this file's format.
+    var formatVersion = Self.version
+    var last: Last?
+    /// In the order of their numbers, with others between them.
+    var removed: [RemovedRun] = []
+
+    static let fileName = "chain.json"
+    private static let version = 1
+    private static let maximumByteCount = 16 << 20
+    /// As of ``Sidecar/sequence``.
+    private static let sequences = 1...(1 << 53)
+
+    init() {}
+
+    /// Reads the record of a directory; an empty one if there is none.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` if it can't be what this program wrote, `failed` for one of a later
+    ///   version; ``SystemCallError``.
+    static func read(in directory: OpenDirectory) throws -> ChainRecord {
+        let path = directory.path(of: fileName)
+        let file: RandomAccessFile
+        do {
+            file = try RandomAccessFile(path: path)
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            return ChainRecord()
+        }
+        guard file.byteCount <= maximumByteCount else { throw damaged(path, "it has \(file.byteCount) bytes") }
+        let bytes = try file.bytes(at: 0, count: file.byteCount)
+        guard let record = try? DocumentCoding.decode(ChainRecord.self, from: bytes, name: path) else {
+            throw damaged(path, "it is not a document of this program")
+        }
+        guard record.formatVersion <= version else {
+            throw Failure(
+                .failed, "\(quoted(path)) has format version \(record.formatVersion), this program reads \(version)",
+                hint: "use a newer etcd-snap")
+        }
+        let areNumbers =
+            record.last.map { sequences.contains($0.sequence) } != false
+            && record.removed.allSatisfy {
+                sequences.contains($0.firstSequence) && sequences.contains($0.lastSequence)
+                    && $0.firstSequence <= $0.lastSequence
+            }
+        guard areNumbers else { throw damaged(path, "its numbers can't be") }
+        return record
+    }
+
+    private static func damaged(_ path: String, _ why: String) -> Failure {
+        Failure(
+            .integrity, "\(quoted(path)) is damaged: \(why)",
+            hint: "copy it back from another copy of the store, or remove it: then removed backups count as missing")
+    }
+
+    /// Replaces the record of a directory; returns when that is durable.
+    func write(in directory: OpenDirectory) throws {
+        let file = try PendingFile(in: directory, name: Self.fileName)
+        try file.write(DocumentCoding.encode(self))
+        try file.publish(replacing: true)
+    }
+
+    /// Notes that a backup was removed.
+    mutating func remove(_ run: RemovedRun) {
+        guard !removes(run.firstSequence) else { return }
+        removed.append(run)
+        removed.sort { $0.firstSequence < $1.firstSequence }
+        removed = removed.reduce(into: []) { runs, next in
+            guard let before = runs.last, before.lastSequence + 1 == next.firstSequence else {
+                return runs.append(next)
+            }
+            runs[runs.count - 1] = RemovedRun(
+                firstSequence: before.firstSequence, lastSequence: next.lastSequence,
+                previousSidecarSHA256: before.previousSidecarSHA256, sidecarSHA256: next.sidecarSHA256)
+        }
+    }
+
+    /// The number of a backup whose sidecar does not tell, by what is around it; nil where nothing is missing.
+    func run(of id: BackupID, among backups: [StoredBackup]) -> RemovedRun? {
+        if let last, last.id == id {
+            return RemovedRun(
+                firstSequence: last.sequence, lastSequence: last.sequence, sidecarSHA256: last.sidecarSHA256)
+        }
+        let before = backups.last { $0.id < id }
+        let low = before?.sidecar.sequence ?? 0
+        let next = backups.first { $0.sidecar.sequence > low }
+        let high = next?.sidecar.sequence ?? max(low + 1, last?.sequence ?? 0) + 1
+        guard high > low + 1, let number = kept(of: low + 1...high - 1).first?.lowerBound else { return nil }
+        let isLast = number == high - 1
+        return RemovedRun(
+            firstSequence: number, lastSequence: number,
+            sidecarSHA256: isLast ? next?.sidecar.previousSidecarSHA256 : nil)
+    }
+
+    /// Whether the backup of a number was removed.
+    func removes(_ sequence: Int) -> Bool {
+        removed.contains { ($0.firstSequence...$0.lastSequence).contains(sequence) }
+    }
+
+    /// The parts of a range of numbers that were not removed.
+    func kept(of range: ClosedRange<Int>) -> [ClosedRange<Int>] {
+        var rest: [ClosedRange<Int>] = []
+        var next = range.lowerBound
+        for run in removed where run.lastSequence >= next && run.firstSequence <= range.upperBound {
+            if run.firstSequence > next { rest.append(next...run.firstSequence - 1) }
+            next = run.lastSequence + 1
+        }
+        if next <= range.upperBound { rest.append(next...range.upperBound) }
+        return rest
+    }
+}
+
+/// What the next backup of a node says of the one before it.
+public struct ChainLink: Sendable, Equatable {
+    /// Its number among those of its cluster and node, from 1.
+    public var sequence: Int
+    /// SHA-256 of the sidecar before it in hexadecimal; nil for the first, or if that is not known.
+    public var previousSidecarSHA256: String?
+
+    /// The link behind the newest backup that is or was there, whichever has the higher number.
+    init(after newest: StoredBackup?, _ record: ChainRecord) {
+        var before: [(sequence: Int, digest: String?)] = []
+        if let newest { before.append((newest.sidecar.sequence, newest.sidecarSHA256)) }
+        if let last = record.last { before.append((last.sequence, last.sidecarSHA256)) }
+        if let run = record.removed.last { before.append((run.lastSequence, run.sidecarSHA256)) }
+        let number = before.map(\.sequence).max() ?? 0
+        sequence = number + 1
+        previousSidecarSHA256 = before.first { $0.sequence == number }?.digest
+    }
+}

@@ -1,0 +1,105 @@
+import HostIO
+import SealedArchive
+
+/// A complete archive in a store.
+public struct StoredBackup: Sendable {
+    /// Where it is.
+    public let scope: StoreScope
+    /// Its identifier.
+    public let id: BackupID
+    /// Its public description.
+    public let sidecar: Sidecar
+    /// The sidecar's bytes as stored.
+    public let sidecarBytes: [UInt8]
+    /// Whether it lies in the root of the store itself, beside archives of any cluster and node: such are only read.
+    public let isFlat: Bool
+
+    /// The file name of the archive.
+    public var archiveName: String { Self.archiveName(id) }
+    /// The file name of the sidecar.
+    public var sidecarName: String { Self.sidecarName(id) }
+    /// `cluster/node/id`.
+    public var reference: String { "\(scope)/\(id)" }
+
+    /// The file name of the archive with an identifier.
+    static func archiveName(_ id: BackupID) -> String { id.description + ArchiveFormat.archiveSuffix }
+    /// The file name of its sidecar.
+    static func sidecarName(_ id: BackupID) -> String { id.description + ArchiveFormat.sidecarSuffix }
+}
+
+/// An archive that can't be relied on: it has no sidecar, or one that can't be read or does not fit it.
+public struct UnreadableBackup: Sendable {
+    /// Where it is; nil in a flat directory, where only the sidecar tells.
+    public let scope: StoreScope?
+    /// Its identifier.
+    public let id: BackupID
+    /// Whether there is an archive that only lacks its sidecar.
+    public let isOrphan: Bool
+    /// What is wrong with it.
+    public let failure: Failure
+
+    /// `cluster/node/id`, or the identifier alone.
+    public var reference: String { scope.map { "\($0)/\(id)" } ?? id.description }
+
+    /// An archive without a sidecar.
+    static func orphan(scope: StoreScope?, id: BackupID) -> UnreadableBackup {
+        let name = StoredBackup.sidecarName(id)
+        guard let scope else {
+            let failure = Failure(
+                .integrity, "\(quoted(StoredBackup.archiveName(id))) has no sidecar",
+                hint: "copy \(name) beside it, or name the archive by its path")
+            return UnreadableBackup(scope: nil, id: id, isOrphan: true, failure: failure)
+        }
+        let reference = "\(scope)/\(id)"
+        let failure = Failure(
+            .integrity, "\(quoted(reference)) has an archive and no sidecar",
+            hint: "copy \(name) back if there is one elsewhere, or make it anew with "
+                + "`etcd-snap adopt \(reference)` and your key",
+            settings: [.identity])
+        return UnreadableBackup(scope: scope, id: id, isOrphan: true, failure: failure)
+    }
+}
+
+/// A directory of a store that is not looked at.
+public struct HiddenDirectory: Sendable {
+    /// Whether it is a symbolic link, which is not followed; otherwise there may be archives in it.
+    public let isLink: Bool
+    /// Why it is not looked at.
+    public let failure: Failure
+}
+
+/// What a store holds: its complete archives, and what can't be relied on.
+public struct StoreListing: Sendable {
+    /// The complete archives, by scope, in the order in which they were made.
+    public var backups: [StoredBackup] = []
+    /// Those that can't be relied on, by scope.
+    public var unreadable: [UnreadableBackup] = []
+    /// The directories that are not looked at.
+    public var hidden: [HiddenDirectory] = []
+    /// What does not hold in the chains of backups.
+    public var chain: [ChainProblem] = []
+
+    /// An empty listing.
+    public init() {}
+
+    /// Why some can't be relied on, or not be seen.
+    public var problems: [Failure] { hidden.map(\.failure) + unreadable.map(\.failure) }
+
+    /// Why something that is not listed may be there all the same.
+    public var obstacle: Failure? { hidden.first { !$0.isLink }?.failure }
+
+    /// The same with what to do about it, a line each.
+    public var warnings: [String] {
+        problems.map { failure in failure.description + (failure.hint.map { " (\($0))" } ?? "") }
+    }
+
+    /// The newest archive of a scope: within one node the number decides, for its clock may have been wrong.
+    public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope && !$0.isFlat } }
+
+    /// The newest archive of each node.
+    public var latestOfNodes: [StoredBackup] {
+        Dictionary(grouping: backups, by: \.scope).values.compactMap { group in
+            group.max { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
+        }.sorted { $0.reference < $1.reference }
+    }
+}

@@ -1,0 +1,76 @@
+import ArchiveStore
+import HostIO
+
+/// Something in a store that can be removed.
+public enum StoreRemoval: Sendable {
+    /// A backup.
+    case whole(StoredBackup)
+    /// What is left of one, or can't be relied on.
+    case damaged(UnreadableBackup)
+
+    /// `cluster/node/id`.
+    public var reference: String {
+        switch self {
+        case .whole(let backup): backup.reference
+        case .damaged(let backup): backup.reference
+        }
+    }
+
+    /// The reference, and what is wrong with it.
+    public var description: String {
+        guard case .damaged(let backup) = self else { return reference }
+        return "\(reference) (which can't be relied on: \(backup.failure.message))"
+    }
+
+    fileprivate var scope: StoreScope? {
+        switch self {
+        case .whole(let backup): backup.isFlat ? nil : backup.scope
+        case .damaged(let backup): backup.scope
+        }
+    }
+}
+
+/// Removes archives from a store.
+public enum DeleteOperation {
+    /// What references mean, each once; also what is damaged, but no archive that only lacks its sidecar.
+    ///
+    /// One whose removal was interrupted is found by its reference too, so that this can be done again until it is done.
+    public static func find(
+        _ references: [BackupReference], in store: LocalStore, observer: Observer = Observer()
+    ) throws -> [StoreRemoval] {
+        var found: [StoreRemoval] = []
+        for reference in references {
+            let removal = try reference.findForRemoval(in: store, observer: observer)
+            if !found.contains(where: { $0.reference == removal.reference }) { found.append(removal) }
+        }
+        return found
+    }
+
+    /// Removes archives with their sidecars.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` for what lies flat in a directory, `locked`, before anything is removed,
+    ///   while a backup is running in one of the places; for any other error it names what was removed before.
+    public static func run(_ removals: [StoreRemoval], in store: LocalStore) throws {
+        if let flat = removals.first(where: { $0.scope == nil }) {
+            throw Failure(
+                .usage, "\(quoted(flat.reference)) lies in a directory that is no store of cluster and node",
+                hint: "such a directory is only read: remove its files yourself")
+        }
+        let writers = try Set(removals.compactMap(\.scope)).sorted().map { try store.writer(for: $0) }
+        var removed: [String] = []
+        for removal in removals {
+            do {
+                let writer = writers.first { $0.scope == removal.scope }
+                switch removal {
+                case .whole(let backup): try writer?.delete(backup)
+                case .damaged(let backup): try writer?.remove(backup)
+                }
+            } catch {
+                var failure = Failure(wrapping: error)
+                if !removed.isEmpty { failure.message += "; removed before: \(removed.joined(separator: ", "))" }
+                throw failure
+            }
+            removed.append(removal.reference)
+        }
+    }
+}
