@@ -84,7 +84,9 @@ private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> Et
         if text.contains(Words.nameMismatch) {
             return .serverNameMismatch(expected: channel.expectedName, names: [])
         }
-        return text.contains(Words.untrusted) ? .serverUntrusted(issuer: nil) : .unreachable
+        if text.contains(Words.untrusted) { return .serverUntrusted(issuer: nil) }
+        // On a busy host the probe may have no answer in time; that there was a connection gRPC knows by itself.
+        return Words.lost.contains { text.contains($0) } ? .connectionClosed : .unreachable
     }
 }
 
@@ -93,10 +95,11 @@ private let neverConnected = [
     "Connection refused", "No route to host", "Network is unreachable", "Connection timed out", "Permission denied",
 ]
 
-/// What gRPC says of certificates that it refuses.
+/// What gRPC says of certificates that it refuses, and of connections that it lost.
 private enum Words {
     static let nameMismatch = "not in peer certificate"
     static let untrusted = "certificate verify failed"
+    static let lost = ["Socket closed", "reset by peer", "Endpoint read failed"]
 }
 
 /// Why a handshake with a server failed that does speak TLS.

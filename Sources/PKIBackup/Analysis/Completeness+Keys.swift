@@ -101,7 +101,9 @@ extension Examination {
         }
         for file in sortedFiles where file.captureClass == .serviceAccountKey && file.path.hasSuffix(".key") {
             let sibling = file.path.dropLast(4) + ".pub"
-            if files[String(sibling)] != nil { checkSigner(file.path, verifiers + [String(sibling)]) }
+            // One that does not fit what it is used with is told of by that.
+            guard files[String(sibling)] != nil, !isFound("service-account-key-mismatch", file.path) else { continue }
+            checkSigner(file.path, verifiers + [String(sibling)])
         }
     }
 
