@@ -161,6 +161,56 @@ extension Integration {
                 findings: ["member-list-mismatch \(hasUnit ? "/etc/systemd/system/etcd.service" : "/etc/etcd.env")"])
         }
 
+        /// kubeadm with its kubelet's unit, drop-in, flags and configuration, and an audit log below `/etc/kubernetes`.
+        ///
+        /// Source: kubernetes/release, `cmd/krel/templates/latest/kubeadm/10-kubeadm.conf`; kubeadm 1.36, `app/phases/kubelet`.
+        @Test func kubeadmWithItsKubelet() throws {
+            let tree = try NodeTreeBuilder()
+            try tree.addKubeadm()
+            let etcd = try tree.startKubeadmEtcd()
+            defer { etcd.kill() }
+            try tree.write("[Service]\nExecStart=/usr/bin/kubelet\n", to: "/usr/lib/systemd/system/kubelet.service")
+            try tree.write(
+                """
+                [Service]
+                Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+                Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+                EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+                EnvironmentFile=-/etc/default/kubelet
+                ExecStart=
+                ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+                """, to: "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
+            try tree.write(
+                "KUBELET_KUBEADM_ARGS=\"--pod-infra-container-image=registry.k8s.io/pause:3.10\"\n",
+                to: "/var/lib/kubelet/kubeadm-flags.env")
+            try tree.write(
+                """
+                apiVersion: kubelet.config.k8s.io/v1beta1
+                kind: KubeletConfiguration
+                authentication: {x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}}
+                resolvConf: /run/systemd/resolve/resolv.conf
+                staticPodPath: /etc/kubernetes/manifests
+                """, to: "/var/lib/kubelet/config.yaml")
+            try tree.change(
+                """
+                mkdir -p etc/kubernetes/audit; echo x >etc/kubernetes/audit/audit.log
+                truncate -s 3G etc/kubernetes/audit/audit-2026-11-25T10-00-00.000.log
+                sed -i 's#^    - --allow-privileged=true#&\\n    - --audit-log-path=/var/log/kubernetes/audit.log#' \
+                    etc/kubernetes/manifests/kube-apiserver.yaml
+                sed -i 's#^    volumeMounts:#&\\n    - {mountPath: /var/log/kubernetes, name: audit}#; s#^  volumes:#&\\n  - {hostPath: {path: /etc/kubernetes/audit}, name: audit}#' \
+                    etc/kubernetes/manifests/kube-apiserver.yaml
+                grep -q audit-log-path etc/kubernetes/manifests/kube-apiserver.yaml
+                """)
+            let backup = try DistributionBackup(of: tree)
+            let report = try backup.expect(findings: [])
+            backup.expect(etcds: ["etcd"], in: report)
+            #expect(report.skipped.array.map(\.path.string).contains("/etc/kubernetes/audit/audit.log"))
+            let classes = try backup.classes()
+            #expect(classes["/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"] == "systemd")
+            #expect(classes["/var/lib/kubelet/config.yaml"] == "kubelet-configuration")
+            #expect(!classes.keys.contains { $0.contains("/audit/") })
+        }
+
         /// kubeadm with an etcd elsewhere, whose CA's key is not on the node, by intention.
         @Test func kubeadmWithExternalEtcd() throws {
             let tree = try NodeTreeBuilder()
@@ -227,6 +277,24 @@ extension Integration {
 }
 
 extension NodeTreeBuilder {
+    /// Starts the etcd of kubeadm's static pod, with certificates for loopback by the fixture's CA.
+    func startKubeadmEtcd() throws -> EtcdServer {
+        let pki = "/etc/kubernetes/pki"
+        let authority = Pair(certificate: "\(pki)/etcd/ca.crt", key: "\(pki)/etcd/ca.key")
+        let server = try issue("\(pki)/etcd/server", "/CN=cp0", by: authority, names: Self.loopback)
+        try issue("\(pki)/etcd/peer", "/CN=cp0", by: authority, names: Self.loopback)
+        try issue("\(pki)/etcd/healthcheck-client", "/CN=kube-etcd-healthcheck-client", by: authority)
+        let client = try issue("\(pki)/apiserver-etcd-client", "/CN=kube-apiserver-etcd-client", by: authority)
+        let etcd = try startEtcd(ca: authority.certificate, server: server, client: client)
+        try shell(
+            #"""
+            cd "$1/etc/kubernetes/manifests"
+            sed -i -e "s#https://127.0.0.1:2379,https://192.0.2.10:2379#$3#" -e "s#https://[0-9.]*:2379#$3#" \
+                -e "s#https://192.0.2.10:2380#$4#g" -e "s#=cp0#=$2#" etcd.yaml kube-apiserver.yaml
+            """#, root, etcd.name, etcd.clientURL, etcd.peerURL)
+        return etcd
+    }
+
     /// Makes kubeadm's API server a client of an etcd that is no static pod.
     func useExternalEtcd(_ etcd: EtcdServer, ca: String, client: Pair) throws {
         try shell(

@@ -147,6 +147,7 @@ struct OpenShiftTree {
             names: ["IP:172.30.0.1", "DNS:kubernetes.default.svc"])
         try tree.serviceAccountKey(
             "\(resources)/kube-apiserver-certs/secrets/bound-service-account-signing-key/service-account.key")
+        try addKubelet(clients)
         try tree.change(
             """
             mkdir -p .\(resources)/etcd-certs/configmaps/etcd-all-bundles .\(api)/configmaps/etcd-serving-ca \
@@ -157,6 +158,33 @@ struct OpenShiftTree {
             cp signers/serving.crt .\(resources)/kube-apiserver-certs/secrets/service-network-serving-certkey/ca.crt
             rm -r signers; mkdir -p var/lib/etcd/member/snap; : >var/lib/etcd/member/snap/db
             """)
+    }
+
+    /// Source: openshift/machine-config-operator 4.18, `templates/master/01-master-kubelet/_base`.
+    private func addKubelet(_ authority: NodeTreeBuilder.Pair) throws {
+        let current = "/var/lib/kubelet/pki/kubelet-client-current"
+        let pair = try tree.issue(current, "/O=system:nodes/CN=system:node:master-0", by: authority)
+        try tree.kubeconfig("/var/lib/kubelet/kubeconfig", ca: authority.certificate, pair: pair)
+        try tree.write(
+            "kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\nstaticPodPath: /etc/kubernetes/manifests\n"
+                + "rotateCertificates: true\nserverTLSBootstrap: true\n", to: "/etc/kubernetes/kubelet.conf")
+        try tree.write(
+            """
+            [Service]
+            Type=notify
+            ExecStartPre=/bin/rm -f /var/lib/kubelet/memory_manager_state
+            EnvironmentFile=/etc/os-release
+            EnvironmentFile=-/etc/kubernetes/kubelet-workaround
+            EnvironmentFile=-/etc/kubernetes/kubelet-env
+            ExecStart=/usr/local/bin/kubenswrapper \\
+                /usr/bin/kubelet \\
+                  --config=/etc/kubernetes/kubelet.conf \\
+                  --bootstrap-kubeconfig=/etc/kubernetes/kubeconfig \\
+                  --kubeconfig=/var/lib/kubelet/kubeconfig \\
+                  --node-labels=node-role.kubernetes.io/master,node.openshift.io/os_id=${ID} \\
+                  --volume-plugin-dir=/etc/kubernetes/kubelet-plugins/volume/exec \\
+                  --v=${KUBELET_LOG_LEVEL}
+            """, to: "/etc/systemd/system/kubelet.service")
     }
 
     func addPods(_ etcd: EtcdServer) throws {
