@@ -30,7 +30,7 @@ struct CommandLineFlags {
     /// What starts other programs, with flags and numbers of its own.
     private static let wrappers: Set<String> = [
         "exec", "nice", "ionice", "env", "sudo", "setpriv", "chrt", "taskset", "tini", "dumb-init", "nohup",
-        "watch-termination", "hyperkube",
+        "watch-termination", "hyperkube", "kubenswrapper",
     ]
 
     /// Reads the words of a command.

@@ -7,7 +7,7 @@ extension LayoutBuilder {
     /// Every etcd that the node tells of, each once, the API server's first.
     mutating func etcds() -> [DiscoveredEtcd] {
         var found: [EtcdCandidate] = []
-        let clients = clientCandidates()
+        let clients = clientCandidates().compactMap(withoutKine)
         let members = memberCandidates() + layoutCandidates()
         let hasMain = clients.contains { $0.name == "etcd" }
         for candidate in clients + members.sorted(by: { $0.name == "etcd" && $1.name != "etcd" }) + networkCandidates()
@@ -89,6 +89,20 @@ extension LayoutBuilder {
         candidate.certificatePath = server.flatMap { nodePath("datastore-certfile", $0) }
         candidate.keyPath = server.flatMap { nodePath("datastore-keyfile", $0) }
         return [candidate]
+    }
+
+    /// A candidate without the addresses at which kine serves another database here, which gives no snapshots; nil if there
+    /// are no others.
+    ///
+    /// Source: kine, `pkg/app/app.go`, `--listen-address`.
+    private func withoutKine(_ candidate: EtcdCandidate) -> EtcdCandidate? {
+        let ports = layout.components.filter { $0.name == "kine" }.compactMap {
+            ($0.configuration.last("listen-address") ?? "0.0.0.0:2379").split(separator: ":").last
+        }
+        guard !ports.isEmpty else { return candidate }
+        var candidate = candidate
+        candidate.endpoints.removeAll { url in ports.contains { url.hasSuffix(":\($0)") } }
+        return candidate.endpoints.isEmpty ? nil : candidate
     }
 
     private static func override(_ text: String, _ main: EtcdCandidate, _ server: String) -> EtcdCandidate? {
@@ -183,29 +197,22 @@ extension LayoutBuilder {
             let server = joinPath(dataDirectory(of: distribution), "server")
             let tls = "\(server)/tls/etcd"
             candidates += embedded(
-                "\(distribution) layout", "\(server)/db/etcd", configuration: "\(server)/db/etcd/config",
+                distribution, "\(server)/db/etcd", configuration: "\(server)/db/etcd/config",
                 ("\(tls)/server-ca.crt", "\(tls)/client.crt", "\(tls)/client.key"))
         }
         if layout.distributions.contains("k0s") {
             let data = dataDirectory(of: "k0s")
+            let client = "\(data)/pki/apiserver-etcd-client"
             candidates += embedded(
-                "k0s layout", "\(data)/etcd", configuration: nil,
-                (
-                    "\(data)/pki/etcd/ca.crt", "\(data)/pki/apiserver-etcd-client.crt",
-                    "\(data)/pki/apiserver-etcd-client.key"
-                ))
+                "k0s", "\(data)/etcd", configuration: nil, ("\(data)/pki/etcd/ca.crt", "\(client).crt", "\(client).key")
+            )
         }
         if layout.distributions.contains("microshift") {
             let signer = "/var/lib/microshift/certs/etcd-signer"
-            var found = embedded(
-                "microshift layout", "/var/lib/microshift/etcd", configuration: nil,
-                (
-                    "\(signer)/ca.crt", "\(signer)/apiserver-etcd-client/client.crt",
-                    "\(signer)/apiserver-etcd-client/client.key"
-                ))
-            // MicroShift, `etcd/cmd/microshift-etcd/run.go`, `configure`.
-            for index in found.indices { found[index].endpoints = ["https://localhost:2379"] }
-            candidates += found
+            let client = "\(signer)/apiserver-etcd-client/client"
+            candidates += embedded(
+                "microshift", "/var/lib/microshift/etcd", configuration: nil,
+                ("\(signer)/ca.crt", "\(client).crt", "\(client).key"))
         }
         return candidates
     }
@@ -214,14 +221,12 @@ extension LayoutBuilder {
     ///
     /// - Parameter configuration: the file that the distribution writes for it, with what it listens at.
     private mutating func embedded(
-        _ source: String, _ data: String, configuration: String?,
+        _ distribution: String, _ data: String, configuration: String?,
         _ tls: (ca: String, certificate: String, key: String)
     ) -> [EtcdCandidate] {
         guard root.attributes(of: data)?.kind == .directory else { return [] }
-        // Where the addresses are not known, those of a node that has only one family's: k3s, `pkg/daemons/config/types.go`,
-        // `Loopback`.
         var candidate = EtcdCandidate(
-            name: "etcd", endpoints: ["https://127.0.0.1:2379", "https://[::1]:2379"], source: source)
+            name: "etcd", endpoints: endpoints(ofEmbedded: distribution), source: "\(distribution) layout")
         candidate.isMember = true
         candidate.dataDirectory = data
         let known = layout.components.first { component in
@@ -240,6 +245,22 @@ extension LayoutBuilder {
         }
         (candidate.caPath, candidate.certificatePath, candidate.keyPath) = (tls.ca, tls.certificate, tls.key)
         return [candidate]
+    }
+
+    /// Where a distribution's etcd listens: at what its own arguments say, else at the loopback address of either family, for
+    /// a node may have one family only.
+    ///
+    /// Source: k3s, `pkg/daemons/config/types.go`, `Loopback`; k0s, `pkg/component/controller/etcd.go`; MicroShift,
+    /// `etcd/cmd/microshift-etcd/run.go`, `configure`.
+    private func endpoints(ofEmbedded distribution: String) -> [String] {
+        if distribution == "microshift" { return ["https://localhost:2379"] }
+        let server = layout.components.first { $0.name == distribution }
+        let arguments = CommandLineFlags((server?.flags["etcd-arg"] ?? []).map { "--\($0)" }, name: "etcd").flags
+        let listening = (arguments["listen-client-urls"] ?? []).flatMap(EtcdURL.list)
+        guard listening.isEmpty else { return listening }
+        let loopback = ["https://127.0.0.1:2379", "https://[::1]:2379"]
+        let isIPv6 = server?.configuration.last("etcd-peer-address")?.contains(":") == true
+        return isIPv6 ? loopback.reversed() : loopback
     }
 
     // MARK: Networks

@@ -10,20 +10,23 @@ struct OpenRCServices {
 
     /// The services whose command is known to start one of the control plane's programs, in the order of their names.
     func services() -> [ServiceDefinition] {
-        let enabled = enabledNames()
-        return ((try? root.names(in: "/etc/init.d")) ?? []).compactMap {
-            service($0, isEnabled: enabled.contains($0))
-        }
+        let links = links()
+        return ((try? root.names(in: "/etc/init.d")) ?? []).compactMap { service($0, links: links[$0] ?? []) }
     }
 
-    private func enabledNames() -> Set<String> {
+    /// The links by which runlevels start services, by the services' names.
+    private func links() -> [String: [String]] {
         let runlevels = "/etc/runlevels"
-        return ((try? root.names(in: runlevels)) ?? []).reduce(into: []) { names, level in
-            names.formUnion((try? root.names(in: joinPath(runlevels, level))) ?? [])
+        var links: [String: [String]] = [:]
+        for directory in ((try? root.names(in: runlevels)) ?? []).map({ joinPath(runlevels, $0) }) {
+            for name in (try? root.names(in: directory)) ?? [] {
+                links[name, default: []].append(joinPath(directory, name))
+            }
         }
+        return links
     }
 
-    private func service(_ name: String, isEnabled: Bool) -> ServiceDefinition? {
+    private func service(_ name: String, links: [String]) -> ServiceDefinition? {
         let path = "/etc/init.d/\(name)"
         guard root.attributes(of: path)?.kind == .file, let bytes = try? root.bytes(of: path, limitByteCount: 1 << 20)
         else { return nil }
@@ -45,7 +48,8 @@ struct OpenRCServices {
         let words = ShellScript(line, variables: script.variables).commands.first ?? []
         guard CommandLineFlags(words, variables: script.variables).startsKnownProgram else { return nil }
         return ServiceDefinition(
-            name: name, path: path, words: words, environment: script.variables, files: [path], environmentFiles: read,
-            isEnabled: isEnabled, isLocal: true)
+            name: name, path: path, words: words, environment: script.variables, files: [path] + links,
+            environmentFiles: read,
+            isEnabled: !links.isEmpty, isLocal: true)
     }
 }

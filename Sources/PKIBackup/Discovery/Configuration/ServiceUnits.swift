@@ -11,7 +11,7 @@ struct ServiceDefinition {
     var words: [String]
     /// The variables that the program gets.
     var environment: [String: String]
-    /// The files that define it, drop-ins included.
+    /// The files that define it, drop-ins and the links by which it is enabled included.
     var files: [String]
     /// The files that its variables come from, as far as they are there.
     var environmentFiles: [String]
@@ -37,8 +37,8 @@ struct ServiceUnits {
 
     /// The services whose command is known to start one of the control plane's programs, in the order of their names.
     func services() -> [ServiceDefinition] {
-        let enabled = enabledNames()
-        return names().sorted().compactMap { service($0, isEnabled: enabled.contains($0)) }
+        let links = links()
+        return names().sorted().compactMap { service($0, links: links[$0] ?? []) }
     }
 
     /// Every unit that was put there locally, and those of packages that the control plane is known to have.
@@ -55,21 +55,24 @@ struct ServiceUnits {
         return found
     }
 
-    /// Units that a target wants or requires.
-    private func enabledNames() -> Set<String> {
-        var names: Set<String> = []
+    /// The links by which targets want or require units, by the units' names.
+    private func links() -> [String: [String]] {
+        var links: [String: [String]] = [:]
         for directory in Self.directories {
             for target in (try? root.names(in: directory)) ?? []
             where target.hasSuffix(".wants") || target.hasSuffix(".requires") {
-                names.formUnion((try? root.names(in: joinPath(directory, target))) ?? [])
+                let directory = joinPath(directory, target)
+                for name in (try? root.names(in: directory)) ?? [] {
+                    links[name, default: []].append(joinPath(directory, name))
+                }
             }
         }
-        return names
+        return links
     }
 
     // MARK: A unit
 
-    private func service(_ unit: String, isEnabled: Bool) -> ServiceDefinition? {
+    private func service(_ unit: String, links: [String]) -> ServiceDefinition? {
         // An empty file, or a link to /dev/null, masks the unit.
         guard let path = Self.directories.map({ joinPath($0, unit) }).first(where: { root.hasEntry($0) }),
             let bytes = try? root.bytes(of: path), !bytes.isEmpty
@@ -92,8 +95,8 @@ struct ServiceUnits {
         let words = Self.words(Self.specified(command, base), environment)
         guard CommandLineFlags(words, variables: environment).startsKnownProgram else { return nil }
         return ServiceDefinition(
-            name: base, path: path, words: words, environment: environment, files: [path] + dropIns,
-            environmentFiles: environmentFiles, isEnabled: isEnabled,
+            name: base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
+            environmentFiles: environmentFiles, isEnabled: !links.isEmpty,
             isLocal: !Self.packageDirectories.contains(parentPath(path)) || !dropIns.isEmpty)
     }
 
