@@ -72,6 +72,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(
@@ -96,7 +97,7 @@ let package = Package(
         library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),
         library(
             "PKIBackup", ["Certificates", "NodeFiles", "SealedArchive", "HostIO", "YAML", crypto, systemPackage]),
-        library("KubernetesObjects", ["Protobuf"]),
+        library("KubernetesObjects", ["Protobuf", "HostIO", "CSodium", crypto, cryptoExtras]),
         library(
             "Operations",
             [

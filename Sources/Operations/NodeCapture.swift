@@ -48,11 +48,19 @@ struct NodeCapture {
         manifest.skipped += skipped
     }
 
+    /// What was captured of certificates, keys and configurations.
+    func inventory() -> CertificateInventory { CertificateInventory.build(layout: plan.wholeLayout, files: captured) }
+
+    /// What tries values of snapshots with the keys that were captured; nil if there are none.
+    func matcher(_ inventory: CertificateInventory) -> EncryptionKeyMatcher? {
+        EncryptionKeyMatcher(inventory.encryptionConfigurations, in: captured)
+    }
+
     /// Adds what is said of certificates and volumes, and finds what a rebuild would lack.
     func complete(
-        _ archive: ArchiveWriter, _ snapshots: [StreamedSnapshot], _ manifest: inout Manifest
+        _ archive: ArchiveWriter, _ inventory: CertificateInventory, _ snapshots: [StreamedSnapshot],
+        _ manifest: inout Manifest
     ) throws {
-        let inventory = CertificateInventory.build(layout: plan.wholeLayout, files: captured)
         if !inventory.certificates.isEmpty {
             try archive.add(
                 CertificateDocument(certificates: inventory.certificates), at: CertificateDocument.path)
@@ -88,7 +96,7 @@ extension [StreamedSnapshot] {
     fileprivate var facts: SnapshotFacts? {
         guard !isEmpty else { return nil }
         return SnapshotFacts(
-            encryptionKeysInUse: Set(flatMap { $0.encryptionKeys?.names ?? [] }).sorted(),
+            encryptionKeysInUse: encryptionKeys,
             members: Dictionary(uniqueKeysWithValues: map { ($0.record.name, $0.record.members) }))
     }
 }

@@ -25,7 +25,7 @@ enum Architecture {
             "PKIBackup": nodeFiles.union(["Certificates", "YAML"]),
             "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
             "EtcdStorage": archive.union(["CCRC32C", "Protobuf"]),
-            "KubernetesObjects": host.union(["Protobuf"]),
+            "KubernetesObjects": host.union(["Protobuf", "CSodium"]),
             "Operations": operations.union(["YAML"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]
@@ -36,7 +36,7 @@ enum Architecture {
         "ArgumentParser": ["CommandLine"],
         "X509": ["EtcdSnap", "Certificates"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
         "SwiftASN1": ["EtcdSnap", "Certificates"],
-        "CryptoExtras": ["Age", "Certificates"],
+        "CryptoExtras": ["Age", "Certificates", "KubernetesObjects"],
         "Logging": ["EtcdSnap", "Operations", "CommandLine"],
         // Whole Foundation would put 35 MB of ICU's data into the executable; `FoundationEssentials` has what is needed.
         "Foundation": [], "FoundationNetworking": [], "FoundationXML": [], "FoundationInternationalization": [],
@@ -52,7 +52,7 @@ enum Architecture {
     }
 
     private static let cModules: Set<String> = [
-        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CGRPCShim", "CCRC32C",
+        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C",
     ]
 }
 

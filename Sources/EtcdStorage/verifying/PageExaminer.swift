@@ -279,6 +279,7 @@ struct PageExaminer {
                     problem: "the value of the tombstone at revision \(KeyDigest.main(digest)) is not a key-value")
             }
             if let collector { Self.collect(row, digest, isTombstone: true, tally.page, collector) }
+            _ = ledger.encryptionKeys.note(key: row.key, value: row.value, digest: digest, page: tally.page)
             return
         }
         // The marker of a revision bump has no value.
@@ -293,7 +294,8 @@ struct PageExaminer {
                 problem: "the value of the row at revision \(revision) is not a key-value of that revision")
         }
         if row.version == 1 { tally.counts.creations += 1 }
-        if EncryptedValue.isMarked(row.value) { tally.encryptionKeys |= ledger.encryptionKeys.bit(of: row.value) }
+        tally.encryptionKeys |= ledger.encryptionKeys.note(
+            key: row.key, value: row.value, digest: digest, page: tally.page)
         if let collector { Self.collect(row, digest, isTombstone: false, tally.page, collector) }
     }
 
@@ -318,7 +320,8 @@ struct PageExaminer {
                         key: row.userKey, value: row.value, digest: row.digest, isTombstone: row.isTombstone,
                         page: page)
                 }
-                return row.isTombstone ? 0 : ledger.encryptionKeys.bit(of: row.value)
+                return ledger.encryptionKeys.note(
+                    key: row.userKey, value: row.value, digest: row.digest, page: page)
             }
         }
         return keys

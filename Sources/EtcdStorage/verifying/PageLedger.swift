@@ -117,7 +117,10 @@ final class PageLedger: @unchecked Sendable {
     /// Records of pages that a run in front covers and that look like pages of their own, with their overflow.
     private var covered: [UInt64: (record: PageRecord, overflow: Int)] = [:]
     /// The keys of the encryption at rest by leaf.
-    var encryptionKeys = EncryptionKeyLedger()
+    var encryptionKeys: EncryptionKeyLedger
+
+    /// - Parameter matcher: knows the keys of the encryption at rest.
+    init(_ matcher: EncryptionKeyMatcher? = nil) { encryptionKeys = EncryptionKeyLedger(matcher) }
 
     deinit { for chunk in chunks { chunk.deallocate() } }
 

@@ -18,6 +18,7 @@ public final class SnapshotVerifier {
     private var byteCount = 0
     private var pageExaminer: PageExaminer?
     private let collector: RowCollector?
+    private let matcher: EncryptionKeyMatcher?
     private var metaWarning: PageFinding?
 
     /// A verifier for the bytes called `name` in messages.
@@ -25,9 +26,14 @@ public final class SnapshotVerifier {
     /// - Parameters:
     ///   - checksTrailer: whether the SHA-256 trailer is checked too; false where the caller does that, which saves more
     ///     than half of the time.
+    ///   - matcher: knows the keys of the encryption at rest; without it names are as values tell them.
     ///   - selection: rows to keep in ``SnapshotContents/selectedRows``, up to its own limit of memory.
-    public init(name: String, checksTrailer: Bool = true, selecting selection: RowSelection? = nil) {
+    public init(
+        name: String, checksTrailer: Bool = true, selecting selection: RowSelection? = nil,
+        matching matcher: EncryptionKeyMatcher? = nil
+    ) {
         self.name = name
+        self.matcher = matcher
         collector = selection.map(RowCollector.init)
         digest = checksTrailer ? TrailerDigest() : nil
     }
@@ -60,7 +66,7 @@ public final class SnapshotVerifier {
             try Meta.find(in: Bytes(bytes), name: name)
         }
         metaWarning = found.warning
-        let examiner = PageExaminer(meta: found.meta, ledger: PageLedger(), collector: collector)
+        let examiner = PageExaminer(meta: found.meta, ledger: PageLedger(matcher), collector: collector)
         pageExaminer = examiner
         drainPending(examiner)
     }

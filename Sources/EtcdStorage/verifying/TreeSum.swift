@@ -57,10 +57,9 @@ struct TreeSum {
         tree.lastRow = key.lastRow
         tree.inlineKeyRows = key.inlineRows
         tree.contents = SnapshotContents(hash: hash.value, key: key, store: store, buckets: summaries)
-        tree.contents?.encryptionKeys = walk.examiner.ledger.encryptionKeys.inUse(encryptionKeys)
-        tree.contents?.selectedRows = walk.examiner.collector?.rows { page in
-            page == walk.examiner.meta.rootPage || keyLeaves.contains(page)
-        }
+        let isReachable = { (page: UInt64) in page == walk.examiner.meta.rootPage || keyLeaves.contains(page) }
+        tree.contents?.encryptionKeys = walk.examiner.ledger.encryptionKeys.inUse(encryptionKeys, where: isReachable)
+        tree.contents?.selectedRows = walk.examiner.collector?.rows(where: isReachable)
         return tree
     }
 

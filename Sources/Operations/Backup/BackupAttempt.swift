@@ -1,5 +1,6 @@
 import ArchiveStore
 import EtcdSnap
+import EtcdStorage
 import HostIO
 import PKIBackup
 import SealedArchive
@@ -58,21 +59,27 @@ struct BackupAttempt: Sendable {
         let node = NodeCapture(plan.node, observer: observer)
         let epoch = try node.epoch()
         try await recorder.timing("files") { try toSink { try node.capture(into: archive, &manifest) } }
-        let snapshots = try await stream(into: archive)
+        let inventory = node.inventory()
+        let snapshots = try await stream(into: archive, node.matcher(inventory))
         manifest.etcd = snapshots.map(\.record)
         manifest.findings += snapshots.compactMap(\.ageFinding)
         try compareKeys(epoch, try node.epoch(), &manifest)
-        try await recorder.timing("analysis") { try toSink { try node.complete(archive, snapshots, &manifest) } }
+        try await recorder.timing("analysis") {
+            try toSink { try node.complete(archive, inventory, snapshots, &manifest) }
+        }
         manifest.findings = plan.node.accepted.applied(to: manifest.findings)
         manifest.run = record(of: snapshots)
         return try await finish(archive, file, manifest, snapshots)
     }
 
-    private func stream(into archive: ArchiveWriter) async throws -> [StreamedSnapshot] {
+    private func stream(
+        into archive: ArchiveWriter, _ matcher: EncryptionKeyMatcher?
+    ) async throws -> [StreamedSnapshot] {
         var snapshots: [StreamedSnapshot] = []
         for (index, target) in targets.enumerated() {
             let stage = SnapshotStage(
-                index: index, target: target, verification: plan.verification, previous: publisher.previous,
+                index: index, target: target, matcher: matcher, verification: plan.verification,
+                previous: publisher.previous,
                 observer: observer)
             var snapshot = try await recorder.timing("snapshot \(target.name)") {
                 try await stage.stream(into: archive)

@@ -78,7 +78,8 @@ struct BackupPublisher: @unchecked Sendable {
     private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
         var sidecar = Sidecar(
             manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients, labels: plan.recipientLabels),
-            completedAt: Date(), sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
+            completedAt: Date(), sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256
+        )
         sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
         sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings))

@@ -11,6 +11,8 @@ struct SnapshotStage {
     /// Which of the backup's etcds it is.
     let index: Int
     let target: EtcdTarget
+    /// Tries encrypted values with the keys that were captured.
+    let matcher: EncryptionKeyMatcher?
     let verification: VerificationLevel
     let previous: StoredBackup?
     let observer: Observer
@@ -33,7 +35,8 @@ struct SnapshotStage {
         // The stream checks the trailer itself.
         let verifier =
             verification >= .structural
-            ? SnapshotVerifier(name: target.path, checksTrailer: false, selecting: .volumes) : nil
+            ? SnapshotVerifier(
+                name: target.path, checksTrailer: false, selecting: .volumes, matching: matcher) : nil
         try await copy(stream, to: archive, verifier, fileByteCount)
         guard let summary = stream.summary else { preconditionFailure("a snapshot ended without being checked") }
         let entry = try toSink { try archive.end(sha256: summary.fileSHA256) }

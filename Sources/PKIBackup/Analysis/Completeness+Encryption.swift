@@ -2,8 +2,8 @@ import HostIO
 import SealedArchive
 
 extension Examination {
-    /// Every key that values in the snapshot need is in the encryption configuration.
-    mutating func checkEncryption(keysInUse: [String]) {
+    /// Every key that values in the snapshot need is in the encryption configuration, and opens them.
+    mutating func checkEncryption(keysInUse: [EncryptionKeyFact]) {
         let references = sortedFiles.filter { $0.captureClass == .encryptionConfiguration && $0.state != .directory }
         for file in references {
             if let configuration = file.encryption { checkConfiguration(configuration, file.path) }
@@ -18,19 +18,38 @@ extension Examination {
         // What can't be read is a finding already and says nothing about keys.
         guard existing.allSatisfy({ $0.encryption != nil }) else { return }
         let known = existing.compactMap(\.encryption).reduce(into: Set<String>()) { $0.formUnion($1.prefixes) }
-        let missing = Set(keysInUse).subtracting(known).sorted()
-        guard !missing.isEmpty else { return }
-        find(
-            .error, "encryption-key-missing", first.path,
-            "values in the snapshot are encrypted with \(missing.map(quoted).joined(separator: ", ")), "
-                + "which \(quoted(first.path)) does not have",
-            "add the key that was removed: without it these values are lost")
+        let missing = keysInUse.filter { !known.contains($0.name) }
+        if let names = Self.list(missing.filter(\.isCurrent)) {
+            find(
+                .error, "encryption-key-missing", first.path,
+                "values in the snapshot are encrypted with \(names), which \(quoted(first.path)) does not have",
+                "add the key that was removed: without it these values are lost")
+        }
+        let refused = keysInUse.filter { known.contains($0.name) && $0.isRefused }
+        if let names = Self.list(refused.filter(\.isCurrent)) {
+            find(
+                .error, "encryption-key-wrong", first.path,
+                "values in the snapshot are encrypted with \(names) and do not open with what \(quoted(first.path)) has "
+                    + "under that name: the secret is another one",
+                "find the secret that the API server encrypted with: without it these values are lost")
+        }
+        if let names = Self.list((missing + refused).filter { !$0.isCurrent }) {
+            find(
+                .note, "encryption-key-retired", first.path,
+                "only revisions that were replaced since are encrypted with \(names), which \(quoted(first.path)) does "
+                    + "not have any more",
+                "nothing is lost: etcd drops them with its next compaction")
+        }
     }
 
-    private mutating func checkAbsence(_ keysInUse: [String]) {
-        guard !keysInUse.isEmpty else { return }
+    /// Names in quotes and in order, nil for none.
+    private static func list(_ keys: [EncryptionKeyFact]) -> String? {
+        keys.isEmpty ? nil : Set(keys.map(\.name)).sorted().map(quoted).joined(separator: ", ")
+    }
+
+    private mutating func checkAbsence(_ keysInUse: [EncryptionKeyFact]) {
+        guard let keys = Self.list(keysInUse.filter(\.isCurrent)) else { return }
         let subject = components("kube-apiserver").first?.source ?? "kube-apiserver"
-        let keys = Set(keysInUse).sorted().map(quoted).joined(separator: ", ")
         find(
             .error, "encryption-configuration-missing", subject,
             "values in the snapshot are encrypted with \(keys), and no API server here names an encryption configuration",

@@ -72,6 +72,43 @@ public struct EncryptionConfiguration: Sendable, Equatable {
         guard !providers.isEmpty else { throw Failure(.failed, "\(quoted(path)) names no encryption provider") }
     }
 
+    /// A key with its secret.
+    public struct Secret: Sendable {
+        /// `aescbc`, `aesgcm`, `secretbox`, or what else the file says.
+        public var provider: String
+        /// The key's name.
+        public var name: String
+        /// The secret's bytes.
+        public var bytes: SecretBytes
+    }
+
+    /// The resources that are named, without their groups; nil if a pattern names all, or all of a group.
+    public var resources: Set<String>? {
+        let names = rules.flatMap(\.resources).map { $0.prefix { $0 != "." } }
+        return names.contains("*") ? nil : Set(names.map(String.init))
+    }
+
+    /// The secrets of a configuration that can be read, those that are valid base64.
+    ///
+    /// - Parameter bytes: the configuration; wiped before this returns.
+    /// - Throws: ``Failure`` that names `path` and the place, and never a key.
+    public static func secrets(in bytes: consuming [UInt8], path: String) throws -> [Secret] {
+        defer { bytes.wipe() }
+        guard let root = try YAMLDocument.first(in: bytes, path: path) else { return [] }
+        let providers = root.items("resources").flatMap { $0.items("providers") }.compactMap { $0.mapping?.first }
+        return providers.flatMap { entry in
+            entry.value.items("keys").compactMap { key in
+                guard let provider = entry.key.presentText,
+                    var secret = Base64.decode((key.text("secret") ?? "").utf8)
+                else { return nil }
+                defer { secret.wipe() }
+                return Secret(
+                    provider: provider, name: key.text("name") ?? "",
+                    bytes: secret.withUnsafeBytes { SecretBytes(copying: $0) })
+            }
+        }
+    }
+
     private static func items(_ node: Node, _ key: String, _ path: String) throws -> [Node] {
         let items = node.items(key)
         guard items.count <= itemCountLimit else {
