@@ -1,6 +1,7 @@
 import Age
 import Foundation
 import HostIO
+import SealedArchive
 import TestSupport
 import Testing
 
