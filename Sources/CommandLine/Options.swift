@@ -89,7 +89,10 @@ struct StoreOptions: ParsableArguments {
 
     /// Whether a name is the path of an archive or its sidecar, and no reference into the store.
     static func isPath(_ name: String) -> Bool {
-        [".age", ".json"].contains { name.hasSuffix($0) } || ["/", "./", "../"].contains { name.hasPrefix($0) }
+        if [".age", ".json"].contains(where: { name.hasSuffix($0) }) { return true }
+        if ["/", "./", "../"].contains(where: { name.hasPrefix($0) }) { return true }
+        // No identifier has a dot, so a file of such a name is what is meant.
+        return !name.contains("/") && name.contains(".") && access(name, R_OK) == 0
     }
 
     /// An archive by its path, or by a reference into the store.

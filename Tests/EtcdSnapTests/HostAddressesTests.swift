@@ -21,7 +21,7 @@ import Testing
         #expect(found == HostAddresses(addresses: ["fd00::1"], port: 99))
     }
 
-    @Test(arguments: ["localhost", "a.localhost"])
+    @Test(arguments: ["localhost", "a.localhost", "localhost.", "LOCALHOST.", "a.localhost."])
     func localNamesNeedNoFile(name: String) async throws {
         let endpoint = Endpoint(transport: .tls, host: name, port: 1)
         let found = try await HostAddresses.find(endpoint, timeout: .seconds(60))

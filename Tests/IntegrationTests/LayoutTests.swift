@@ -78,7 +78,7 @@ extension Integration {
                 guard !line.isEmpty, let word = next.split(separator: " ").first, !next.hasPrefix(" "),
                     !next.hasPrefix("Example:")
                 else { continue }
-                #expect(line.count + 1 + word.count > 80 || line.hasPrefix("OVERVIEW:"), "\(line)\n\(next)")
+                #expect(line.count + 1 + word.count >= 80 || line.hasPrefix("OVERVIEW:"), "\(line)\n\(next)")
             }
         }
 

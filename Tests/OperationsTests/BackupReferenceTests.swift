@@ -2,6 +2,7 @@ import ArchiveStore
 import Foundation
 import HostIO
 import SealedArchive
+import Synchronization
 import TestSupport
 import Testing
 
@@ -37,6 +38,64 @@ import Testing
         #expect(try find("latest", cluster: "a") == "a/n2/\(Self.other)")
         #expect(try find("latest", cluster: "a", node: "n1") == "a/n1/\(Self.twin)")
         #expect(try find("a/n1/latest", cluster: "b") == "a/n1/\(Self.twin)")
+    }
+
+    /// A store of its own, with a backup for each node and year, the numbers in this order.
+    private func store(_ backups: [(node: String, year: Int)]) throws -> LocalStore {
+        let store = LocalStore(root: scratch.file("years"))
+        for (index, backup) in backups.enumerated() {
+            let date = try Date("\(backup.year)-01-01T00:00:00Z", strategy: .iso8601)
+            try add(
+                BackupID(time: date), to: StoreScope(cluster: "a", node: backup.node), of: store, createdAt: date,
+                sequence: index + 1)
+        }
+        return store
+    }
+
+    private func latest(_ store: LocalStore, node: String? = nil) throws -> (reference: String, warnings: [String]) {
+        let warnings = Mutex<[String]>([])
+        let observer = Observer(warn: { text in warnings.withLock { $0.append(text) } })
+        let found = try BackupReference("latest", node: node).find(in: store, observer: observer)
+        return (found.reference, warnings.withLock { $0 })
+    }
+
+    /// A node whose clock was five years ahead, and then was put right.
+    @Test func withinANodeTheNumberDecides() throws {
+        let store = try store([("n1", 2025), ("n1", 2031), ("n1", 2026)])
+        let found = try latest(store)
+        #expect(found.reference.hasPrefix("a/n1/2026") && found.warnings.isEmpty)
+    }
+
+    @Test func acrossNodesTheFutureIsPassedOver() throws {
+        let store = try store([("n1", 2025), ("n2", 2026), ("n1", 2031)])
+        let found = try latest(store)
+        #expect(found.reference.hasPrefix("a/n2/2026"))
+        #expect(found.warnings.count == 1 && found.warnings[0].contains("a/n1/2031"))
+        // Of that node alone it is the newest.
+        let own = try latest(store, node: "n1")
+        #expect(own.reference.hasPrefix("a/n1/2031") && own.warnings.count == 1)
+    }
+
+    @Test func theFutureIsAllThereIs() throws {
+        let found = try latest(store([("n1", 2031), ("n2", 2030)]))
+        #expect(found.reference.hasPrefix("a/n1/2031") && !found.warnings.isEmpty)
+    }
+
+    @Test func latestIsNotDeletedWhileOneIsFromTheFuture() throws {
+        let store = try store([("n1", 2025), ("n2", 2026), ("n1", 2031)])
+        let error = #expect(throws: Failure.self) { try DeleteOperation.find([BackupReference("latest")], in: store) }
+        #expect(error?.code == .usage && error?.message.contains("a/n1/2031") == true)
+        #expect(try DeleteOperation.find([BackupReference("2031")], in: store).count == 1)
+    }
+
+    @Test func aWrongNameIsAnsweredWithTheNamesThatThereAre() throws {
+        for (text, cluster, node, names) in [
+            ("latest", "typo", nil, "a, b"), ("typo/n1/latest", nil, nil, "a, b"), ("2026", "typo", "n1", "a, b"),
+            ("latest", "a", "n9", "n1, n2"), ("a/n9/2026", nil, nil, "n1, n2"), ("2026", nil, "n9", "n1, n2"),
+        ] as [(String, String?, String?, String)] {
+            let error = #expect(throws: Failure.self) { try find(text, cluster: cluster, node: node) }
+            #expect(error?.code == .notFound && error?.hint?.contains(names) == true, "\(text): \(error?.hint ?? "")")
+        }
     }
 
     @Test func anIDOrItsBeginningIsEnough() throws {

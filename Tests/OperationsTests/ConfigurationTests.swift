@@ -1,5 +1,7 @@
+import Age
 import Foundation
 import HostIO
+import SealedArchive
 import TestSupport
 import Testing
 
@@ -76,6 +78,66 @@ import Testing
         (etcd.dialTimeoutSeconds, etcd.stallTimeoutSeconds, etcd.timeoutSeconds) = (1, 2, 3)
         expected.etcd = etcd
         #expect(configuration == expected)
+    }
+
+    private func expectPlace(
+        _ text: String, saying parts: String..., of use: (Configuration) throws -> Void,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let configuration = try parse(text)
+        let error = #expect(throws: Failure.self, sourceLocation: sourceLocation) { try use(configuration) }
+        for part in ["\"config.yaml\", line "] + parts {
+            #expect(error?.message.contains(part) == true, "\(error?.message ?? "")", sourceLocation: sourceLocation)
+        }
+    }
+
+    @Test func whatCannotBeUsedIsNamedWithItsPlace() throws {
+        let recipients: (Configuration) throws -> Void = { _ = try $0.loadRecipients() }
+        let good = try X25519Identity.generate().recipient.string
+        try expectPlace(
+            "store: /s\nrecipients:\n  - \(good)\n  - age1xyz\n", saying: "line 4", "recipients.1", of: recipients)
+        try expectPlace("recipients: [{label: x,\n key: hello}]", saying: "line 1", "recipients.0", of: recipients)
+        try expectPlace("recipientsFiles:\n- /none\n", saying: "line 2", "recipientsFiles.0", "/none", of: recipients)
+        try expectPlace(
+            "etcd:\n  endpoints:\n  - ftp://x\n", saying: "line 3", "etcd.endpoints.0", of: { try $0.checkEtcds() })
+        try expectPlace("otherEtcds:\n- endpoints: []\n", saying: "line 2", "otherEtcds.0", of: { try $0.checkEtcds() })
+    }
+
+    /// What the package installs can't be taken by accident.
+    @Test func theExampleIsNobodysKey() throws {
+        let example = try Configuration.load(path: repository.appending(path: "systemd/config.yaml").path)
+        #expect(example.node == nil)
+        let error = #expect(throws: Failure.self) { try example.loadRecipients() }
+        #expect(
+            error?.message.contains("systemd/config.yaml\", line ") == true
+                && error?.message.contains("example") == true)
+        #expect(error?.hint?.contains("your own public key") == true)
+        let readme = try String(contentsOf: repository.appending(path: "README.md"), encoding: .utf8)
+        let published = try #require(readme.firstMatch(of: /Public key: (age1[a-z0-9]+)/)).1
+        for text in [String(published), "age1…", "age1...", "age1<your key>", "age1examplekey", "age1xxxxxxxx", "age1"]
+        {
+            let error = try #require(throws: (any Error).self) { try Keys.recipients([text], files: []) }
+            #expect(Failure(wrapping: error).message.contains("example"), "\(text)")
+        }
+    }
+
+    @Test func recipientsHaveLabels() throws {
+        let recipient = try X25519Identity.generate().recipient
+        let configuration = try parse("recipients: [{key: \(recipient.string), label: offline key}]")
+        let fingerprint = try #require(recipient.fingerprint)
+        #expect(configuration.recipientLabels == [fingerprint: "offline key"])
+        let records = Keys.records(try configuration.loadRecipients(), labels: configuration.recipientLabels)
+        #expect(records.map(\.name) == ["offline key (X25519 \(fingerprint))"])
+        expectUsage("recipients: [{key: age1x, labl: y}]", saying: "unknown key \"labl\"", "line 1")
+    }
+
+    @Test(arguments: [String.Encoding.utf16LittleEndian, .utf16BigEndian, .utf8])
+    func mayBeSavedOnWindows(encoding: String.Encoding) throws {
+        for mark in ["\u{FEFF}", ""] {
+            let bytes = Array(try #require("\(mark)cluster: prod\r\nnode: n\r\n".data(using: encoding)))
+            let configuration = try Configuration.parse(bytes, name: "config.yaml")
+            #expect(configuration.cluster == "prod" && configuration.node == "n")
+        }
     }
 
     @Test(arguments: ["", "\n", "# only a comment\n", "---\n", "{}"])

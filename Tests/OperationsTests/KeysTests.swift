@@ -26,6 +26,49 @@ private final class MemorySink: ByteSink {
 
     private func text(_ identity: X25519Identity) -> String { String(decoding: identity.encoded(), as: UTF8.self) }
 
+    /// Files of keys as editors and shells of Windows write them.
+    @Test(arguments: [String.Encoding.utf16LittleEndian, .utf16BigEndian, .utf8])
+    func filesOfWindows(encoding: String.Encoding) throws {
+        let identity = try X25519Identity.generate()
+        let secret = String(decoding: identity.encoded(), as: UTF8.self)
+        for mark in ["\u{FEFF}", ""] {
+            func write(_ text: String, _ name: String) throws -> String {
+                let path = scratch.file(name)
+                try #require("\(mark)\(text)".data(using: encoding)).write(to: URL(filePath: path))
+                return path
+            }
+            let identities = try write("# mine\r\n\(secret)\r\n", "identity.txt")
+            #expect(try Keys.identities(files: [identities], passphraseFile: nil).count == 1)
+            let recipients = try write("# mine\r\n\(identity.recipient.string)\r\n", "recipients.txt")
+            #expect(try Keys.recipients([], files: [recipients]).map(\.string) == [identity.recipient.string])
+            let passphrase = try write("correct horse\r\n", "passphrase.txt")
+            #expect(try Keys.passphrase(passphrase, for: "x") == Array("correct horse".utf8))
+            #expect(
+                try KeyDescription.read(identities, passphraseFile: nil).map(\.recipient) == [identity.recipient.string]
+            )
+            #expect(
+                try KeyDescription.read(recipients, passphraseFile: nil).map(\.fingerprint) == [
+                    identity.recipient.fingerprint
+                ])
+        }
+    }
+
+    /// What is no file of keys is called by its name.
+    @Test(arguments: [("zip", "504b0304"), ("gzip", "1f8b08"), ("SQLite", "53514c69746520666f726d6174203300")])
+    func otherFilesAreNamed(noun: String, start: String) throws {
+        let bytes = stride(from: 0, to: start.count, by: 2).map { index in
+            UInt8(start.dropFirst(index).prefix(2), radix: 16) ?? 0
+        }
+        try Data(bytes + [UInt8](repeating: 7, count: 100)).write(to: URL(filePath: scratch.file("file")))
+        for read in [
+            { _ = try Keys.identities(files: [scratch.file("file")], passphraseFile: nil) },
+            { _ = try Keys.recipients([], files: [scratch.file("file")]) },
+        ] as [() throws -> Void] {
+            let error = #expect(throws: Failure.self) { try read() }
+            #expect(error?.code == .usage && error?.message.contains(noun) == true, "\(error?.message ?? "")")
+        }
+    }
+
     @Test func recipientsComeFromStringsAndFilesInOrder() throws {
         let file = try scratch.write("# comment\n\n\(second.recipient.string)\n", to: "recipients")
         let recipients = try Keys.recipients([first.recipient.string], files: [file])

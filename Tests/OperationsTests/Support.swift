@@ -12,18 +12,22 @@ let repository = URL(filePath: #filePath).resolvingSymlinksInPath()
 let kubeadmRoot = repository.appending(path: "Tests/Fixtures/kubeadm").path
 
 /// Puts a small archive into a store.
-func add(_ id: BackupID, to scope: StoreScope, of store: LocalStore) throws {
+func add(
+    _ id: BackupID, to scope: StoreScope, of store: LocalStore,
+    createdAt: Date = Date(timeIntervalSince1970: 1_795_402_800),
+    sequence: Int = 1
+) throws {
     let writer = try store.writer(for: scope)
     let file = try writer.begin(id)
     let header = ArchiveHeader(
-        id: id, cluster: scope.cluster, node: scope.node, createdAt: Date(timeIntervalSince1970: 1_795_402_800))
+        id: id, cluster: scope.cluster, node: scope.node, createdAt: createdAt)
     let archive = try ArchiveWriter(
         to: file, recipients: [X25519Identity.generate().recipient], header: header,
         options: CompressionOptions(frameSize: 4096, coreCount: 1))
     let summary = try archive.finish(Manifest(archive: header))
     let sidecar = Sidecar(
         manifest: Manifest(archive: header), sealed: summary, recipients: [], completedAt: header.createdAt,
-        sequence: 1,
+        sequence: sequence,
         previousSidecarSHA256: nil)
     try writer.publish(file, sidecar: sidecar)
 }
