@@ -75,35 +75,40 @@ let package = Package(
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(
-            name: "CStandalone",
+            name: "CStandalone", dependencies: ["CLinux"],
             cSettings: strictC + (isStatic ? [.define("CSTANDALONE_IS_STATIC")] : [])),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
-            name: "CGRPCShim", exclude: ["proto"], cxxSettings: strictCXX,
+            name: "CGRPCShim", dependencies: ["CLinux"], exclude: ["proto"], cxxSettings: strictCXX,
             linkerSettings: [
                 .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
             ]),
         library("HostIO", ["CLinux", systemPackage]),
         library("YAML", ["CYAML"]),
+        library("Protobuf", []),
         .target(name: "CCRC32C", cSettings: strictC),
-        library("EtcdStorage", ["HostIO", "CCRC32C", crypto, systemPackage]),
+        library("EtcdStorage", ["Protobuf", "HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "HostIO", systemPackage]),
-        library("EtcdSnap", ["HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
-        library("PKIBackup", ["SealedArchive", "HostIO", "YAML", x509, asn1, crypto, cryptoExtras, systemPackage]),
-        library("KubernetesObjects", []),
+        library("Certificates", ["HostIO", "YAML", x509, asn1, crypto, cryptoExtras]),
+        library("EtcdSnap", ["Certificates", "HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
+        library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),
+        library(
+            "PKIBackup", ["Certificates", "NodeFiles", "SealedArchive", "HostIO", "YAML", crypto, systemPackage]),
+        library("KubernetesObjects", ["Protobuf"]),
         library(
             "Operations",
             [
-                "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "SealedArchive", "Age",
-                "HostIO", "YAML", logging, crypto, systemPackage,
+                "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "Certificates", "NodeFiles",
+                "ArchiveStore", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
             dependencies: [
-                "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup", "Age",
-                "HostIO", "YAML", "CStandalone", logging, argumentParser, systemPackage,
+                "Operations", "ArchiveStore", "EtcdStorage", "KubernetesObjects", "SealedArchive", "PKIBackup",
+                "Certificates", "NodeFiles", "Age", "HostIO", "YAML", "CStandalone", logging, argumentParser,
+                systemPackage,
             ],
             swiftSettings: strict, linkerSettings: isStatic ? staticLink : []),
         .executableTarget(
@@ -112,20 +117,32 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
         tests("YAMLTests", ["YAML", "TestSupport"]),
-        tests("EtcdStorageTests", ["EtcdStorage", "HostIO", "TestSupport", "CCRC32C", crypto]),
+        tests("ProtobufTests", ["Protobuf", "TestSupport"]),
+        tests("EtcdStorageTests", ["EtcdStorage", "Protobuf", "HostIO", "TestSupport", "CCRC32C", crypto]),
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
         tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
-        tests("PKIBackupTests", ["PKIBackup", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests("CertificatesTests", ["Certificates", "HostIO", "YAML", "TestSupport"]),
+        tests(
+            "PKIBackupTests",
+            ["PKIBackup", "Certificates", "NodeFiles", "SealedArchive", "Age", "HostIO", "TestSupport"]),
         tests("EtcdSnapTests", ["EtcdSnap", "HostIO", "TestSupport", crypto, x509, logging]),
         tests(
             "OperationsTests",
-            ["Operations", "EtcdSnap", "PKIBackup", "ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+            [
+                "Operations", "EtcdSnap", "PKIBackup", "NodeFiles", "ArchiveStore", "SealedArchive", "Age", "HostIO",
+                "TestSupport",
+            ]),
         tests(
-            "CompletenessTests", ["PKIBackup", "SealedArchive", "HostIO", "TestSupport", crypto, x509, asn1]),
+            "CompletenessTests",
+            [
+                "PKIBackup", "Certificates", "Age", "NodeFiles", "YAML", "SealedArchive", "HostIO", "TestSupport",
+                crypto,
+                x509, asn1,
+            ]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
-        tests("IntegrationTests", ["TestSupport"]),
+        tests("IntegrationTests", ["TestSupport", crypto, cryptoExtras]),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -20,7 +20,7 @@ public enum Armor {
     /// The armored form of a whole file.
     public static func encode(_ file: [UInt8]) -> [UInt8] {
         var text = begin + [newline]
-        var rest = StrictBase64.encode(file, padded: true)[...]
+        var rest = Base64.encode(file, padded: true)[...]
         while !rest.isEmpty {
             text += rest.prefix(columnCount) + [newline]
             rest = rest.dropFirst(columnCount)
@@ -141,7 +141,7 @@ public struct ArmorDecoder: Sendable {
         _ line: UnsafeRawBufferPointer, _ decoded: inout [UInt8]
     ) throws(AgeError) {
         let padding = UInt8(ascii: "=")
-        guard (1...Armor.columnCount).contains(line.count), StrictBase64.appendPadded(line, to: &decoded) else {
+        guard (1...Armor.columnCount).contains(line.count), Base64.append(line, as: .padded, to: &decoded) else {
             throw malformed("the line is not canonical base64 of 1 to \(Armor.columnCount) characters")
         }
         hasBody = true

@@ -52,7 +52,7 @@ public struct Header: Sendable, Equatable {
         guard !stanzas.isEmpty else { throw AgeError(.recipients, "a header needs at least one stanza") }
         let signed = Self.versionLine + stanzas.flatMap(\.serialized) + Self.macPrefix
         let mac = Array(HMAC<SHA256>.authenticationCode(for: signed, using: fileKey.headerKey))
-        let bytes = signed + [UInt8(ascii: " ")] + StrictBase64.encode(mac) + [newline]
+        let bytes = signed + [UInt8(ascii: " ")] + Base64.encode(mac) + [newline]
         guard stanzas.count <= Self.stanzaCountLimit, bytes.count <= Self.byteCountLimit else {
             throw AgeError(
                 .recipients,
@@ -65,7 +65,7 @@ public struct Header: Sendable, Equatable {
     /// The header as it is written anew from its parts; equal to ``bytes``.
     public var serialized: [UInt8] {
         Self.versionLine + stanzas.flatMap(\.serialized) + Self.macPrefix + [UInt8(ascii: " ")]
-            + StrictBase64.encode(mac) + [newline]
+            + Base64.encode(mac) + [newline]
     }
 
     /// Whether the header is the one that was made with this file key; takes the same time for any MAC.

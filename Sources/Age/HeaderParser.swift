@@ -96,7 +96,7 @@ public struct HeaderParser: Sendable {
     }
 
     private mutating func addToBody(_ line: ArraySlice<UInt8>) throws(AgeError) {
-        guard line.count <= Stanza.columnCount, StrictBase64.append(line, to: &body) else {
+        guard line.count <= Stanza.columnCount, Base64.append(line, as: .unpadded, to: &body) else {
             throw malformed("the body of stanza \(stanzas.count + 1) is not canonical base64", at: lineStart)
         }
         if line.count == Stanza.columnCount { return }
@@ -107,7 +107,7 @@ public struct HeaderParser: Sendable {
     private mutating func finishHeader(_ line: ArraySlice<UInt8>) throws(AgeError) {
         guard !stanzas.isEmpty else { throw malformed("it has no stanzas", at: lineStart) }
         let text = line.dropFirst(Header.macPrefix.count)
-        guard text.first == UInt8(ascii: " "), let mac = StrictBase64.decode(text.dropFirst()),
+        guard text.first == UInt8(ascii: " "), let mac = Base64.decode(text.dropFirst(), as: .unpadded),
             mac.count == Header.macByteCount
         else { throw malformed("its last line does not hold a MAC of 43 characters", at: lineStart) }
         header = Header(stanzas: stanzas, mac: mac, bytes: bytes)

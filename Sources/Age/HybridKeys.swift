@@ -43,7 +43,7 @@ public struct HybridRecipient: Recipient, Equatable {
             let publicKey = try XWingMLKEM768X25519.PublicKey(rawRepresentation: key)
             var sender = try HPKE.Sender(recipientKey: publicKey, ciphersuite: hpkeSuite, info: hpkeInfo)
             let body = try fileKey.withUnsafeBytes { try sender.seal($0) }
-            let share = String(ascii: StrictBase64.encode(sender.encapsulatedKey))
+            let share = String(ascii: Base64.encode(sender.encapsulatedKey))
             return [Stanza(type: Self.stanzaType, arguments: [share], body: Array(body))]
         } catch {
             throw AgeError(

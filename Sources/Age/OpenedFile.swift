@@ -58,7 +58,7 @@ extension Header {
         if isPassphraseFile, identities.contains(where: { $0 is ScryptIdentity }) {
             return AgeError(.noMatch, "the passphrase does not open \(quoted(name))", hint: "type the passphrase again")
         }
-        let types = Set(stanzas.map(\.type)).sorted().prefix(5).map(Self.printable).joined(separator: ", ")
+        let types = Set(stanzas.map(\.type)).sorted().prefix(5).map(Self.shortened).joined(separator: ", ")
         let message =
             identities.isEmpty
             ? "there is no identity to open \(quoted(name)) with"
@@ -69,5 +69,5 @@ extension Header {
     }
 
     /// Types come from an untrusted file, and may be long.
-    private static func printable(_ type: String) -> String { type.count <= 32 ? type : type.prefix(32) + "…" }
+    private static func shortened(_ type: String) -> String { type.count <= 32 ? type : type.prefix(32) + "…" }
 }

@@ -1,3 +1,5 @@
+internal import HostIO
+
 /// Whom a file is encrypted for.
 public protocol Recipient: Sendable, CustomStringConvertible {
     /// The recipient as it is written in a file of recipients, such as `age1…`; for a passphrase, the word `scrypt`.
@@ -49,7 +51,7 @@ extension KeyIdentity {
 /// `SHA256:` and the SHA-256 of a recipient's key (the bytes that its Bech32 string holds) in base64 without padding,
 /// in the style of `ssh-keygen -l`.
 func fingerprint(ofKey key: [UInt8]) -> String {
-    "SHA256:" + String(ascii: StrictBase64.encode(SHA256Hasher.digest(of: key)))
+    "SHA256:" + String(ascii: Base64.encode(SHA256Hasher.digest(of: key)))
 }
 
 /// The rule for recipients of one file: at least one, and all with the same labels.

@@ -22,7 +22,7 @@ public struct ScryptRecipient: Recipient {
         precondition((1...ScryptIdentity.defaultLogNLimit).contains(logN), "a work factor is out of range")
         self.passphrase = try copiedPassphrase(passphrase)
         self.logN = logN
-        labels = ["scrypt-" + String(ascii: StrictBase64.encode(randomBytes(count: 16)))]
+        labels = ["scrypt-" + String(ascii: Base64.encode(randomBytes(count: 16)))]
     }
 
     /// `scrypt`: a passphrase is never written down.
@@ -38,7 +38,7 @@ public struct ScryptRecipient: Recipient {
         let wrapKey = try scryptWrapKey(passphrase: passphrase, salt: salt, logN: logN)
         return [
             Stanza(
-                type: Self.stanzaType, arguments: [String(ascii: StrictBase64.encode(salt)), String(logN)],
+                type: Self.stanzaType, arguments: [String(ascii: Base64.encode(salt)), String(logN)],
                 body: try WrappedFileKey.seal(fileKey, under: wrapKey))
         ]
     }
@@ -87,7 +87,7 @@ public struct ScryptIdentity: Identity {
     }
 
     private static func arguments(of stanza: Stanza) throws(AgeError) -> (salt: [UInt8], logN: Int) {
-        guard stanza.arguments.count == 2, let salt = StrictBase64.decode(stanza.arguments[0].utf8),
+        guard stanza.arguments.count == 2, let salt = Base64.decode(stanza.arguments[0].utf8, as: .unpadded),
             salt.count == ScryptRecipient.saltByteCount
         else { throw stanza.malformed("it needs a salt of \(ScryptRecipient.saltByteCount) bytes and a work factor") }
         let digits = stanza.arguments[1].utf8

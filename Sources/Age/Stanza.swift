@@ -1,3 +1,5 @@
+internal import HostIO
+
 /// One recipient stanza of a header: a way to the file key for whoever holds the identity it is for.
 ///
 /// ```
@@ -38,7 +40,7 @@ public struct Stanza: Sendable, Equatable {
     /// The stanza as it stands in a header.
     var serialized: [UInt8] {
         var text = Self.prefix + Array(([type] + arguments).joined(separator: " ").utf8) + [newline]
-        var rest = StrictBase64.encode(body)[...]
+        var rest = Base64.encode(body)[...]
         while rest.count >= Self.columnCount {
             text += rest.prefix(Self.columnCount) + [newline]
             rest = rest.dropFirst(Self.columnCount)

@@ -50,7 +50,7 @@ public struct X25519Recipient: Recipient, Equatable {
         }
         let body = try WrappedFileKey.seal(fileKey, under: wrapKey)
         return Stanza(
-            type: Self.stanzaType, arguments: [String(ascii: StrictBase64.encode(share))], body: body)
+            type: Self.stanzaType, arguments: [String(ascii: Base64.encode(share))], body: body)
     }
 }
 
@@ -131,7 +131,9 @@ private func wrapKey(
 extension Stanza {
     /// The bytes of the one argument that native types have.
     func onlyArgument(byteCount: Int) throws(AgeError) -> [UInt8] {
-        guard arguments.count == 1, let bytes = StrictBase64.decode(arguments[0].utf8), bytes.count == byteCount else {
+        guard arguments.count == 1, let bytes = Base64.decode(arguments[0].utf8, as: .unpadded),
+            bytes.count == byteCount
+        else {
             throw malformed("it needs one argument of \(byteCount) bytes")
         }
         return bytes

@@ -77,7 +77,7 @@ public struct LocalStore: Sendable {
     private static func notFollowed(_ path: String) -> Failure {
         Failure(
             .failed, "\(quoted(path)) is a symbolic link, and is not followed",
-            hint: "mount the directory there instead (`mount --bind`), or name its store with --store")
+            hint: "mount the directory there instead (`mount --bind`), or name its store", settings: [.store])
     }
 
     /// Whether a symbolic link leads to a directory that is not beside it, and is looked at there.

@@ -15,8 +15,8 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
     /// - Throws: ``Failure`` with the code `usage` if a name has other characters than letters, digits, `.`, `_` and `-`,
     ///   begins with a dot or a dash, or is longer than 253 characters.
     public init(cluster: String, node: String) throws(Failure) {
-        try Self.checkName(cluster, "cluster", "--cluster")
-        try Self.checkName(node, "node", "--node")
+        try Self.checkName(cluster, "cluster", .cluster)
+        try Self.checkName(node, "node", .node)
         self.cluster = cluster
         self.node = node
     }
@@ -33,12 +33,12 @@ public struct StoreScope: Hashable, Sendable, Comparable, CustomStringConvertibl
     ///
     /// - Parameters:
     ///   - what: what has the name, for the message.
-    ///   - option: the option that sets it, for the hint.
-    public static func checkName(_ name: String, _ what: String, _ option: String) throws(Failure) {
+    ///   - setting: what sets it, for the hint.
+    public static func checkName(_ name: String, _ what: String, _ setting: Failure.Setting) throws(Failure) {
         guard canBeName(name) else {
             throw Failure(
                 .usage, "\(quoted(name)) can't be the name of a \(what) in a store",
-                hint: "use letters, digits, '.', '_' and '-', or name it with \(option)")
+                hint: "use letters, digits, '.', '_' and '-'", settings: [setting])
         }
     }
 
@@ -100,7 +100,8 @@ public struct UnreadableBackup: Sendable {
         let failure = Failure(
             .integrity, "\(quoted(reference)) has an archive and no sidecar",
             hint: "copy \(StoredBackup.sidecarName(id)) back if there is one elsewhere, or make it anew with "
-                + "`etcd-snap adopt \(reference) -i KEY`")
+                + "`etcd-snap adopt \(reference)` and your key",
+            settings: [.identity])
         return UnreadableBackup(scope: scope, id: id, isOrphan: true, failure: failure)
     }
 }

@@ -78,8 +78,12 @@ std::string authority_of(const char *server_name) {
 }  // namespace
 
 cgrpc_channel *cgrpc_channel_create(const cgrpc_channel_options *options, cgrpc_error **error) {
-    cgrpc::initialize();
+    bool has_threads = cgrpc::initialize();
     uint64_t first_log_line = cgrpc::next_log_line();
+    if (!has_threads) {
+        *error = refusal(*options, first_log_line, "no thread could be started for it: look at ulimit -u and -v");
+        return nullptr;
+    }
     grpc_channel_credentials *owned_credentials = credentials(*options);
     if (owned_credentials == nullptr) {
         *error = refusal(*options, first_log_line);
@@ -134,6 +138,10 @@ cgrpc_connectivity cgrpc_channel_connect(cgrpc_channel *channel, int32_t timeout
     }
     grpc_completion_queue_destroy(queue);
     return result;
+}
+
+int32_t cgrpc_channel_get_connection_count(const cgrpc_channel *channel) {
+    return channel->relay == nullptr ? 0 : channel->relay->connection_count();
 }
 
 void cgrpc_channel_destroy(cgrpc_channel *channel) {

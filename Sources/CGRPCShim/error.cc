@@ -3,7 +3,7 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <openssl/crypto.h>
-#include <unistd.h>
+#include <shortage.h>
 
 #include <cstdlib>
 #include <deque>
@@ -11,6 +11,8 @@
 #include <mutex>
 #include <new>
 #include <system_error>
+
+#include "threads.h"
 
 namespace cgrpc {
 namespace {
@@ -48,9 +50,6 @@ __attribute__((constructor)) void prepare_openssl() {
 
 /// gRPC catches nothing, and what it does not get it can't do without.
 [[noreturn]] void end_for_want_of_memory() {
-    static const char message[] =
-        "error: no memory can be had, or no thread be started\n"
-        "hint: look at ulimit -v and -u, and at memory.max and pids.max of the control group\n";
     try {
         std::rethrow_exception(std::current_exception());
     } catch (const std::bad_alloc &) {
@@ -58,22 +57,24 @@ __attribute__((constructor)) void prepare_openssl() {
     } catch (...) {
         std::abort();
     }
-    (void)!write(STDERR_FILENO, message, sizeof message - 1);
-    _exit(1);
+    clinux_end_for_want_of_resources();
 }
 
 }  // namespace
 
-void initialize() {
+bool initialize() {
     // gRPC is never shut down: that happens on a thread of its own, which would race with the end of the process.
     static std::once_flag once;
+    static bool has_threads = false;
     std::call_once(once, [] {
         std::set_terminate(end_for_want_of_memory);
         the_log();
         gpr_set_log_function(keep_line);
         gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
         grpc_init();
+        has_threads = start_threads();
     });
+    return has_threads;
 }
 
 uint64_t next_log_line() {

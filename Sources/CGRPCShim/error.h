@@ -16,8 +16,9 @@ struct cgrpc_error {
 
 namespace cgrpc {
 
-/// Begins gRPC once for the life of the process, with its log kept in memory instead of written to stderr.
-void initialize();
+/// Begins gRPC once for the life of the process, with its log kept in memory instead of written to stderr. Returns false,
+/// then and ever after, if one of its threads could not be started.
+bool initialize();
 
 /// The number of the next line that gRPC logs.
 uint64_t next_log_line();

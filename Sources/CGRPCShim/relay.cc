@@ -253,6 +253,7 @@ void Relay::accept_connections() {
             close(client);
         } else if (hold(client_, client)) {
             gate_.restart();
+            connection_count_ += 1;
             serve(client);
             release(client_);
         } else {

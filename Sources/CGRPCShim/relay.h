@@ -65,6 +65,8 @@ class Relay {
     /// The target for gRPC.
     const std::string &target() const { return target_; }
     ReadAheadGate &gate() { return gate_; }
+    /// How many connections to the server were begun.
+    int connection_count() const { return connection_count_; }
     /// Whether a connection could not be served because no further thread could be started, or no memory be had.
     bool lacks_threads() const { return lacks_threads_; }
 
@@ -89,6 +91,7 @@ class Relay {
     int server_ = -1;
     bool is_closed_ = false;
     std::atomic<bool> lacks_threads_{false};
+    std::atomic<int> connection_count_{0};
     std::thread thread_;
 };
 

@@ -38,7 +38,11 @@ int clinux_rename_exclusive(int source_directory, const char *source, int target
     if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return -1;
     if (link_and_unlink(source_directory, source, target_directory, target) == 0) return 0;
     // A directory, or a file system without hard links: rename(2) replaces no directory that has anything in it.
-    if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP && errno != EMLINK) return -1;
+    // EACCES: what confines the process may know links and no second names. EXDEV: quotas of trees that differ.
+    if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP && errno != EMLINK && errno != EACCES && errno != EXDEV &&
+        errno != EINVAL) {
+        return -1;
+    }
     struct stat status;
     if (fstatat(target_directory, target, &status, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
@@ -46,6 +50,17 @@ int clinux_rename_exclusive(int source_directory, const char *source, int target
     }
     if (errno != ENOENT) return -1;
     return renameat(source_directory, source, target_directory, target);
+}
+
+int clinux_is_mount_root(int directory) {
+    struct statx status;
+    if (statx(directory, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &status) == 0 &&
+        (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) {
+        return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+    }
+    struct stat here, above;
+    if (fstat(directory, &here) != 0 || fstatat(directory, "..", &above, 0) != 0) return -1;
+    return here.st_dev != above.st_dev || here.st_ino == above.st_ino;
 }
 
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count) {

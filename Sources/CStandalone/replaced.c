@@ -8,6 +8,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <shortage.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/random.h>
@@ -115,9 +116,6 @@ static long seconds_now(void) {
 /// for ever (src/init.c, `_dispatch_temporary_resource_shortage`). After a while it is no longer temporary.
 unsigned sleep(unsigned seconds) {
     enum { patience_seconds = 8, gap_seconds = 3 };
-    static const char message[] =
-        "error: no thread can be started, or no memory be had\n"
-        "hint: look at ulimit -u and -v, and at pids.max and memory.max of the control group\n";
     static _Atomic long first = 0, last = 0;
     static atomic_flag is_told = ATOMIC_FLAG_INIT;
     long now = seconds_now();
@@ -125,8 +123,7 @@ unsigned sleep(unsigned seconds) {
     last = now;
     if (now - first >= patience_seconds) {
         if (atomic_flag_test_and_set(&is_told)) pause();  // another thread ends the process
-        (void)!write(STDERR_FILENO, message, sizeof message - 1);
-        _exit(1);
+        clinux_end_for_want_of_resources();
     }
     struct timespec time = {seconds, 0};
     while (nanosleep(&time, &time) != 0 && errno == EINTR) {

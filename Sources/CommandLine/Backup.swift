@@ -53,15 +53,15 @@ struct Backup: AsyncParsableCommand {
         let configuration = try common.start(output.format)
         let operation = BackupOperation(try plan(configuration), observer: Console.shared.observer)
         if dryRun {
-            let lines = try await operation.dryRun()
-            try render(lines, as: output.format) { lines.joined(separator: "\n") }
+            let preview = try await operation.preview()
+            try render(preview, as: output.format) { preview.lines.joined(separator: "\n") }
             return
         }
         let report = try await operation.run()
         for finding in report.findings { Console.shared.warn(findingLine(finding)) }
         for path in report.skipped { Console.shared.detail("skipped \(quoted(path.path)): \(path.reason)") }
         try render(report, as: output.format) { summary(report) }
-        if !report.findings.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
+        if report.findings.defectCount > 0 { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {

@@ -54,7 +54,7 @@ final class Console: Sendable {
             return write(String(decoding: bytes.dropLast(), as: UTF8.self))
         }
         write("error: \(failure)")
-        if let hint = failure.hint { write("hint: \(hint)") }
+        if let hint = failure.shownHint { write("hint: \(hint)") }
     }
 
     /// Shows progress on a terminal, and now and then a line elsewhere.
@@ -97,6 +97,6 @@ private struct ErrorDocument: Encodable {
     var error: Content
 
     init(_ failure: Failure) {
-        error = Content(exitCode: failure.code.rawValue, message: failure.description, hint: failure.hint)
+        error = Content(exitCode: failure.code.rawValue, message: failure.description, hint: failure.shownHint)
     }
 }

@@ -106,8 +106,14 @@ private struct Description {
             ("server", record.serverVersion),
             ("revision", "\(record.revisionAtStart) at the start, raft term \(record.raftTerm)"),
             ("database", "\(record.databaseSize) bytes, sha256 \(record.databaseSHA256)"),
-            ("alarms", record.alarms.isEmpty ? "none" : record.alarms.joined(separator: ", ")),
+            ("alarms", alarms(record)),
         ]) + "\nmembers:\n" + members.joined(separator: "\n")
+    }
+
+    /// What nobody could be asked for is not said to be absent.
+    private func alarms(_ record: EtcdSnapshotRecord) -> String {
+        if record.alarmsKnown == false { return "not known" }
+        return record.alarms.isEmpty ? "none" : record.alarms.joined(separator: ", ")
     }
 
     private func entries(_ manifest: Manifest) -> String {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Certificates
 import HostIO
 import Operations
 import PKIBackup
@@ -31,7 +32,7 @@ struct Doctor: AsyncParsableCommand {
             etcds: Result { try etcd.sources(configuration, of: node) },
             recipients: Result { try recipients.recipients(configuration) },
             store: place.store(configuration), scope: try place.scope(configuration))
-        let report = try await operation.run()
+        let report = try await operation.run().withFlags
         try render(report, as: output.format) { text(report) }
         if !report.isHealthy { throw ExitCode(Failure.Code.findings.rawValue) }
     }

@@ -1,7 +1,9 @@
 import ArgumentParser
 import EtcdStorage
 import HostIO
+import NodeFiles
 import Operations
+import SealedArchive
 
 /// The command `etcd-snap inspect`.
 struct Inspect: ParsableCommand {
@@ -43,11 +45,11 @@ struct InspectStatus: AsyncParsableCommand {
 
     private func text(_ status: SnapshotDescription) -> String {
         let members = status.members.map { member in
-            "  \(String(member.id, radix: 16))  \(member.name)  \(member.peerURLs.joined(separator: ","))"
+            "  \(member.id)  \(member.name)  \(member.peerURLs.joined(separator: ","))"
                 + (member.isLearner ? "  learner" : "")
         }
         let unknown = "not known: too many keys since the compaction"
-        let alarms = status.alarms.map { "\($0.kind.rawValue) of \(String($0.memberID, radix: 16))" }
+        let alarms = status.alarms.map { "\($0.kind.rawValue) of \($0.memberID)" }
         var sections = [
             fields([
                 ("snapshot", status.name),

@@ -34,7 +34,7 @@ struct List: ParsableCommand {
     }
 
     private func renderBackups(_ listing: StoreListing, in store: LocalStore) throws {
-        for warning in listing.warnings { Console.shared.warn(warning) }
+        for problem in listing.problems { Console.shared.warn(problem.line) }
         if listing.backups.isEmpty, listing.problems.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
             throw Failure(
@@ -91,6 +91,6 @@ private struct Problem: Encodable {
         self.reference = reference
         self.isOrphan = isOrphan
         message = failure.description
-        hint = failure.hint
+        hint = failure.shownHint
     }
 }

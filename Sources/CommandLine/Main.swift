@@ -84,7 +84,12 @@ enum Main {
 
 /// Cancels the running command when the process is told to end.
 final class SignalWatch: Sendable {
-    private static let signals = [SIGINT, SIGTERM, SIGHUP]
+    /// All that end a process and are no fault in it: what is unfinished is removed whichever comes.
+    private static let signals = [
+        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGXCPU,
+    ]
+    /// How long the command may take to stop; a read of a dead server never does.
+    private static let grace = DispatchTimeInterval.milliseconds(800)
     private let number = Mutex<Int32?>(nil)
     /// Of its own: the threads of a global queue may all be waiting.
     private let queue = DispatchQueue(label: "etcd-snap.signals")
@@ -94,8 +99,9 @@ final class SignalWatch: Sendable {
 
     func cancelling(_ body: sending @escaping () async throws -> Void) async throws {
         let task = Task(operation: body)
-        let sources = Self.signals.map { number in
-            signal(number, SIG_IGN)
+        // What was ignored at the start is ignored on purpose, as by nohup or a shell's background job.
+        let sources = Self.signals.compactMap { number -> (any DispatchSourceSignal)? in
+            if isIgnored(signal(number, SIG_IGN)) { return nil }
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler { [self] in
                 let isFirst = self.number.withLock { received in
@@ -105,6 +111,7 @@ final class SignalWatch: Sendable {
                 // What waits for a terminal or a pipe can't be cancelled; nothing published can be lost.
                 if !isFirst { _exit(128 + number) }
                 task.cancel()
+                end(number, after: Self.grace)
             }
             source.resume()
             return source
@@ -112,5 +119,24 @@ final class SignalWatch: Sendable {
         defer { sources.forEach { $0.cancel() } }
         try await task.value
         try Task.checkCancellation()
+    }
+
+    /// Whether a handler is `SIG_IGN`; functions can only be compared by their addresses.
+    private func isIgnored(_ handler: __sighandler_t?) -> Bool {
+        unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
+
+    /// Ends the process, unless it ends before, or something goes on that must not be left half-done: then after that.
+    private func end(_ number: Int32, after interval: DispatchTimeInterval) {
+        queue.asyncAfter(deadline: .now() + interval) { [self] in
+            UnfinishedWork.abandon {
+                Console.shared.error(
+                    Failure(
+                        .failed, "stopped by signal \(number), while something did not answer",
+                        hint: "what was unfinished was removed, or the next run removes it; run it again"))
+                _exit(128 + number)
+            }
+            end(number, after: .milliseconds(50))
+        }
     }
 }

@@ -2,6 +2,7 @@ import Age
 import ArchiveStore
 import ArgumentParser
 import HostIO
+import NodeFiles
 import Operations
 import PKIBackup
 import SystemPackage

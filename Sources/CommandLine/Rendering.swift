@@ -99,13 +99,6 @@ func table(_ headings: [String], _ rows: [[String]]) -> String {
     }.joined(separator: "\n")
 }
 
-/// Text without control characters: documents of a store may be made up, and a terminal obeys what it is sent.
-func printable(_ text: String) -> String {
-    String(
-        String.UnicodeScalarView(
-            text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
-}
-
 /// Lines of names and values.
 func fields(_ pairs: [(String, String)]) -> String {
     let width = pairs.map(\.0.count).max() ?? 0

@@ -1,6 +1,7 @@
 import ArchiveStore
 import ArgumentParser
 import HostIO
+import NodeFiles
 import Operations
 import SealedArchive
 
@@ -68,7 +69,7 @@ func wouldRestore(_ entries: [ManifestEntry]) -> String {
 
 /// Says what was restored into a new directory.
 func show(_ report: RestoreReport, as format: OutputFormat) throws {
-    warn(refused: report.refusedAttributeCount)
+    warn(report.refused, below: report.target)
     try render(report, as: format) {
         fields([
             ("backup", report.reference), ("target", report.target),
@@ -79,10 +80,26 @@ func show(_ report: RestoreReport, as format: OutputFormat) throws {
     }
 }
 
-/// Says that owners or attributes are missing.
-func warn(refused count: Int) {
-    guard count > 0 else { return }
-    Console.shared.warn("\(count) owners or attributes could not be set: restore as root to have them")
+/// Says once what owners and attributes are missing, and how to have them.
+func warn(_ refused: PlacementRefusals, below target: String) {
+    guard refused.count > 0 else { return }
+    let counts = [
+        (refused.ownerCount, "owner"), (refused.labelCount, "SELinux label"),
+        (refused.attributeCount, "extended attribute"), (refused.modeCount, "mode or time"),
+    ]
+    let what = counts.filter { $0.0 > 0 }.map { count, name in
+        count == 1 ? "1 \(name)" : "\(count) \(name.replacing(" or ", with: "s or "))s"
+    }.joined(separator: ", ")
+    let reason = refused.firstReason.map { " (\($0))" } ?? ""
+    var advice: [String] = []
+    if refused.ownerCount > 0 {
+        advice.append("owners need root, outside of a user namespace that lacks their numbers")
+    }
+    if refused.labelCount + refused.attributeCount > 0 {
+        advice.append("where SELinux is used, `restorecon -R \(target)` gives labels")
+    }
+    let hint = advice.isEmpty ? "" : "; " + advice.joined(separator: "; ")
+    Console.shared.warn("\(what) could not be set\(reason), all else was restored\(hint)")
 }
 
 extension RestoreSelection: ExpressibleByArgument {}

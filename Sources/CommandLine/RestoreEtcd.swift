@@ -10,10 +10,13 @@ struct RestoreEtcd: AsyncParsableCommand {
         commandName: "etcd",
         abstract: "Write data directories of a new etcd cluster from a snapshot.",
         discussion: """
-            The directories boot with etcd 3.4 to 3.7. Nothing that exists is touched. By default the cluster gets a new
-            token, so that surviving members of the lost one can't talk to it, and Kubernetes data a higher revision, so
-            that informers notice: ten times what was written since by the rate that the manifest records, and at least
-            1000000000. Without --all-members run it once for each member, with the same token and bump.
+            The directories boot with etcd 3.4 to 3.7. A directory that exists has to be empty, and is filled; it may be a
+            mount point. By default the cluster gets a new token, so that surviving members of the lost one can't talk to it,
+            and a higher revision, so that watchers notice: ten times what was written since by the rate that the manifest
+            records, and at least 1000000000. Without --all-members run it once for each member, with the same token and bump.
+
+            The data is given to --owner; without it to the owner of the directory that is filled, unless that is root, or of
+            the lost member's data directory, as the archive has it.
 
             Example: etcd-snap restore etcd latest -i key.txt --all-members --data-dir /root/etcd
               --initial-cluster m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380,m3=https://10.0.0.3:2380
@@ -53,6 +56,9 @@ struct RestoreEtcd: AsyncParsableCommand {
     @Flag(help: "Keep the revision as it is.")
     var noBump = false
 
+    @Option(help: "Whom the data is given to: USER, USER:GROUP or uid:gid.")
+    var owner: String?
+
     @Option(help: "The version of etcd that will run, such as 3.5; any without it.")
     var targetVersion: String?
 
@@ -89,13 +95,14 @@ struct RestoreEtcd: AsyncParsableCommand {
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
         try render(report, as: output.format) {
-            var lines = [("snapshot", report.source), ("cluster ID", report.clusterID)]
+            var lines = [("snapshot", report.source), ("cluster ID", report.clusterID ?? "made with the token")]
             for (name, directory) in report.dataDirectories.sorted(by: { $0.key < $1.key }) {
-                lines.append(("member \(name)", "\(directory) (\(report.memberIDs[name] ?? ""))"))
+                lines.append(("member \(name)", report.memberIDs[name].map { "\(directory) (\($0))" } ?? directory))
             }
             return fields(
                 lines + [
-                    ("token", report.initialClusterToken),
+                    ("token", report.initialClusterToken ?? "a new random one is made"),
+                    ("owner", report.owner),
                     ("revision", "\(report.revision), raised by \(report.revisionBump) (\(report.bumpReason))"),
                     ("took", seconds(report.durationSeconds)),
                 ])
@@ -116,6 +123,7 @@ struct RestoreEtcd: AsyncParsableCommand {
         request.initialAdvertisePeerURLs = initialAdvertisePeerUrls?.split(separator: ",").map(String.init)
         request.revisionBump = noBump ? 0 : bumpRevision
         request.skipsHashCheck = skipHashCheck
+        request.owner = try owner.map { try FileOwner(named: $0) }
         if let targetVersion {
             guard let version = MinorVersion(targetVersion) else {
                 throw ValidationError("--target-version takes a version such as 3.5, not \(quoted(targetVersion))")

@@ -3,6 +3,7 @@ import ArchiveStore
 import ArgumentParser
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import Operations
 import PKIBackup
 
@@ -135,7 +136,7 @@ struct RestoreFiles: AsyncParsableCommand {
     }
 
     private func finish(_ report: RestoreFilesReport) throws {
-        warn(refused: report.refusedAttributeCount)
+        warn(report.refused, below: report.root)
         try render(report, as: output.format) {
             fields([
                 ("backup", report.reference), ("root", report.root),

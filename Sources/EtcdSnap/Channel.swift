@@ -54,7 +54,7 @@ final class Channel: @unchecked Sendable {
         let isTargetHost = endpoint.isAddress && readAheadByteCount == nil
         // The dot at the end of a name is DNS's, no certificate has it.
         let host = endpoint.host.hasSuffix(".") ? String(endpoint.host.dropLast()) : endpoint.host
-        let serverName = tls?.serverName ?? (isTargetHost ? nil : host)
+        let serverName = endpoint.expectedName ?? tls?.serverName ?? (isTargetHost ? nil : host)
         let created = withCStrings(addresses.target, serverName) { target, serverName in
             withPointers(tls) { ca, certificate, key in
                 var options = cgrpc_channel_options(
@@ -74,6 +74,12 @@ final class Channel: @unchecked Sendable {
     }
 
     deinit { cgrpc_channel_destroy(pointer) }
+
+    /// The name that the server's certificate has to carry.
+    var expectedName: String { endpoint.expectedName ?? tls?.serverName ?? endpoint.host }
+
+    /// How many connections the channel of a snapshot has begun: while that stays the same, it is the same server.
+    var connectionCount: Int32 { cgrpc_channel_get_connection_count(pointer) }
 
     enum Connectivity { case connected, unreachable, timedOut }
 

@@ -2,7 +2,10 @@ internal import CGRPCShim
 
 extension Client {
     /// The status of every endpoint's member, all asked at once; in the endpoints' order.
-    public func health() async -> [EndpointHealth] {
+    public func health() async -> [EndpointHealth] { await health(of: endpoints) }
+
+    /// The same of other endpoints.
+    func health(of endpoints: [Endpoint]) async -> [EndpointHealth] {
         await withTaskGroup(of: (Int, EndpointHealth).self) { group in
             for (index, endpoint) in endpoints.enumerated() {
                 group.addTask { (index, await self.health(of: endpoint)) }
@@ -32,11 +35,7 @@ extension Client {
     ///
     /// - Throws: ``EtcdError``, `CancellationError`, or what the source of the password throws.
     public func status(of endpoint: Endpoint) async throws -> MemberStatus {
-        try await call(CGRPC_METHOD_STATUS, at: endpoint) { call, error in
-            var fields = cgrpc_status_fields()
-            guard cgrpc_call_fetch_status(call, &fields, &error) else { return nil }
-            return MemberStatus(fields, call)
-        }
+        try await call(CGRPC_METHOD_STATUS, at: endpoint) { MemberStatus($0, &$1) }
     }
 
     /// The cluster's members.
@@ -45,26 +44,27 @@ extension Client {
     ///   etcd 3.4 always does the latter.
     /// - Throws: ``EtcdError``, `CancellationError`, or what the source of the password throws.
     public func members(linearizable: Bool = true) async throws -> MemberList {
-        try await onAnyEndpoint { endpoint in
-            try await call(CGRPC_METHOD_MEMBERS, at: endpoint) { call, error in
-                var header = cgrpc_header_fields()
-                var count = 0
-                guard cgrpc_call_fetch_members(call, linearizable, &header, &count, &error) else { return nil }
-                return MemberList(clusterID: header.cluster_id, members: (0..<count).map { Member(call, $0) })
-            }
-        }
+        try await onAnyEndpoint { try await members(at: $0, linearizable: linearizable) }
+    }
+
+    /// The cluster's members as one of them tells.
+    func members(at endpoint: Endpoint, linearizable: Bool) async throws -> MemberList {
+        try await call(CGRPC_METHOD_MEMBERS, at: endpoint) { MemberList($0, linearizable: linearizable, &$1) }
     }
 
     /// The alarms that any member has raised.
     ///
     /// - Throws: ``EtcdError``, `CancellationError`, or what the source of the password throws.
     public func alarms() async throws -> [Alarm] {
-        try await onAnyEndpoint { endpoint in
-            try await call(CGRPC_METHOD_ALARMS, at: endpoint) { call, error in
-                var count = 0
-                guard cgrpc_call_fetch_alarms(call, &count, &error) else { return nil }
-                return (0..<count).map { Alarm(call, $0) }
-            }
+        try await onAnyEndpoint { try await alarms(at: $0) }
+    }
+
+    /// The alarms as one member tells, which asks the whole cluster for it.
+    func alarms(at endpoint: Endpoint) async throws -> [Alarm] {
+        try await call(CGRPC_METHOD_ALARMS, at: endpoint) { call, error in
+            var count = 0
+            guard cgrpc_call_fetch_alarms(call, &count, &error) else { return nil }
+            return (0..<count).map { Alarm(call, $0) }
         }
     }
 
@@ -101,7 +101,10 @@ extension Client {
 }
 
 extension MemberStatus {
-    fileprivate init(_ fields: cgrpc_status_fields, _ call: OpaquePointer) {
+    /// Fetches the response of a call; nil and an error if it fails.
+    init?(_ call: OpaquePointer, _ error: inout OpaquePointer?) {
+        var fields = cgrpc_status_fields()
+        guard cgrpc_call_fetch_status(call, &fields, &error) else { return nil }
         let storageVersion = String(cString: fields.storage_version)
         self.init(
             clusterID: fields.header.cluster_id, memberID: fields.header.member_id, revision: fields.header.revision,
@@ -118,6 +121,16 @@ extension MemberStatus {
 /// A size as a server claims it, within what a database can have: sums of such sizes don't overflow.
 private func believable(_ byteCount: Int64) -> Int64 {
     min(max(0, byteCount), Int64(SnapshotHeader.maximumDatabaseByteCount))
+}
+
+extension MemberList {
+    /// Fetches the response of a call; nil and an error if it fails.
+    init?(_ call: OpaquePointer, linearizable: Bool, _ error: inout OpaquePointer?) {
+        var header = cgrpc_header_fields()
+        var count = 0
+        guard cgrpc_call_fetch_members(call, linearizable, &header, &count, &error) else { return nil }
+        self.init(clusterID: header.cluster_id, members: (0..<count).map { Member(call, $0) })
+    }
 }
 
 extension Member {
@@ -156,11 +169,5 @@ extension Client {
         var configuration = configuration
         change(&configuration)
         return try Client(configuration, logger: logger)
-    }
-
-    /// Where a snapshot could come from besides one member: usable members only.
-    public func snapshotCandidates(excludingMember memberID: UInt64) async -> [SnapshotCandidate] {
-        SnapshotCandidate.ranked(await health(), alarms: [])
-            .filter { $0.isUsable && $0.status?.memberID != memberID }
     }
 }

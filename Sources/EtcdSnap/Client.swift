@@ -27,11 +27,11 @@ public final class Client: Sendable {
         _ configuration: ClientConfiguration, logger: Logger = Logger(label: "etcd") { _ in SwiftLogNoOpLogHandler() }
     ) throws {
         guard !configuration.endpoints.isEmpty else {
-            throw Failure(.usage, "no etcd endpoint is given", hint: "name one with --endpoints")
+            throw Failure(.usage, "no etcd endpoint is given", hint: "name one", settings: [.endpoints])
         }
         self.configuration = configuration
         self.logger = logger
-        let usesTLS = configuration.endpoints.contains { $0.transport == .tls }
+        let usesTLS = (configuration.endpoints + configuration.fallbackEndpoints).contains { $0.transport == .tls }
         tls = usesTLS ? try TLSMaterial(configuration.tls, isForServer: true) : nil
     }
 
@@ -109,21 +109,6 @@ public final class Client: Sendable {
         }
     }
 
-    /// A connection that nobody else uses.
-    ///
-    /// - Parameter readAheadByteCount: the most bytes to receive ahead of the reader, for a connection with one snapshot.
-    /// - Throws: ``EtcdError``, `CancellationError`.
-    func newConnection(to endpoint: Endpoint, readAheadByteCount: Int32? = nil) async throws -> Connection {
-        let addresses = try await HostAddresses.find(endpoint, timeout: configuration.dialTimeout)
-        do {
-            return try Connection(
-                to: endpoint, at: addresses, tls: tls, configuration: configuration,
-                readAheadByteCount: readAheadByteCount)
-        } catch {
-            throw EtcdError(.status(code: error.code), endpoint: endpoint, message: error.message)
-        }
-    }
-
     /// Forgets a failed connection, because gRPC would hold back its next attempt for a while.
     private func drop(_ connection: Connection) {
         connections.withLock { connections in
@@ -190,7 +175,8 @@ extension EtcdError {
     /// Whether the connection never stood.
     fileprivate var isAboutConnection: Bool {
         switch reason {
-        case .unreachable, .connectTimedOut, .serverSpeaksTLS, .serverSpeaksPlaintext, .notEtcd, .serverUntrusted,
+        case .unreachable, .connectTimedOut, .connectionClosed, .handshakeFailed, .serverSpeaksTLS,
+            .serverSpeaksPlaintext, .notEtcd, .serverUntrusted,
             .serverCertificateOutdated, .serverNameMismatch, .clientCertificateRequired, .clientCertificateRejected:
             true
         default: false

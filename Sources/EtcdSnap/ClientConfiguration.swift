@@ -4,6 +4,11 @@ import HostIO
 public struct ClientConfiguration: Sendable {
     /// The members' client endpoints, the preferred one first; at least one.
     public var endpoints: [Endpoint]
+    /// What is tried instead where none of ``endpoints`` gives a status.
+    public var fallbackEndpoints: [Endpoint] = []
+    /// Names that this host's own member may have in its certificate: where a loopback address leads to a server that is
+    /// certified for other names, one of these will do.
+    public var ownNames: [String] = []
     /// The files for TLS; used for endpoints with `https`.
     public var tls: TLSFiles
     /// A user and password, where the certificate's common name is not the user.

@@ -30,16 +30,22 @@ final class Connection: Sendable {
     /// Has blocking work run on the connection's thread, without waiting for it.
     func enqueue(_ work: @escaping @Sendable () -> Void) { queue.async(execute: work) }
 
-    /// Connects unless that is done; blocks.
+    /// Connects unless that is done, and returns whether the connection stands; blocks.
     ///
     /// A failed attempt is no error here: gRPC gives the reason only to a call, which then fails at once.
+    /// - Parameter deadline: the latest end of the attempt; nil for the dial time-out from now.
     /// - Throws: ``EtcdError`` when the time is over, `CancellationError`.
-    func connect(_ cancellation: Cancellation) throws {
-        let deadline = ContinuousClock.now + dialTimeout
+    @discardableResult
+    func connect(_ cancellation: Cancellation, until deadline: ContinuousClock.Instant? = nil) throws -> Bool {
+        let deadline = deadline ?? ContinuousClock.now + dialTimeout
         // In slices, because the attempt itself can't be cancelled.
         while !cancellation.isCancelled {
-            let slice = min(deadline - ContinuousClock.now, .milliseconds(250))
-            if channel.connect(timeout: slice) != .timedOut { return }
+            let slice = min(deadline - ContinuousClock.now, .milliseconds(100))
+            switch channel.connect(timeout: slice) {
+            case .connected: return true
+            case .unreachable: return false
+            case .timedOut: break
+            }
             guard ContinuousClock.now < deadline else {
                 throw EtcdError(.connectTimedOut, endpoint: channel.endpoint, message: "\(dialTimeout)")
             }

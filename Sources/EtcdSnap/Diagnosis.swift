@@ -48,6 +48,8 @@ private func reason(for error: ShimError, on channel: Channel) -> EtcdError.Reas
     }
     // What an HTTP/2 server that isn't gRPC's answers, such as kube-apiserver.
     if error.message.contains("Received http2 header with status") { return .notEtcd }
+    // rpctypes.ErrGRPCUserNotFound, and what the store of users says itself: of a certificate's common name.
+    if error.message.contains("user name not found") || error.message.contains("user not found") { return .unknownUser }
     switch error.code {
     case StatusCode.unavailable: return reasonForUnavailable(error, on: channel)
     case StatusCode.permissionDenied: return .permissionDenied
@@ -69,24 +71,47 @@ private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> Et
     // The server itself uses the code too: no leader, time-outs.
     guard text.contains("failed to connect") || text.contains("resolution failed") || text.contains("address list")
     else { return .status(code: error.code) }
-    if text.contains("wrong version number") { return .serverSpeaksPlaintext }
-    let wasConnected = ["Socket closed", "Endpoint read failed", "reset by peer", "handshake failed", "HTTP/2"]
-        .contains { text.contains($0) }
-    let isNameMismatch = text.contains("not in peer certificate")
-    guard wasConnected || isNameMismatch else { return .unreachable }
-    let expectedName = channel.tls?.serverName ?? channel.endpoint.host
+    guard !neverConnected.contains(where: { text.contains($0) }) else { return .unreachable }
     switch (channel.endpoint.transport, ServerProbe.greet(channel.addresses)) {
     case (.plaintext, .tls): return .serverSpeaksTLS
-    case (.plaintext, .plaintext): return .notEtcd
-    case (.tls, .plaintext): return .serverSpeaksPlaintext
-    case (.tls, .tls(let certificate)) where isNameMismatch:
-        return .serverNameMismatch(expected: expectedName, names: names(of: certificate))
-    case (.tls, .silent) where isNameMismatch: return .serverNameMismatch(expected: expectedName, names: [])
-    case (.tls, .tls(let certificate)) where text.contains("certificate verify failed"):
-        return reasonToRefuse(certificate)
-    case (.tls, .tls): return channel.tls?.key == nil ? .clientCertificateRequired : .clientCertificateRejected
-    case (_, .silent): return text.contains("certificate verify failed") ? .serverUntrusted(issuer: nil) : .unreachable
+    case (.plaintext, .http2): return .unreachable
+    case (.plaintext, .brokenTLS), (_, .other): return .notEtcd
+    case (.tls, .http2): return .serverSpeaksPlaintext
+    case (.tls, .brokenTLS): return .handshakeFailed
+    case (.tls, .tls(let greeting)): return reasonForHandshake(text, greeting, channel)
+    case (_, .closed): return .connectionClosed
+    case (_, .silent):
+        if text.contains(Words.nameMismatch) {
+            return .serverNameMismatch(expected: channel.expectedName, names: [])
+        }
+        return text.contains(Words.untrusted) ? .serverUntrusted(issuer: nil) : .unreachable
     }
+}
+
+/// What gRPC says of attempts that never reached a server.
+private let neverConnected = [
+    "Connection refused", "No route to host", "Network is unreachable", "Connection timed out", "Permission denied",
+]
+
+/// What gRPC says of certificates that it refuses.
+private enum Words {
+    static let nameMismatch = "not in peer certificate"
+    static let untrusted = "certificate verify failed"
+}
+
+/// Why a handshake with a server failed that does speak TLS.
+private func reasonForHandshake(
+    _ text: String, _ greeting: ServerProbe.Greeting, _ channel: Channel
+) -> EtcdError.Reason {
+    if text.contains(Words.nameMismatch) {
+        return .serverNameMismatch(expected: channel.expectedName, names: names(of: greeting.certificate))
+    }
+    if text.contains(Words.untrusted) { return reasonToRefuse(greeting.certificate) }
+    // HTTP/2 is agreed upon during the handshake; etcd always does.
+    if text.contains("ALPN") { return .notEtcd }
+    // A server that asks for no certificate has not refused one.
+    if greeting.asksForCertificate == false { return .handshakeFailed }
+    return channel.tls?.key == nil ? .clientCertificateRequired : .clientCertificateRejected
 }
 
 private func reasonToRefuse(_ certificate: Certificate?) -> EtcdError.Reason {
@@ -117,9 +142,4 @@ private func shortened(_ message: String, target: String) -> String {
     let rest = message[preamble.upperBound...].replacing("%5B", with: "[").replacing("%5D", with: "]")
     if let name = rest.firstRange(of: "\(target): ") { return String(rest[name.upperBound...]) }
     return String(rest.trimmingPrefix("UNKNOWN: ").trimmingPrefix("ipv6:").trimmingPrefix("ipv4:"))
-}
-
-/// Text of a server without control characters.
-func printable(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
 }

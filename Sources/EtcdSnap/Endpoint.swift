@@ -16,15 +16,24 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     public var host: String
     /// The TCP port.
     public var port: UInt16
+    /// The name that the server's certificate has to carry, where that is neither the host nor the configured one.
+    public var expectedName: String?
 
     /// etcd's registered client port.
     public static let defaultPort: UInt16 = 2379
 
     /// Creates an endpoint from its parts.
-    public init(transport: Transport, host: String, port: UInt16 = defaultPort) {
+    public init(transport: Transport, host: String, port: UInt16 = defaultPort, expectedName: String? = nil) {
         self.transport = transport
         self.host = host
         self.port = port
+        self.expectedName = expectedName
+    }
+
+    /// The same endpoint, with another name in the server's certificate.
+    public init(_ endpoint: Endpoint, expecting name: String) {
+        self = endpoint
+        expectedName = name
     }
 
     /// Reads `http://host:port`, `https://host:port` or `host:port`; an IPv6 address stands in brackets.
@@ -105,8 +114,11 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// Host and port, an IPv6 address in brackets.
     var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
+    /// Whether it leads to this host, whatever becomes of its addresses.
+    public var isLoopback: Bool { host == "localhost" || host == "::1" || isAddress && host.hasPrefix("127.") }
+
     /// Whether the host is an address and no name.
-    var isAddress: Bool {
+    public var isAddress: Bool {
         if host.contains(":") { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }

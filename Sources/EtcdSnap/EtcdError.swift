@@ -17,6 +17,10 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         case serverSpeaksPlaintext
         /// Something answers that isn't etcd.
         case notEtcd
+        /// Connections are taken and ended without a word.
+        case connectionClosed
+        /// The TLS handshake fails, and not for the sake of a certificate.
+        case handshakeFailed
         /// None of the trusted authorities has signed the server's certificate; its issuer, if that is known.
         case serverUntrusted(issuer: String?)
         /// The server's certificate isn't valid now.
@@ -31,6 +35,8 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
         case wrongPassword
         /// Authentication is enabled, and there is no valid user.
         case notAuthenticated
+        /// Authentication is enabled, and the client's certificate names no user.
+        case unknownUser
         /// The user lacks the role.
         case permissionDenied
         /// The server didn't answer within the time-out.
@@ -62,7 +68,7 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
     /// Whether another endpoint of the same cluster might answer where this one failed.
     public var isRetryableElsewhere: Bool {
         switch reason {
-        case .wrongPassword, .notAuthenticated, .permissionDenied, .unimplemented, .compacted: false
+        case .wrongPassword, .notAuthenticated, .unknownUser, .permissionDenied, .unimplemented, .compacted: false
         default: true
         }
     }
@@ -72,109 +78,122 @@ public struct EtcdError: Error, Sendable, CustomStringConvertible, FailureConver
 
     /// The error as it is shown to a person.
     public var failure: Failure {
-        let (code, message, hint) = explanation
-        return Failure(code, message, hint: hint)
-    }
-
-    private var explanation: (Failure.Code, String, hint: String?) {
         switch reason {
-        case .unreachable, .unresolvable, .connectTimedOut, .notEtcd, .deadlineExceeded: connectionExplanation
+        case .unreachable, .unresolvable, .connectTimedOut, .notEtcd, .connectionClosed, .handshakeFailed,
+            .deadlineExceeded:
+            connectionFailure
         case .serverSpeaksTLS, .serverSpeaksPlaintext, .serverUntrusted, .serverCertificateOutdated,
             .serverNameMismatch, .clientCertificateRequired, .clientCertificateRejected:
-            trustExplanation
-        default: callExplanation
+            trustFailure
+        default: callFailure
         }
     }
 
-    private var connectionExplanation: (Failure.Code, String, hint: String?) {
+    private var connectionFailure: Failure {
         switch reason {
         case .connectTimedOut:
-            (
+            Failure(
                 .failed, "no connection to \(endpoint) in time", hint: "check that etcd is running there and not paused"
             )
         case .unresolvable:
-            (
+            Failure(
                 .failed, "no connection to \(endpoint): \(message)",
-                hint: "check the name, /etc/hosts and the DNS servers of /etc/resolv.conf, or give the address"
-            )
+                hint: "check the name, /etc/hosts and the DNS servers of /etc/resolv.conf, or give the address",
+                settings: [.endpoints])
         case .notEtcd:
-            (
+            Failure(
                 .failed, "\(endpoint) answers, but not as etcd does: \(message)",
-                hint: "check --endpoints: etcd's client port is usually 2379"
-            )
+                hint: "check the endpoint: etcd's client port is usually 2379", settings: [.endpoints])
+        case .connectionClosed:
+            Failure(
+                .failed, "\(endpoint) takes connections and closes them without a word",
+                hint: "check that etcd runs there: a proxy or a balancer in front may have no backend",
+                settings: [.endpoints])
+        case .handshakeFailed:
+            Failure(
+                .failed, "the TLS handshake with \(endpoint) failed: \(message)",
+                hint: "check that it is etcd which listens there", settings: [.endpoints])
         case .deadlineExceeded:
-            (
+            Failure(
                 .failed, "etcd at \(endpoint) did not answer in time",
-                hint: "check the member's health and disk, or try again when the member is less busy"
-            )
+                hint: "check the member's health and disk, or try again when the member is less busy")
         default:
-            (
+            Failure(
                 .failed, "no connection to \(endpoint): \(message)",
-                hint: "check --endpoints and that etcd is running there"
-            )
+                hint: "check the endpoint, and that etcd is running there", settings: [.endpoints])
         }
     }
 
-    private var trustExplanation: (Failure.Code, String, hint: String?) {
+    private var trustFailure: Failure {
         switch reason {
         case .serverSpeaksTLS:
-            (
+            Failure(
                 .untrusted, "the server at \(endpoint) speaks TLS",
-                hint: "write https:// in --endpoints and name --cacert, --cert and --key"
-            )
+                hint: "write the endpoint with https://, and name etcd's authority and a client's certificate and key",
+                settings: [.endpoints] + .tls)
         case .serverSpeaksPlaintext:
-            (.untrusted, "the server at \(endpoint) does not speak TLS", hint: "check --endpoints: write http://")
+            Failure(
+                .untrusted, "the server at \(endpoint) does not speak TLS",
+                hint: "check the endpoint: write http://", settings: [.endpoints])
         case .serverUntrusted(let issuer):
-            (
+            Failure(
                 .untrusted,
                 "the certificate of \(endpoint) is not signed by a trusted authority"
                     + (issuer.map { "; its issuer is \(quoted($0))" } ?? ""),
-                hint: "name etcd's own CA with --cacert, often /etc/kubernetes/pki/etcd/ca.crt"
-            )
+                hint: "name etcd's own CA, often /etc/kubernetes/pki/etcd/ca.crt", settings: [.authority])
         case .serverCertificateOutdated(let notBefore, let notAfter):
-            (
+            Failure(
                 .untrusted, "the certificate of \(endpoint) is valid from \(day(notBefore)) to \(day(notAfter)) only",
-                hint: "renew the member's server certificate, or check this host's clock"
-            )
+                hint: "renew the member's server certificate, or check this host's clock")
         case .serverNameMismatch(let expected, let names):
-            (
+            Failure(
                 .untrusted,
                 "the certificate of \(endpoint) is not for \(quoted(expected))"
                     + (names.isEmpty ? "" : " but for \(names.map(quoted).joined(separator: ", "))"),
-                hint: "use a name of the certificate in --endpoints, or name it with --server-name"
-            )
+                hint: "use a name of the certificate in the endpoint, or say which one to expect",
+                settings: [.endpoints, .serverName])
         case .clientCertificateRequired:
-            (
+            Failure(
                 .untrusted, "the server at \(endpoint) asks for a client certificate",
-                hint: "name one with --cert and --key"
-            )
+                hint: "name one with its key", settings: .clientPair)
         default:
-            (
+            Failure(
                 .untrusted, "the server at \(endpoint) rejected the client certificate",
-                hint: "name a certificate that etcd's --trusted-ca-file has signed, with --cert and --key"
-            )
+                hint: "name a certificate that etcd's --trusted-ca-file has signed, with its key",
+                settings: .clientPair)
         }
     }
 
-    private var callExplanation: (Failure.Code, String, hint: String?) {
+    private var callFailure: Failure {
         switch reason {
         case .wrongPassword:
-            (.untrusted, "etcd at \(endpoint) does not accept the user name or password", hint: "check --user")
+            Failure(
+                .untrusted, "etcd at \(endpoint) does not accept the user name or password",
+                hint: "check the user and the first line of the password's file", settings: [.user, .passwordFile])
         case .notAuthenticated:
-            (
+            Failure(
                 .untrusted, "etcd at \(endpoint) demands authentication: \(message)",
-                hint: "name a user with the root role, or a client certificate whose common name is one"
-            )
+                hint: "name a user with the root role, or a client certificate whose common name is one",
+                settings: [.user] + .clientPair)
+        case .unknownUser:
+            Failure(
+                .untrusted, "etcd at \(endpoint) demands authentication, and knows no such user: \(message)",
+                hint:
+                    "the common name of the client's certificate must be a user with the root role, or name one with its "
+                    + "password", settings: [.user, .passwordFile] + .clientPair)
         case .permissionDenied:
-            (
+            Failure(
                 .untrusted, "etcd at \(endpoint) denies permission: \(message)",
-                hint: "a snapshot needs a user with the root role"
-            )
+                hint: "a snapshot needs a user with the root role; without a password the common name of the client's "
+                    + "certificate is the user", settings: [.user] + .clientPair)
         case .malformedResponse:
-            (.failed, "the answer of \(endpoint) is not etcd's: \(message)", hint: "check --endpoints")
-        case .unimplemented: (.failed, "etcd at \(endpoint) does not know this request: \(message)", hint: nil)
-        case .compacted: (.notFound, "the revision is compacted at \(endpoint)", hint: "ask for a later revision")
-        default: (.failed, "etcd at \(endpoint) failed: \(message)", hint: nil)
+            Failure(
+                .failed, "the answer of \(endpoint) is not etcd's: \(message)", hint: "check the endpoint",
+                settings: [.endpoints])
+        case .unimplemented: Failure(.failed, "etcd at \(endpoint) does not know this request: \(message)")
+        case .compacted:
+            Failure(.notFound, "the revision is compacted at \(endpoint)", hint: "ask for a later revision")
+        default: Failure(.failed, "etcd at \(endpoint) failed: \(message)")
         }
     }
 }

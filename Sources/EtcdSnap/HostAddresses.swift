@@ -25,6 +25,21 @@ struct HostAddresses: Sendable, Equatable {
             + addresses.map { $0.contains(":") ? "[\($0)]:\(port)" : "[::ffff:\($0)]:\(port)" }.joined(separator: ",")
     }
 
+    /// Each address by itself, families in turns: where one family does not work, the second attempt is of the other
+    /// (RFC 8305, section 4).
+    var interleaved: [HostAddresses] {
+        guard let first = addresses.first else { return [] }
+        let isSixFirst = first.contains(":")
+        var leading = addresses.filter { $0.contains(":") == isSixFirst }[...]
+        var others = addresses.filter { $0.contains(":") != isSixFirst }[...]
+        var result: [HostAddresses] = []
+        while !leading.isEmpty || !others.isEmpty {
+            result += [leading.popFirst(), others.popFirst()].compactMap(\.self)
+                .map { HostAddresses(addresses: [$0], port: port) }
+        }
+        return result
+    }
+
     /// What several DNS servers may take, the first of which are gone.
     private static let leastTimeout = Duration.seconds(20)
 

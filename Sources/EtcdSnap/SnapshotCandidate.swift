@@ -1,5 +1,3 @@
-import Logging
-
 /// A member and how well it suits as the source of a snapshot.
 public struct SnapshotCandidate: Sendable {
     /// How well a member suits, the best first.
@@ -35,15 +33,14 @@ public struct SnapshotCandidate: Sendable {
 }
 
 extension SnapshotCandidate {
-    /// How many raft entries a follower may be behind: what a leader keeps for followers that are slow
-    /// (`DefaultSnapshotCatchUpEntries` of etcd 3.4 to 3.6's server); one further behind gets a whole snapshot.
-    static let maxLagEntryCount: UInt64 = 5000
-
-    /// Ranks the members that the endpoints reach, the best first; among equals the endpoints' order counts.
-    static func ranked(_ health: [EndpointHealth], alarms: [Alarm]) -> [SnapshotCandidate] {
-        let statuses = health.compactMap { try? $0.status.get() }
-        let clusterID = statuses.first?.clusterID
-        let highestIndex = statuses.filter { $0.clusterID == clusterID }.map(\.raftAppliedIndex).max() ?? 0
+    /// Ranks the members that the endpoints reach, the best first; among equals the endpoints' order counts, and among
+    /// members that are behind the freshest comes first.
+    ///
+    /// - Parameter committedIndex: the raft entry that a member must have applied to be current.
+    static func ranked(
+        _ health: [EndpointHealth], alarms: [Alarm], committedIndex: UInt64
+    ) -> [SnapshotCandidate] {
+        let clusterID = health.lazy.compactMap { try? $0.status.get() }.first?.clusterID
         var candidates: [SnapshotCandidate] = []
         for entry in health {
             switch entry.status {
@@ -60,19 +57,25 @@ extension SnapshotCandidate {
                     candidates[known].otherEndpoints.append(entry.endpoint)
                     continue
                 }
-                let (rank, reason) = judge(status, clusterID: clusterID, highestIndex: highestIndex, alarms: alarms)
+                let (rank, reason) = judge(
+                    status, clusterID: clusterID, committedIndex: committedIndex, alarms: alarms)
                 candidates.append(
                     .init(
                         endpoint: entry.endpoint, otherEndpoints: [], status: status, rank: rank, reason: reason))
             }
         }
+        func age(_ candidate: SnapshotCandidate) -> UInt64 {
+            candidate.rank == .reserve ? .max - (candidate.status?.raftAppliedIndex ?? 0) : 0
+        }
         // A sort that keeps the order among equals.
-        return candidates.enumerated().sorted { ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset) }
+        return candidates.enumerated()
+            .sorted { ($0.element.rank, age($0.element), $0.offset) < ($1.element.rank, age($1.element), $1.offset) }
             .map(\.element)
     }
 
-    private static func judge(
-        _ status: MemberStatus, clusterID: UInt64?, highestIndex: UInt64, alarms: [Alarm]
+    /// How well a member suits by its status, and why.
+    static func judge(
+        _ status: MemberStatus, clusterID: UInt64?, committedIndex: UInt64, alarms: [Alarm]
     ) -> (Rank, String) {
         if status.clusterID != clusterID { return (.rejected, "it belongs to another cluster than the first endpoint") }
         if status.isLearner { return (.rejected, "it is a learner") }
@@ -80,8 +83,8 @@ extension SnapshotCandidate {
             return (.rejected, "it has the alarm CORRUPT")
         }
         if status.leaderID == 0 { return (.reserve, "it sees no leader, so its data may be old") }
-        let lag = highestIndex - min(highestIndex, status.raftAppliedIndex)
-        if lag > maxLagEntryCount { return (.reserve, "it is \(lag) raft entries behind") }
+        let lag = committedIndex - min(committedIndex, status.raftAppliedIndex)
+        if lag > 0 { return (.reserve, "it is \(lag) raft entries behind") }
         return status.isLeader ? (.leader, "it is the leader") : (.follower, "it is a follower that keeps up")
     }
 }
@@ -91,20 +94,5 @@ extension Client {
     ///
     /// The list is never empty, but may have no usable member; the reasons say why.
     /// - Throws: `CancellationError`.
-    public func snapshotCandidates() async throws -> [SnapshotCandidate] {
-        let health = await health()
-        try Task.checkCancellation()
-        return SnapshotCandidate.ranked(health, alarms: await knownAlarms(health))
-    }
-
-    /// The alarms; none if they can't be had, as from a user without the root role.
-    private func knownAlarms(_ health: [EndpointHealth]) async -> [Alarm] {
-        guard health.contains(where: { (try? $0.status.get()) != nil }) else { return [] }
-        do {
-            return try await alarms()
-        } catch {
-            logger.warning("the alarms could not be read: \(error)")
-            return []
-        }
-    }
+    public func snapshotCandidates() async throws -> [SnapshotCandidate] { try await survey().candidates }
 }

@@ -27,7 +27,7 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
 
     /// The error as it is shown to a person.
     public var failure: Failure {
-        let another = "try again, or name another member with --endpoints"
+        let another = "try again, or name the endpoint of another member"
         switch self {
         case .stalled(let endpoint, let received, let timeout):
             return Failure(
@@ -36,28 +36,32 @@ public enum SnapshotError: Error, Sendable, FailureConvertible {
         case .deadlineExceeded(let endpoint, let received):
             return Failure(
                 .failed, "the snapshot from \(endpoint) took too long: \(received) bytes by then",
-                hint: "raise --timeout")
+                hint: "allow it more time", settings: [.totalTimeout])
         case .serverGone(let endpoint, let received, let message):
             return Failure(
                 .failed, "\(endpoint) broke off the snapshot after \(received) bytes: \(message)",
-                hint: "check the member's log; " + another)
+                hint: "check the member's log; " + another, settings: [.endpoints])
         case .emptyMessage(let endpoint, let received):
             return Failure(
                 .integrity, "\(endpoint) can't read its database beyond \(received) bytes",
-                hint: "check the member's disk and log; " + another)
+                hint: "check the member's disk and log; " + another, settings: [.endpoints])
         case .short(let endpoint, let received, let expected):
             return Failure(
-                .integrity, "the snapshot from \(endpoint) ended after \(received) of \(expected) bytes", hint: another)
+                .integrity, "the snapshot from \(endpoint) ended after \(received) of \(expected) bytes", hint: another,
+                settings: [.endpoints])
         case .long(let endpoint, let expected):
             return Failure(
-                .integrity, "the snapshot from \(endpoint) goes on after its \(expected) bytes", hint: another)
+                .integrity, "the snapshot from \(endpoint) goes on after its \(expected) bytes", hint: another,
+                settings: [.endpoints])
         case .digestMismatch(let endpoint, let expected, let found):
             return Failure(
                 .integrity,
                 "the snapshot from \(endpoint) is damaged: its SHA-256 is \(found.hexadecimal), not \(expected.hexadecimal)",
-                hint: another)
+                hint: another, settings: [.endpoints])
         case .malformed(let endpoint, let message):
-            return Failure(.integrity, "\(endpoint) sent no snapshot: \(message)", hint: "check --endpoints")
+            return Failure(
+                .integrity, "\(endpoint) sent no snapshot: \(message)", hint: "check the endpoint",
+                settings: [.endpoints])
         }
     }
 }

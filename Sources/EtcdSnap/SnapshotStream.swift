@@ -87,38 +87,3 @@ public final class SnapshotStream: AsyncSequence, Sendable {
         }
     }
 }
-
-extension Client {
-    /// Begins a snapshot from a candidate's member, over a connection of its own.
-    ///
-    /// - Throws: like ``snapshot(from:)-(Endpoint)``.
-    public func snapshot(from candidate: SnapshotCandidate) async throws -> SnapshotStream {
-        try await snapshot(from: candidate.endpoint)
-    }
-
-    /// Begins a snapshot from an endpoint, over a connection of its own, and waits for its size.
-    ///
-    /// - Throws: ``EtcdError``, ``SnapshotError`` from a member that doesn't begin, `CancellationError`, or what the
-    ///   source of the password throws.
-    public func snapshot(from endpoint: Endpoint) async throws -> SnapshotStream {
-        let configuration = configuration
-        // A snapshot that waits for its consumer would use up the connection's flow-control window for other calls.
-        let connection = try await newConnection(to: endpoint, readAheadByteCount: SnapshotStream.readAheadByteCount)
-        return try await authenticated(at: endpoint) { _, token in
-            let cancellation = Cancellation()
-            return try await withTaskCancellationHandler {
-                try await connection.run {
-                    try connection.connect(cancellation)
-                    let call = SnapshotCall(on: connection.channel, timeout: configuration.totalTimeout, token: token)
-                    try cancellation.arm { call.cancel() }
-                    defer { cancellation.disarm() }
-                    let reader = SnapshotReader(call, connection: connection, configuration: configuration)
-                    let header = try reader.open()
-                    return SnapshotStream(header: header, pump: SnapshotPump(reader, connection: connection))
-                }
-            } onCancel: {
-                cancellation.cancel()
-            }
-        }
-    }
-}

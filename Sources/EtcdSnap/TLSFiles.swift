@@ -1,7 +1,5 @@
 import FoundationEssentials
 import HostIO
-import SwiftASN1
-import X509
 
 /// The PEM files of a TLS connection to etcd.
 public struct TLSFiles: Sendable, Equatable {
@@ -60,7 +58,7 @@ public enum TLSFileError: Error, Sendable, Equatable, FailureConvertible {
         case .incompletePair(let present):
             Failure(
                 .usage, "\(quoted(present)) is given without its counterpart",
-                hint: "a client certificate needs both --cert and --key")
+                hint: "a client needs both certificate and key", settings: .clientPair)
         case .tooLarge(let path, let byteCount):
             Failure(.untrusted, "\(quoted(path)) has \(byteCount) bytes, too many for a PEM file", hint: Self.pathHint)
         case .nothingFound(let path, let kind):
@@ -88,7 +86,7 @@ public enum TLSFileError: Error, Sendable, Equatable, FailureConvertible {
             Failure(
                 .untrusted,
                 "this host has no certificates of authorities: none are in \(searched.joined(separator: ", "))",
-                hint: "name etcd's own CA with --cacert, often /etc/kubernetes/pki/etcd/ca.crt")
+                hint: "name etcd's own CA, often /etc/kubernetes/pki/etcd/ca.crt", settings: [.authority])
         case .keyMismatch(let certificatePath, let keyPath):
             Failure(
                 .untrusted,

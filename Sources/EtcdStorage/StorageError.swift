@@ -49,7 +49,7 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
         case .trailerMissing(let name):
             Failure(
                 .integrity, "\(quoted(name)) has no sha-256 trailer, so changed values can't be noticed",
-                hint: "for a copy of a stopped member's db file use --skip-hash-check")
+                hint: "a copy of a stopped member's db file has none: say that it is one", settings: [.skipHashCheck])
         case .trailerCut(let name, let byteCount):
             Failure(
                 .integrity, "\(quoted(name)) ends with \(byteCount) bytes that are no sha-256 trailer, which has 32",
@@ -72,7 +72,8 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
             )
         case .directoryExists(let path):
             Failure(
-                .failed, "\(quoted(path)) exists", hint: "move it away or name another directory; nothing was changed")
+                .failed, "\(quoted(path)) exists and is not an empty directory",
+                hint: "move it away or name another directory; nothing was changed")
         case .inputOutput(let failure): failure
         }
     }

@@ -27,16 +27,21 @@ public struct Failure: Error, Sendable, CustomStringConvertible {
     public var code: Code
     /// One lower-case sentence that names the object and the numbers.
     public var message: String
-    /// What to do next, when there is something sensible to say.
+    /// What to do next, when there is something sensible to say; names no flag of the command line.
     public var hint: String?
+    /// What the hint asks to be set; whoever shows it knows how that is done.
+    public var settings: [Setting]
     /// The error underneath, when there is one.
     public var cause: (any Error)?
 
     /// Creates a failure from its parts.
-    public init(_ code: Code, _ message: String, hint: String? = nil, cause: (any Error)? = nil) {
+    public init(
+        _ code: Code, _ message: String, hint: String? = nil, settings: [Setting] = [], cause: (any Error)? = nil
+    ) {
         self.code = code
         self.message = message
         self.hint = hint
+        self.settings = settings
         self.cause = cause
     }
 
@@ -44,6 +49,19 @@ public struct Failure: Error, Sendable, CustomStringConvertible {
     public var description: String {
         guard let cause else { return message }
         return "\(message): \(cause)"
+    }
+}
+
+extension Failure {
+    /// Something that a person can set, such as the endpoints of etcd; each module names those that its hints speak of.
+    ///
+    /// The command line has the flag of each.
+    public struct Setting: Hashable, Sendable {
+        /// The name, in camel case.
+        public let name: String
+
+        /// The setting of a name.
+        public init(_ name: String) { self.name = name }
     }
 }
 

@@ -83,6 +83,22 @@ extension OpenDirectory {
         return EntryAttributes(status)
     }
 
+    /// What the entry is, without following it; nil if there is none.
+    public func existingAttributes(of name: EntryName) throws(SystemCallError) -> EntryAttributes? {
+        do {
+            return try attributes(of: name)
+        } catch  where error.errno == .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+
+    /// Whether this directory is the root of a mount, so that it can't be renamed or replaced.
+    public func isMountRoot() throws(SystemCallError) -> Bool {
+        let result = clinux_is_mount_root(descriptor.rawValue)
+        if result < 0 { throw SystemCallError("examine", path) }
+        return result == 1
+    }
+
     /// What this directory is.
     public func attributes() throws(SystemCallError) -> EntryAttributes {
         try attributesOf(descriptor, name: path)
@@ -156,6 +172,15 @@ extension OpenDirectory {
         try sync()
     }
 
+    /// Gives an entry of this directory the same name in another one, where nothing of that name may be.
+    public func move(_ name: EntryName, to directory: OpenDirectory) throws(SystemCallError) {
+        try retryingInterrupts("rename to", directory.path(of: name)) {
+            name.withCString {
+                clinux_rename_exclusive(descriptor.rawValue, $0, directory.descriptor.rawValue, $0)
+            }
+        }
+    }
+
     /// Where the symbolic link `name` points.
     public func readLink(_ name: EntryName) throws(SystemCallError) -> [UInt8] {
         var target = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -201,7 +226,7 @@ extension OpenDirectory {
     }
 
     /// The extended attributes of the entry itself, sorted by name; none where the file system has none.
-    public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+    public func extendedAttributes(of name: EntryName) throws(SystemCallError) -> [(name: [UInt8], value: [UInt8])] {
         try readAttributes(
             path(of: name),
             list: { buffer in
@@ -221,11 +246,15 @@ extension OpenDirectory {
 
     /// Sets an extended attribute of the entry itself.
     public func setExtendedAttribute(
-        of name: EntryName, _ attribute: String, _ value: some Collection<UInt8>
+        of name: EntryName, _ attribute: [UInt8], _ value: some Collection<UInt8>
     ) throws(SystemCallError) {
         let value = Array(value)
-        try retryingInterrupts("set attribute \(attribute) of", path(of: name)) {
-            name.withCString { clinux_set_attribute_at(descriptor.rawValue, $0, attribute, value, value.count) }
+        try retryingInterrupts("set attribute \(String(decoding: attribute, as: UTF8.self)) of", path(of: name)) {
+            name.withCString { name in
+                HostIO.withCString(attribute) {
+                    clinux_set_attribute_at(descriptor.rawValue, name, $0, value, value.count)
+                }
+            }
         }
     }
 
@@ -248,7 +277,7 @@ extension OpenDirectory {
 /// The extended attributes of an open file, sorted by name; none where the file system has none.
 public func extendedAttributes(
     of descriptor: FileDescriptor, name: String
-) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+) throws(SystemCallError) -> [(name: [UInt8], value: [UInt8])] {
     try readAttributes(
         name,
         list: { buffer in
@@ -265,18 +294,18 @@ public func extendedAttributes(
 private func readAttributes(
     _ subject: @autoclosure () -> String, list: (UnsafeMutableRawBufferPointer) -> Int,
     get: ([UInt8], UnsafeMutableRawBufferPointer) -> Int
-) throws(SystemCallError) -> [(name: String, value: [UInt8])] {
+) throws(SystemCallError) -> [(name: [UInt8], value: [UInt8])] {
     let names: [UInt8]
     do {
         names = try readAll("list the attributes of", subject(), list)
     } catch let error where error.errno == .notSupported {
         return []
     }
-    var attributes: [(name: String, value: [UInt8])] = []
+    var attributes: [(name: [UInt8], value: [UInt8])] = []
     for part in names.split(separator: 0).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
         let attribute = Array(part)
         let value = try readAll("read an attribute of", subject()) { get(attribute, $0) }
-        attributes.append((String(decoding: attribute, as: UTF8.self), value))
+        attributes.append((attribute, value))
     }
     return attributes
 }

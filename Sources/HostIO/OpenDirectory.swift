@@ -166,7 +166,8 @@ public final class OpenDirectory: Sendable {
         return entry
     }
 
-    private func removeTree(_ name: EntryName) throws(SystemCallError) {
+    /// Removes the entry `name` and everything in it, without following a symbolic link.
+    public func removeTree(_ name: EntryName) throws(SystemCallError) {
         if name.withCString({ unlinkat(descriptor.rawValue, $0, 0) }) == 0 || Glibc.errno == ENOENT { return }
         let directory = try openDirectory(name)
         for child in try directory.names() {

@@ -33,10 +33,10 @@ public struct OpenFileAttributes {
     }
 
     /// Removes an extended attribute that may be there.
-    public func removeExtendedAttribute(_ attribute: String) throws(SystemCallError) {
+    public func removeExtendedAttribute(_ attribute: [UInt8]) throws(SystemCallError) {
         do {
-            try retryingInterrupts("remove attribute \(attribute) of", name) {
-                clinux_remove_open_attribute(descriptor.rawValue, attribute)
+            try retryingInterrupts("remove attribute \(String(decoding: attribute, as: UTF8.self)) of", name) {
+                HostIO.withCString(attribute) { clinux_remove_open_attribute(descriptor.rawValue, $0) }
             }
         } catch {
             guard [.noData, .notSupported].contains(error.errno) else { throw error }
@@ -45,11 +45,13 @@ public struct OpenFileAttributes {
 
     /// Sets an extended attribute.
     public func setExtendedAttribute(
-        _ attribute: String, _ value: some Collection<UInt8>
+        _ attribute: [UInt8], _ value: some Collection<UInt8>
     ) throws(SystemCallError) {
         let value = Array(value)
-        try retryingInterrupts("set attribute \(attribute) of", name) {
-            clinux_set_open_attribute(descriptor.rawValue, attribute, value, value.count)
+        try retryingInterrupts("set attribute \(String(decoding: attribute, as: UTF8.self)) of", name) {
+            HostIO.withCString(attribute) {
+                clinux_set_open_attribute(descriptor.rawValue, $0, value, value.count)
+            }
         }
     }
 }

@@ -48,10 +48,14 @@ public final class PendingFile: ByteSink {
         guard Self.isLocked(descriptor, name: path), directory.isEntry(temporaryName, descriptor) else {
             throw Self.busy(path)
         }
+        UnfinishedWork.add(self) { [directory, temporaryName, descriptor] in
+            if directory.isEntry(temporaryName, descriptor) { try? directory.removeFile(temporaryName) }
+        }
     }
 
     // It also runs when the initializer throws once `descriptor` is set.
     deinit {
+        UnfinishedWork.remove(self)
         discard()
         try? descriptor.close()
     }
@@ -124,7 +128,9 @@ public final class PendingFile: ByteSink {
     ///
     /// - Throws: ``SystemCallError``; ``Failure`` if the file does not have the length that was written, or its temporary
     ///   name is another file's by now. The file is to be discarded then.
-    public func publish() throws {
+    public func publish() throws { try UnfinishedWork.protecting(publishProtected) }
+
+    private func publishProtected() throws {
         try sync()
         let foundByteCount = try attributesOf(descriptor, name: path).byteCount
         guard foundByteCount == byteCount else {

@@ -32,6 +32,10 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
             Failure(.notFound, description, hint: "check the path")
         case .fileExists:
             Failure(.failed, description, hint: "nothing is ever replaced: name another file")
+        case .permissionDenied where action == "open directory":
+            Failure(
+                .failed, description,
+                hint: "run as root, or let this user read that directory: passing through it is not enough")
         case .permissionDenied, .notPermitted:
             Failure(.failed, description, hint: "run as root, or as the owner of the file")
         case .readOnlyFileSystem:
@@ -42,20 +46,6 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
             Failure(.failed, description)
         }
     }
-}
-
-/// A name in double quotes with control characters escaped, safe to print on a terminal.
-public func quoted(_ name: String) -> String {
-    var result = "\""
-    for scalar in name.unicodeScalars {
-        switch scalar {
-        case "\"", "\\": result += "\\\(scalar)"
-        case _ where scalar.value < 0x20 || scalar.value == 0x7F || (0x80..<0xA0).contains(scalar.value):
-            result += "\\u{" + String(scalar.value, radix: 16) + "}"
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result + "\""
 }
 
 /// Runs a system call until it is not interrupted by a signal.

@@ -1,3 +1,5 @@
+import Protobuf
+
 /// The kinds of objects that tell where a cluster's volumes are.
 public enum VolumeObjectKind: String, Sendable, Codable, CaseIterable {
     /// A volume.
@@ -88,7 +90,7 @@ struct ProtobufEnvelope {
         var type: UnsafeRawBufferPointer?
         var object: UnsafeRawBufferPointer?
         let unknown = UnsafeRawBufferPointer(rebasing: bytes[Self.magic.count...])
-        let isWellFormed = ProtobufFields.forEach(in: unknown) { field in
+        let isWellFormed = ProtobufReader.forEachField(in: unknown) { field in
             guard case .bytes(let payload) = field.payload else { return true }
             if field.number == 1 { type = payload }
             if field.number == 2 { object = payload }
@@ -105,9 +107,9 @@ struct ProtobufEnvelope {
     /// The envelope with only those fields that are read.
     func projected(by schema: MessageSchema) -> [UInt8]? {
         guard let object = schema.project(object) else { return nil }
-        var bytes = Self.magic
-        appendField(1, type, to: &bytes)
-        appendField(2, object, to: &bytes)
-        return bytes
+        var unknown = ProtobufWriter()
+        unknown.field(1, type)
+        unknown.field(2, object)
+        return Self.magic + unknown.bytes
     }
 }

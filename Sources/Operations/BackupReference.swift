@@ -50,7 +50,7 @@ public struct BackupReference: Sendable {
         guard name != Self.latest || clusters.count < 2 else {
             throw Failure(
                 .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
-                hint: "name one with --cluster: \(clusters.prefix(5).joined(separator: ", "))")
+                hint: "name one: \(clusters.prefix(5).joined(separator: ", "))", settings: [.cluster])
         }
         if name == Self.latest, let obstacle = listing.obstacle { throw obstacle }
         let matches =
@@ -103,7 +103,7 @@ public struct BackupReference: Sendable {
     private func notFound(in store: LocalStore) -> Failure {
         Failure(
             .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
-            hint: "see `etcd-snap list --store \(store.root)`")
+            hint: "see `etcd-snap list` of that store", settings: [.store])
     }
 
     /// An older backup must not pass for the latest because the latest is damaged.

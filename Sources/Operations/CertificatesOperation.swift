@@ -1,4 +1,5 @@
 import Age
+import Certificates
 import HostIO
 import PKIBackup
 import SealedArchive
@@ -7,7 +8,7 @@ import SealedArchive
 public enum CertificatesOperation {
     /// The certificates of a node.
     public static func certificates(of plan: NodePlan) -> [CertificateRecord] {
-        CertificateInventory.build(layout: plan.wholeLayout, root: plan.root).certificates
+        CertificateInventory.build(layout: plan.wholeLayout, files: plan.root).certificates
     }
 
     /// The certificates that an archive was made with.
@@ -20,7 +21,7 @@ public enum CertificatesOperation {
         guard let document = try reader.document(CertificateDocument.self, at: CertificateDocument.path) else {
             throw Failure(
                 .notFound, "\(quoted(archive.reference)) has no list of certificates",
-                hint: "restore it and look with `etcd-snap certs --root DIRECTORY/files`")
+                hint: "restore it and ask `etcd-snap certs` for the root DIRECTORY/files", settings: [.root])
         }
         return document.certificates
     }

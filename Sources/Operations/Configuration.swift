@@ -26,6 +26,8 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var fileByteLimits: [String: Int]?
     /// How many days before its end a certificate is a finding; default 30.
     public var expiryWarningDays: Int?
+    /// Findings that are known and accepted.
+    public var accept: [AcceptedFinding]?
     /// Whether addresses, routes, rule sets and versions are asked of this host; default true.
     public var hostFacts: Bool?
     /// How far a backup is verified: `streamed`, `structural`, `consistent` or `stored`.
@@ -108,7 +110,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case cluster, node, store, recipients, recipientsFiles, discover, include, exclude, fileByteLimits
-        case expiryWarningDays, hostFacts, verify, etcd, otherEtcds
+        case expiryWarningDays, accept, hostFacts, verify, etcd, otherEtcds
     }
 
     /// Where the configuration is looked for when no file is named.

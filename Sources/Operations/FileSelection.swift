@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 

@@ -38,9 +38,9 @@ public struct SnapshotDescription: Codable, Sendable {
     /// The version of the cluster.
     public var clusterVersion: String?
     /// The members.
-    public var members: [StoredMember]
+    public var members: [EtcdMemberRecord]
     /// The alarms that are raised.
-    public var alarms: [StoredAlarm]
+    public var alarms: [RaisedAlarm]
     /// The number of leases.
     public var leases: Int
     /// Whether clients have to authenticate.
@@ -75,8 +75,12 @@ public struct SnapshotDescription: Codable, Sendable {
         pageSize = report.pageByteCount
         freePages = report.freePageCount
         clusterVersion = contents.store.clusterVersion
-        members = contents.store.members
-        alarms = contents.store.alarms
+        members = contents.store.members.map {
+            EtcdMemberRecord(
+                id: hexadecimal($0.id), name: $0.name, peerURLs: $0.peerURLs, clientURLs: $0.clientURLs,
+                isLearner: $0.isLearner)
+        }
+        alarms = contents.store.alarms.map { RaisedAlarm(memberID: hexadecimal($0.memberID), kind: $0.kind) }
         leases = contents.store.leaseCount
         authEnabled = contents.store.isAuthEnabled
         users = contents.store.userCount
@@ -84,6 +88,14 @@ public struct SnapshotDescription: Codable, Sendable {
         encryptionKeys = survey.encryptionKeys
         unreadableRows = contents.store.unreadableRows
     }
+}
+
+/// An alarm in a snapshot.
+public struct RaisedAlarm: Codable, Sendable {
+    /// The member that raised it, in hexadecimal.
+    public var memberID: String
+    /// What it is about.
+    public var kind: StoredAlarm.Kind
 }
 
 /// Looks into an etcd snapshot without a server.
@@ -135,7 +147,7 @@ public struct SnapshotSource: Sendable {
         guard found.count == 1 else {
             throw Failure(
                 .usage, "\(quoted(archive.reference)) has \(found.count) etcd snapshots",
-                hint: "name one with --etcd: \(found.map(\.name).joined(separator: ", "))")
+                hint: "name one: \(found.map(\.name).joined(separator: ", "))", settings: [.snapshot])
         }
         bytes = try reader.bytes(of: entry)
         self.record = record

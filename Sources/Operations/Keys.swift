@@ -18,8 +18,9 @@ public enum Keys {
         guard !recipients.isEmpty else {
             throw Failure(
                 .usage, "there is no recipient to seal the archive for",
-                hint: "make a key pair with `etcd-snap keygen -o key.txt` on another host, keep it there, "
-                    + "and name its public key with -r, -R or in the configuration")
+                hint: "make a key pair with `etcd-snap keygen` on another host, keep it there, "
+                    + "and name its public key here or in the configuration",
+                settings: [.recipient, .recipientsFile])
         }
         try Recipients.requireCompatible(recipients)
         return recipients
@@ -43,7 +44,8 @@ public enum Keys {
         guard let path else {
             throw Failure(
                 .usage, "\(quoted(subject)) is protected by a passphrase",
-                hint: "put the passphrase into a file that only you can read and name it with --passphrase-file")
+                hint: "put the passphrase into a file that only you can read, and name that",
+                settings: [.passphraseFile])
         }
         var bytes = try readSecret(path)
         defer { wipe(&bytes) }

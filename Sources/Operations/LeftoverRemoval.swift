@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import PKIBackup
 import SystemPackage
 
@@ -7,6 +8,7 @@ import SystemPackage
 public enum LeftoverRemoval {
     /// Removes it, unless the restore still runs; what can't be removed is a warning, for it is not what was asked for.
     public static func run(root: NodeRoot, observer: Observer) {
+        removeStagingDirectories(observer: observer)
         do {
             let directory = try OpenDirectory(path: root.location(of: "/"))
             for path in try PlacementJournal.removeLeftovers(below: directory) { observer.warn(sentence(path)) }
@@ -18,6 +20,11 @@ public enum LeftoverRemoval {
                 "what an interrupted restore has left in the clear can't be removed: \(Failure(wrapping: error).message) "
                     + "(run `etcd-snap doctor` as root, or the same restore again)")
         }
+    }
+
+    /// Removes what killed restores of this user have left beside their targets.
+    static func removeStagingDirectories(observer: Observer) {
+        for path in StagingRegister.removeLeftovers() { observer.warn(sentence(path)) }
     }
 
     static func sentence(_ path: String) -> String { "removed \(quoted(path)), left by an interrupted restore" }

@@ -2,6 +2,7 @@ import EtcdStorage
 import FoundationEssentials
 import HostIO
 import KubernetesObjects
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -9,10 +10,13 @@ import SealedArchive
 struct NodeCapture {
     private let plan: NodePlan
     private let observer: Observer
+    /// What was sealed, which is what is judged.
+    private let captured: CapturedFiles
 
     init(_ plan: NodePlan, observer: Observer) {
         self.plan = plan
         self.observer = observer
+        captured = CapturedFiles(fallback: plan.root, keeping: CertificateInventory.reads)
     }
 
     /// The keys of this moment, to be compared with those of a later one.
@@ -25,9 +29,9 @@ struct NodeCapture {
     ///
     /// - Throws: errors of the archive only; what can't be read of the node becomes a finding.
     func capture(into archive: ArchiveWriter, _ manifest: inout Manifest) throws {
-        let capture = FileCapture(
+        let capture = ControlPlaneCapture(
             into: archive, root: plan.root, exclude: plan.exclude, excludedPaths: plan.excludedPaths,
-            limits: plan.limits
+            limits: plan.limits, captured: captured
         ) { [observer] fileCount, byteCount in
             observer.progress(
                 Progress(phase: "\(fileCount) files", doneByteCount: byteCount, totalByteCount: nil))
@@ -48,7 +52,7 @@ struct NodeCapture {
     func complete(
         _ archive: ArchiveWriter, _ snapshots: [StreamedSnapshot], _ manifest: inout Manifest
     ) throws {
-        let inventory = CertificateInventory.build(layout: plan.wholeLayout, root: plan.root)
+        let inventory = CertificateInventory.build(layout: plan.wholeLayout, files: captured)
         if !inventory.certificates.isEmpty {
             try archive.add(
                 CertificateDocument(certificates: inventory.certificates), at: CertificateDocument.path)
@@ -74,7 +78,7 @@ struct NodeCapture {
     /// What a rebuild would lack, judged now, with what discovery found wrong.
     func findings(_ inventory: CertificateInventory, _ snapshot: SnapshotFacts?) -> [Finding] {
         Completeness.check(
-            layout: plan.wholeLayout, root: plan.root, inventory: inventory, snapshot: snapshot,
+            layout: plan.wholeLayout, files: captured, inventory: inventory, snapshot: snapshot,
             options: CompletenessOptions(now: Date(), expiryWarningDays: plan.expiryWarningDays))
     }
 }
@@ -90,15 +94,6 @@ extension [StreamedSnapshot] {
 }
 
 extension NodePlan {
-    /// What a backup would capture, for people.
-    func dryRunLines() throws -> [String] {
-        var lines: [String] = []
-        let report = try survey { lines.append("would capture \(quoted($0.path)) (\($0.captureClass.rawValue))") }
-        lines.append("\(report.fileCount) files, \(report.byteCount) bytes")
-        return lines
-            + report.findings.joined(with: layout.findings).map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
-    }
-
     /// Looks at everything that a backup would capture.
     func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
         try CaptureSurvey.survey(
@@ -112,13 +107,20 @@ extension [Finding] {
     }
 
     /// Findings of a capture with those of the analysis, which say better what a file that can't be had is needed for.
+    ///
+    /// What both find is said once. Two findings of one side stay two, though code and subject be the same: two alarms of one
+    /// etcd are two.
     func joined(with analysis: [Finding]) -> [Finding] {
         let judged = Set(analysis.map(\.subject))
         let unusable = Set(filter { $0.code == "path-unusable" || $0.code == "file-too-large" }.map(\.subject))
-        var known: Set<[String]> = []
-        return
-            (filter { !(["file-missing", "file-unreadable"].contains($0.code) && judged.contains($0.subject)) }
-            + analysis.filter { !(unusable.contains($0.subject) && Self.saysThatItCantBeHad($0)) })
-            .filter { known.insert([$0.code, $0.subject]).inserted }
+        let captured = filter {
+            !(["file-missing", "file-unreadable"].contains($0.code) && judged.contains($0.subject))
+        }
+        let known = Set(captured.map { [$0.code, $0.subject] })
+        let added = analysis.filter {
+            !(unusable.contains($0.subject) && Self.saysThatItCantBeHad($0)) && !known.contains([$0.code, $0.subject])
+        }
+        var said: Set<[String]> = []
+        return (captured + added).filter { said.insert([$0.code, $0.subject, $0.message]).inserted }
     }
 }

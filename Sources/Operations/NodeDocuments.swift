@@ -1,3 +1,4 @@
+import Certificates
 import FoundationEssentials
 import HostIO
 import KubernetesObjects

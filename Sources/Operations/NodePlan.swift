@@ -1,4 +1,6 @@
+import ArchiveStore
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -20,6 +22,8 @@ public struct NodePlan: Sendable {
     public var collectsFacts: Bool
     /// How many days before its end a certificate is a finding.
     public var expiryWarningDays: Int
+    /// What the configuration accepts of what is found.
+    public var accepted: [AcceptedFinding]
 
     /// What is captured: what was asked for, and what the layout refers to.
     var references: [FileReference] { included + layout.references }
@@ -45,7 +49,7 @@ public struct NodePlan: Sendable {
         throw Failure(
             .usage,
             "the store \(quoted(storePath ?? store)) lies at or above \(quoted(captured.path)), which is to be captured",
-            hint: "name a directory of its own with --store")
+            hint: "name a directory of its own", settings: [.store])
     }
 
     /// Whether the cluster's data is in a database that is no etcd: SQLite, or one that kine serves.
@@ -63,6 +67,15 @@ public struct NodePlan: Sendable {
             .error, code: "datastore-elsewhere", subject: layout.datastoreOrigin ?? "datastore",
             message: "the cluster's data is in a database (\(kind)) that is no etcd, and is not in this backup",
             advice: "back that database up with its own tools, at the same time")
+    }
+
+    /// The data directory of an etcd on this node, as far as it can be looked at.
+    func dataDirectory(of etcd: String) -> DataDirectoryRecord? {
+        guard let path = layout.etcds.first(where: { $0.name == etcd })?.dataDirectory,
+            let attributes = root.attributes(of: path), attributes.kind == .directory
+        else { return nil }
+        return DataDirectoryRecord(
+            path: path, owner: FileOwner(of: attributes).description, mode: "0" + String(attributes.mode, radix: 8))
     }
 
     /// The plan with the node looked at anew.
@@ -101,7 +114,9 @@ public struct NodePlan: Sendable {
         let plan = NodePlan(
             root: root, layout: layout, included: included,
             exclude: (configuration.exclude ?? []) + exclude, storePath: storePath, limits: limits,
-            collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30)
+            collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30,
+            accepted: configuration.accept ?? [])
+        for accepted in plan.accepted { try accepted.check() }
         try plan.checkStore()
         return plan
     }

@@ -21,6 +21,8 @@ public struct RestoreEtcdRequest: Sendable {
     public var revisionBump: Int64?
     /// The version of etcd that will run; nil for any.
     public var targetVersion: MinorVersion?
+    /// Whom the data is given to; nil for the owner of a directory that is filled, or else of the lost member's.
+    public var owner: FileOwner?
     /// Whether the snapshot may lack its SHA-256 trailer.
     public var skipsHashCheck = false
 
@@ -34,12 +36,14 @@ public struct RestoreEtcdReport: Codable, Sendable {
     public var source: String
     /// The data directories by member.
     public var dataDirectories: [String: String]
-    /// The new cluster's ID in hexadecimal.
-    public var clusterID: String
-    /// The new members' IDs in hexadecimal, by name.
+    /// The new cluster's ID in hexadecimal, which the token decides on; nil as long as there is none.
+    public var clusterID: String?
+    /// The new members' IDs in hexadecimal, by name; none as long as there is no token.
     public var memberIDs: [String: String]
-    /// The token; every member of the cluster has to be restored with the same one.
-    public var initialClusterToken: String
+    /// The token, with which every member of the cluster has to be restored; nil if it is only made by the restore itself.
+    public var initialClusterToken: String?
+    /// Whom the data belongs to, as `uid:gid`.
+    public var owner: String
     /// The revision that the new cluster continues from.
     public var revision: Int64
     /// By how much the revision was raised.
@@ -54,7 +58,7 @@ public struct RestoreEtcdReport: Codable, Sendable {
 
 /// Writes data directories of a new etcd cluster from a snapshot, without etcdutl.
 public enum RestoreEtcdOperation {
-    /// The least bump of Kubernetes data: the number that etcd's own documentation on disaster recovery uses.
+    /// The least bump: the number that etcd's own documentation on disaster recovery uses.
     public static let bumpFloor: Int64 = 1_000_000_000
     /// How many times faster than measured the lost cluster may have written since the snapshot.
     static let bumpSafetyFactor = 10.0
@@ -64,7 +68,7 @@ public enum RestoreEtcdOperation {
         try Plan(source, request).preview()
     }
 
-    /// Restores; on failure nothing is left, and no existing directory is touched.
+    /// Restores; on failure nothing is left, and an empty directory that is filled is empty again.
     public static func run(
         _ source: SnapshotSource, _ request: RestoreEtcdRequest, observer: Observer = Observer()
     ) async throws -> RestoreEtcdReport {
@@ -72,7 +76,10 @@ public enum RestoreEtcdOperation {
         return try await withBlockingThread("etcd-snap.restore.etcd") {
             releaseUnusedCode()
             let start = ContinuousClock.now
-            let parent = request.memberName == nil ? try StagingDirectory(target: request.dataDirectory) : nil
+            LeftoverRemoval.removeStagingDirectories(observer: observer)
+            let parent =
+                request.memberName == nil
+                ? try StagingDirectory(target: request.dataDirectory, keepsExisting: true) : nil
             do {
                 let targets = plan.targets(in: parent?.directory.path)
                 let bytes = WatchedBytes(source.bytes, phase: "restore etcd", observer: observer)
@@ -93,6 +100,7 @@ private struct Plan: Sendable {
     let request: RestoreEtcdRequest
     let restore: RestorePlan
     let bumpReason: String
+    let ownerReason: OwnerReason
 
     init(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws {
         self.source = source
@@ -103,6 +111,7 @@ private struct Plan: Sendable {
         try Self.checkTogether(request, cluster)
         var restore = RestorePlan(cluster: cluster)
         restore.targetVersion = request.targetVersion
+        (restore.owner, ownerReason) = try RestoreEtcdOperation.owner(source, request)
         restore.trailerPolicy = request.skipsHashCheck ? .ignored : .required
         let (bump, reason) = try Self.bump(source, request)
         restore.revisionBump = bump
@@ -127,30 +136,37 @@ private struct Plan: Sendable {
     }
 
     func preview() -> RestoreEtcdReport {
-        report(clusterID: restore.cluster.id, revision: (source.record?.revision ?? 0) + restore.revisionBump)
+        var report = report(revision: (source.record?.revision ?? 0) + restore.revisionBump)
+        report.notes = [ownerNote(refusal: nil)].compactMap(\.self)
+        guard request.initialClusterToken == nil else { return report }
+        // Those of the restore itself will be others.
+        (report.clusterID, report.memberIDs, report.initialClusterToken) = (nil, [:], nil)
+        return report
     }
 
     func report(_ report: MemberRestoreReport, seconds: Double) -> RestoreEtcdReport {
-        var result = self.report(clusterID: report.cluster.id, revision: report.revision)
+        var result = self.report(revision: report.revision)
+        if report.ownerRefusal != nil { result.owner = FileOwner.ofThisProcess.description }
         result.notes = notes(report)
         result.durationSeconds = seconds
         return result
     }
 
-    private func report(clusterID: UInt64, revision: Int64) -> RestoreEtcdReport {
+    private func report(revision: Int64) -> RestoreEtcdReport {
         let members = restore.cluster.members
         let directories =
             request.memberName.map { [$0: request.dataDirectory] }
             ?? Dictionary(uniqueKeysWithValues: members.map { ($0.name, "\(request.dataDirectory)/\($0.name)") })
         return RestoreEtcdReport(
-            source: source.bytes.name, dataDirectories: directories, clusterID: String(clusterID, radix: 16),
+            source: source.bytes.name, dataDirectories: directories, clusterID: String(restore.cluster.id, radix: 16),
             memberIDs: Dictionary(uniqueKeysWithValues: members.map { ($0.name, $0.hexID) }),
-            initialClusterToken: restore.cluster.token, revision: revision, revisionBump: restore.revisionBump,
-            bumpReason: bumpReason, notes: [], durationSeconds: 0)
+            initialClusterToken: restore.cluster.token, owner: (restore.owner ?? .ofThisProcess).description,
+            revision: revision, revisionBump: restore.revisionBump, bumpReason: bumpReason, notes: [],
+            durationSeconds: 0)
     }
 
     private func notes(_ report: MemberRestoreReport) -> [String] {
-        var notes: [String] = []
+        var notes = [ownerNote(refusal: report.ownerRefusal)].compactMap(\.self)
         if !report.droppedAlarms.isEmpty {
             let alarms = report.droppedAlarms.map { "\($0.kind.rawValue) of member \(hexadecimal($0.memberID))" }
             notes.append(
@@ -170,6 +186,10 @@ private struct Plan: Sendable {
             notes.append("restore the other members from the same backup with the same token and the same bump")
         }
         return notes
+    }
+
+    private func ownerNote(refusal: SystemCallError?) -> String? {
+        RestoreEtcdOperation.ownerNote(restore.owner, ownerReason, refusal: refusal)
     }
 
     /// What etcd allows a database without `--quota-backend-bytes` (etcd `DefaultQuotaBytes`).
@@ -192,8 +212,9 @@ private struct Plan: Sendable {
         guard request.initialClusterToken != nil, request.revisionBump != nil else {
             throw Failure(
                 .usage, "one of \(cluster.members.count) members is restored without a token and a bump of its cluster",
-                hint: "use --all-members, or give every member the same --initial-cluster-token "
-                    + "and the same --bump-revision (\(RestoreEtcdOperation.bumpFloor)) or --no-bump")
+                hint: "restore all members at once, or give every one the same token and the same bump, "
+                    + "such as \(RestoreEtcdOperation.bumpFloor), or none",
+                settings: [.allMembers, .initialClusterToken, .bumpRevision, .noBump])
         }
     }
 
@@ -204,16 +225,15 @@ private struct Plan: Sendable {
         guard advertised.sorted() == member.peerURLs.sorted() else {
             throw Failure(
                 .usage,
-                "--initial-cluster has \(member.peerURLs.joined(separator: ",")) for \(quoted(name)), "
-                    + "--initial-advertise-peer-urls \(advertised.joined(separator: ","))",
-                hint: "give both the same URLs")
+                "the initial cluster has \(member.peerURLs.joined(separator: ",")) for \(quoted(name)), "
+                    + "its advertised peer URLs are \(advertised.joined(separator: ","))",
+                hint: "give both the same URLs", settings: [.initialCluster, .initialAdvertisePeerURLs])
         }
     }
 
     /// The bump that was asked for, or one that is more than the lost cluster can have written since the snapshot.
     private static func bump(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> (Int64, String) {
-        if let bump = request.revisionBump { return (bump, bump == 0 ? "--no-bump" : "--bump-revision") }
-        guard try KubernetesData.isPresent(in: source.bytes) else { return (0, "the data is not Kubernetes'") }
+        if let bump = request.revisionBump { return (bump, bump == 0 ? "none, as asked for" : "as asked for") }
         guard let record = source.record, let archive = source.archive, let rate = record.revisionsPerSecond, rate >= 0,
             rate < 1e9
         else {
@@ -226,28 +246,5 @@ private struct Plan: Sendable {
             return (RestoreEtcdOperation.bumpFloor, "the floor; measured were \(reason)")
         }
         return (Int64(min(written, 1e12)), reason)
-    }
-}
-
-/// Whether an etcd is that of a Kubernetes cluster.
-enum KubernetesData {
-    private static let examinedRowCount = 1000
-    private static let examinedByteCount = 1024
-    /// The usual prefix, the mark of a stored object, and the mark of an encrypted one.
-    private static let marks = ["/registry/", "k8s\u{0}", "k8s:enc:"].map { Array($0.utf8) }
-
-    /// Looks at the oldest rows: an apiserver writes its own objects before anybody else's.
-    static func isPresent(in bytes: any RandomAccessBytes) throws -> Bool {
-        let file = try BoltFile(bytes)
-        guard let bucket = try file.buckets().first(where: { $0.title == "key" }) else { return false }
-        var rowCount = 0
-        var isFound = false
-        try file.forEachRow(in: bucket) { (_, value) throws(StorageError) in
-            rowCount += 1
-            let start = Array(value.prefix(examinedByteCount))
-            isFound = marks.contains { start.contains($0) }
-            return !isFound && rowCount < examinedRowCount
-        }
-        return isFound
     }
 }

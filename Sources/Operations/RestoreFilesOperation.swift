@@ -1,6 +1,7 @@
 import Age
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -30,8 +31,10 @@ public struct RestoreFilesReport: Codable, Sendable {
     public var keptPath: String?
     /// What was not placed, for nobody asked for it.
     public var leftOut: [LeftOutClass]
-    /// How many owners or attributes could not be set, because this user may not.
+    /// How many owners or attributes the target did not take.
     public var refusedAttributeCount: Int
+    /// Of which kind they are, and why.
+    public var refused: PlacementRefusals
     /// How long it took, in seconds.
     public var durationSeconds: Double
 }
@@ -127,9 +130,10 @@ public enum RestoreFilesOperation {
                 .failed, message,
                 hint: (live.isVisible
                     ? "stop the kubelet and the static pods first" : "mount it: mount -t proc proc /proc")
-                    + "; --force goes on all the same, but then \(danger)")
+                    + "; it can be forced, but then \(danger)",
+                settings: [.force])
         }
-        observer.warn("\(message); it goes on because of --force: \(danger)")
+        observer.warn("\(message); it goes on, as was asked for: \(danger)")
     }
 
     /// Restores in place: everything is read, checked and staged before the first file is replaced, each file appears
@@ -157,7 +161,7 @@ public enum RestoreFilesOperation {
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
                     guard let role = roles[member.metadata.path] else { return }
-                    try placement.place(member, as: CaptureClass(rawValue: role)) { _ in try Task.checkCancellation() }
+                    try placement.place(member, order: PlacementOrder(role: role)) { _ in try Task.checkCancellation() }
                 }
                 try placement.finish()
             } catch {
@@ -176,7 +180,7 @@ public enum RestoreFilesOperation {
             reference: archive.reference, root: target.root, createdCount: counts.createdCount,
             replacedCount: counts.replacedCount, unchangedCount: counts.unchangedCount,
             keptPath: placement.keptPath.map { joined(target.root, $0) }, leftOut: leftOut,
-            refusedAttributeCount: placement.refusedAttributeCount,
+            refusedAttributeCount: placement.refusals.count, refused: placement.refusals,
             durationSeconds: (ContinuousClock.now - start).seconds)
     }
 

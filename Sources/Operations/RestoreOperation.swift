@@ -1,6 +1,7 @@
 import Age
 import ArchiveStore
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 
@@ -29,8 +30,10 @@ public struct RestoreReport: Codable, Sendable {
     public var memberCount: Int
     /// The size of the files in bytes.
     public var byteCount: Int
-    /// How many owners or attributes could not be set, because this user may not.
+    /// How many owners or attributes the target did not take.
     public var refusedAttributeCount: Int
+    /// Of which kind they are, and why.
+    public var refused: PlacementRefusals
     /// The snapshots of etcd, as paths.
     public var snapshots: [String]
     /// How long it took, in seconds.
@@ -76,6 +79,7 @@ public enum RestoreOperation {
     ) async throws -> RestoreReport {
         try await withBlockingThread("etcd-snap.restore") {
             let start = ContinuousClock.now
+            LeftoverRemoval.removeStagingDirectories(observer: observer)
             let reader = try archive.reader(identities)
             let isChosen = try choose(reader)
             let staging = try StagingDirectory(target: target)
@@ -109,7 +113,8 @@ public enum RestoreOperation {
     ) throws -> RestoreReport {
         var checker = try MemberChecker(reader)
         var report = RestoreReport(
-            reference: "", target: "", memberCount: 0, byteCount: 0, refusedAttributeCount: 0, snapshots: [],
+            reference: "", target: "", memberCount: 0, byteCount: 0, refusedAttributeCount: 0,
+            refused: PlacementRefusals(), snapshots: [],
             durationSeconds: 0)
         try reader.forEachMember { member in
             try checker.begin(member)
@@ -133,7 +138,8 @@ public enum RestoreOperation {
         }
         try checker.finish()
         try placement.finish()
-        report.refusedAttributeCount = placement.refusedAttributeCount
+        report.refused = placement.refusals
+        report.refusedAttributeCount = placement.refusals.count
         return report
     }
 }

@@ -13,17 +13,20 @@ public enum EntryKind: String, Codable, Sendable {
 }
 
 /// An extended attribute of a file: its name and its value.
-public struct ExtendedAttribute: Codable, Sendable, Equatable {
-    /// The full name, such as `security.selinux`.
-    public var name: String
+public struct ExtendedAttribute: Sendable, Equatable {
+    /// The full name, such as `security.selinux`, as bytes: it need not be UTF-8.
+    public var name: [UInt8]
     /// The value.
     public var value: Data
 
     /// An attribute from its parts.
-    public init(name: String, value: Data) {
+    public init(name: [UInt8], value: Data) {
         self.name = name
         self.value = value
     }
+
+    /// An attribute whose name is text.
+    public init(name: String, value: Data) { self.init(name: Array(name.utf8), value: value) }
 }
 
 /// What a member of an archive is, apart from its bytes: what pax tar can keep of a file.

@@ -21,6 +21,8 @@ public struct Manifest: Codable, Sendable, RuledDocument {
     public var skipped: [SkippedPath]
     /// What needs attention.
     public var findings: [Finding]
+    /// How the backup came about; nil of archives that were made before there was such a record.
+    public var run: RunRecord?
 
     /// A manifest without entries.
     public init(archive: ArchiveHeader, sequence: Int = 1, previousSidecarSHA256: String? = nil) {
@@ -141,8 +143,12 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     public var databaseSHA256: String
     /// The members of the cluster.
     public var members: [EtcdMemberRecord]
-    /// Alarms that were raised, such as `NOSPACE` of a member.
+    /// The data directory of the node's own member; nil if none is known.
+    public var dataDirectory: DataDirectoryRecord?
+    /// Alarms that were raised, such as `NOSPACE` of a member; empty too where ``alarmsKnown`` is false.
     public var alarms: [String]
+    /// Whether the cluster could be asked for its alarms; nil of archives that don't say.
+    public var alarmsKnown: Bool?
     /// The verification levels reached for this snapshot.
     public var verification: OpenValue<VerificationLevel>
     /// How long the stream took, in seconds.
@@ -169,6 +175,23 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
         self.alarms = alarms
         self.verification = OpenValue(verification)
         self.durationSeconds = durationSeconds
+    }
+}
+
+/// The data directory of an etcd on the node of a backup, whose bytes are in no archive.
+public struct DataDirectoryRecord: Codable, Sendable, Equatable {
+    /// Its absolute path on the node.
+    public var path: String
+    /// The owner, as `uid:gid`.
+    public var owner: String
+    /// The permission bits in octal, such as `0700`.
+    public var mode: String
+
+    /// A record from its parts.
+    public init(path: String, owner: String, mode: String) {
+        self.path = path
+        self.owner = owner
+        self.mode = mode
     }
 }
 
@@ -226,6 +249,8 @@ public struct Finding: Codable, Sendable, Equatable {
         case error
         /// A restore works, but something is off.
         case warning
+        /// Nothing is wrong, but whoever restores should know it.
+        case note
     }
 
     /// How bad it is.
@@ -238,6 +263,25 @@ public struct Finding: Codable, Sendable, Equatable {
     public var message: String
     /// What to do next.
     public var advice: String?
+    /// That the configuration accepts it as it is; nil if it does not.
+    public var accepted: Acceptance?
+
+    /// Why a finding is no defect for now.
+    public struct Acceptance: Codable, Sendable, Equatable {
+        /// The reason that was given.
+        public var reason: String
+        /// The last day, such as `2027-01-31`; nil for as long as the configuration says so.
+        public var until: String?
+
+        /// An acceptance from its parts.
+        public init(reason: String, until: String? = nil) {
+            self.reason = reason
+            self.until = until
+        }
+    }
+
+    /// Whether it asks for something to be done: neither a note nor accepted.
+    public var isDefect: Bool { severity != .note && accepted == nil }
 
     /// A finding from its parts.
     public init(_ severity: Severity, code: String, subject: String, message: String, advice: String? = nil) {
@@ -247,6 +291,11 @@ public struct Finding: Codable, Sendable, Equatable {
         self.message = message
         self.advice = advice
     }
+}
+
+extension [Finding] {
+    /// How many ask for something to be done.
+    public var defectCount: Int { count { $0.isDefect } }
 }
 
 /// How far an archive has been verified; each level includes the ones before it.

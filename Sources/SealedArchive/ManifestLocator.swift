@@ -25,10 +25,10 @@ struct ManifestLocator: Equatable {
 
     func encode() -> [UInt8] {
         var content = Self.tag + [UInt8(ascii: "0") + UInt8(FormatRules.version)]
-        append(UInt64(offset), to: &content)
-        append(UInt64(byteCount), to: &content)
+        appendLittleEndian(UInt64(offset), to: &content)
+        appendLittleEndian(UInt64(byteCount), to: &content)
         content += sha256
-        append(requiredFeatures, to: &content)
+        appendLittleEndian(requiredFeatures, to: &content)
         return SkippableFrame.encode(magic: Self.skippableMagic, content: content)
     }
 }

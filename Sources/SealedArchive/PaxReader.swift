@@ -105,8 +105,8 @@ final class PaxReader {
         metadata.groupID = UInt32(truncatingIfNeeded: archive_entry_gid(entry))
         metadata.userName = archive_entry_uname(entry).flatMap(ownerName)
         metadata.groupName = archive_entry_gname(entry).flatMap(ownerName)
-        metadata.modificationSeconds = Int64(archive_entry_mtime(entry))
-        metadata.modificationNanoseconds = Int(archive_entry_mtime_nsec(entry))
+        let time = PaxTime(read: Int64(archive_entry_mtime(entry)), Int(archive_entry_mtime_nsec(entry)))
+        (metadata.modificationSeconds, metadata.modificationNanoseconds) = (time.seconds, time.nanoseconds)
         metadata.linkTarget = (archive_entry_hardlink(entry) ?? archive_entry_symlink(entry)).map(bytes)
         metadata.extendedAttributes = extendedAttributes(entry)
         return metadata
@@ -133,9 +133,11 @@ final class PaxReader {
         var count = 0
         while archive_entry_xattr_next(entry, &name, &value, &count) == ARCHIVE_OK, let name {
             let bytes = UnsafeRawBufferPointer(start: value, count: count)
-            attributes.append(ExtendedAttribute(name: String(cString: name), value: Data(bytes)))
+            attributes.append(
+                ExtendedAttribute(name: AttributeKeyword.name(SealedArchive.bytes(name)), value: Data(bytes)))
         }
-        return attributes
+        // libarchive gives the last one first.
+        return attributes.reversed()
     }
 }
 

@@ -16,6 +16,8 @@ final class PaxWriter {
     private let archive: OpaquePointer
     private let output: Output
     private var outputError: (any Error)?
+    /// The names of attributes that the header which is being written still lacks.
+    private var attributeKeywords: [AttributeKeyword] = []
     /// The number of bytes of the tar so far.
     private(set) var byteCount = 0
 
@@ -57,6 +59,9 @@ final class PaxWriter {
         // For names that are no UTF-8 libarchive 3.6 looks at errno, and what an earlier call left there may be ENOMEM.
         errno = 0
         try check(Int(archive_write_header(archive, entry)), metadata.displayPath)
+        guard attributeKeywords.isEmpty else {
+            throw Failure(.failed, "tar: the attributes of \(quoted(metadata.displayPath)) could not be named")
+        }
     }
 
     /// Writes the next bytes of the member.
@@ -79,7 +84,13 @@ final class PaxWriter {
 
     private func take(_ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
         do {
-            try output(UnsafeRawBufferPointer(start: bytes, count: count))
+            let piece = UnsafeRawBufferPointer(start: bytes, count: count)
+            if !attributeKeywords.isEmpty, let named = AttributeKeyword.fill(attributeKeywords, into: piece) {
+                attributeKeywords = []
+                try named.withUnsafeBytes { try output($0) }
+            } else {
+                try output(piece)
+            }
             byteCount += count
             return count
         } catch {
@@ -110,9 +121,8 @@ final class PaxWriter {
         archive_entry_set_gid(entry, Int64(metadata.groupID))
         if let name = metadata.userName { archive_entry_set_uname(entry, name) }
         if let name = metadata.groupName { archive_entry_set_gname(entry, name) }
-        // libarchive writes the fraction of a time before 1970 with the wrong sign.
-        let nanoseconds = metadata.modificationSeconds < 0 ? 0 : metadata.modificationNanoseconds
-        archive_entry_set_mtime(entry, time_t(metadata.modificationSeconds), nanoseconds)
+        let time = PaxTime(seconds: metadata.modificationSeconds, nanoseconds: metadata.modificationNanoseconds).written
+        archive_entry_set_mtime(entry, time_t(time.seconds), time.nanoseconds)
         if let target = metadata.linkTarget {
             setPath(target) {
                 if metadata.kind == .hardLink {
@@ -122,11 +132,14 @@ final class PaxWriter {
                 }
             }
         }
-        for attribute in metadata.extendedAttributes {
+        // libarchive writes the last one first.
+        let keywords = metadata.extendedAttributes.map { AttributeKeyword(name: $0.name) }
+        for (attribute, keyword) in zip(metadata.extendedAttributes, keywords).reversed() {
             attribute.value.withUnsafeBytes {
-                archive_entry_xattr_add_entry(entry, attribute.name, $0.baseAddress, $0.count)
+                archive_entry_xattr_add_entry(entry, keyword.placeholder, $0.baseAddress, $0.count)
             }
         }
+        attributeKeywords = keywords
     }
 }
 

@@ -11,8 +11,8 @@ enum SkippableFrame {
 
     static func encode(magic: UInt32, content: [UInt8]) -> [UInt8] {
         var bytes: [UInt8] = []
-        append(magic, to: &bytes)
-        append(UInt32(content.count), to: &bytes)
+        appendLittleEndian(magic, to: &bytes)
+        appendLittleEndian(UInt32(content.count), to: &bytes)
         return bytes + content
     }
 
@@ -56,12 +56,12 @@ struct SeekTable: Equatable {
         var content: [UInt8] = []
         content.reserveCapacity(frames.count * Self.entrySize + Self.footerSize)
         for frame in frames {
-            append(frame.compressedSize, to: &content)
-            append(frame.decompressedSize, to: &content)
+            appendLittleEndian(frame.compressedSize, to: &content)
+            appendLittleEndian(frame.decompressedSize, to: &content)
         }
-        append(UInt32(frames.count), to: &content)
+        appendLittleEndian(UInt32(frames.count), to: &content)
         content.append(0)
-        append(Self.footerMagic, to: &content)
+        appendLittleEndian(Self.footerMagic, to: &content)
         return SkippableFrame.encode(magic: Self.skippableMagic, content: content)
     }
 

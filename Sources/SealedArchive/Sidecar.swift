@@ -112,7 +112,7 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
     public var etcd: [EtcdSummary]
     /// Who can open the archive.
     public var recipients: [RecipientRecord]
-    /// The number of findings, those of the manifest and those of ``checkFindings``.
+    /// The number of findings that ask for something to be done, those of the manifest and those of ``checkFindings``.
     public var findingCount: Int
     /// What was found when the sealed archive was checked, after its manifest was written.
     public var checkFindings: [Finding]
@@ -142,7 +142,7 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
                 hash: $0.hash, hashKV: $0.hashKV, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
         }
         self.recipients = recipients
-        findingCount = manifest.findings.count
+        findingCount = manifest.findings.defectCount
         checkFindings = []
         verification = OpenValue(manifest.etcd.compactMap(\.verification.known).min() ?? .streamed)
     }

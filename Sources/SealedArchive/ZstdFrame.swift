@@ -6,6 +6,12 @@ func zstdFailure(_ result: Int, _ subject: String) -> Failure {
     Failure(.integrity, "\(subject): \(String(cString: ZSTD_getErrorName(result)))")
 }
 
+/// A context of the library, unless there is no memory for it.
+private func made(_ context: OpaquePointer?) throws(Failure) -> OpaquePointer {
+    guard let context else { throw Failure(.failed, "out of memory for a zstd context") }
+    return context
+}
+
 /// Compresses blocks into independent zstd frames (RFC 8878) that carry their content size.
 ///
 /// Not safe for use by two threads at once.
@@ -15,8 +21,7 @@ final class FrameCompressor {
 
     /// A compressor for blocks of up to `frameSize` bytes.
     init(level: Int, frameSize: Int) throws {
-        guard let context = ZSTD_createCCtx() else { throw Failure(.failed, "out of memory for a zstd context") }
-        self.context = context
+        context = try made(ZSTD_createCCtx())
         pool = ByteBlockPool(capacity: ZSTD_compressBound(frameSize))
         try set(ZSTD_c_compressionLevel, level)
         // Old revisions repeat far away, and a frame is all that there is to refer to: let it refer to all of it.
@@ -51,8 +56,7 @@ final class FrameDecompressor {
     private let context: OpaquePointer
 
     init() throws {
-        guard let context = ZSTD_createDCtx() else { throw Failure(.failed, "out of memory for a zstd context") }
-        self.context = context
+        context = try made(ZSTD_createDCtx())
     }
 
     deinit { ZSTD_freeDCtx(context) }
@@ -80,8 +84,7 @@ public final class ZstdStreamDecompressor {
 
     /// A decompressor at the start of a stream.
     public init() throws {
-        guard let context = ZSTD_createDCtx() else { throw Failure(.failed, "out of memory for a zstd context") }
-        self.context = context
+        context = try made(ZSTD_createDCtx())
         output = .allocate(byteCount: ZSTD_DStreamOutSize(), alignment: 64)
     }
 

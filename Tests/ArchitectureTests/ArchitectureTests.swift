@@ -8,18 +8,24 @@ enum Architecture {
         let host: Set<String> = ["HostIO"]
         let age = host.union(["Age"])
         let archive = age.union(["SealedArchive"])
-        let middle: Set<String> = ["EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore"]
-        let operations = archive.union(middle)
+        let middle: Set<String> = [
+            "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "Certificates",
+        ]
+        let nodeFiles = archive.union(["NodeFiles"])
+        let operations = nodeFiles.union(middle)
         return [
             "HostIO": ["CLinux"],
             "YAML": ["CYAML"],
+            "Protobuf": [],
             "Age": host.union(["CCrypto"]),
             "SealedArchive": age.union(["CZstd", "CArchive"]),
             "ArchiveStore": archive,
-            "PKIBackup": archive.union(["YAML"]),
-            "EtcdSnap": archive.union(["CGRPCShim"]),
-            "EtcdStorage": archive.union(["CCRC32C"]),
-            "KubernetesObjects": host,
+            "Certificates": host.union(["YAML"]),
+            "NodeFiles": archive,
+            "PKIBackup": nodeFiles.union(["Certificates", "YAML"]),
+            "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
+            "EtcdStorage": archive.union(["CCRC32C", "Protobuf"]),
+            "KubernetesObjects": host.union(["Protobuf"]),
             "Operations": operations.union(["YAML"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]
@@ -28,9 +34,9 @@ enum Architecture {
     /// Libraries of others that are not for everybody.
     static let restricted: [String: Set<String>] = [
         "ArgumentParser": ["CommandLine"],
-        "X509": ["EtcdSnap", "PKIBackup"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
-        "SwiftASN1": ["EtcdSnap", "PKIBackup"],
-        "CryptoExtras": ["Age", "PKIBackup"],
+        "X509": ["EtcdSnap", "Certificates"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
+        "SwiftASN1": ["EtcdSnap", "Certificates"],
+        "CryptoExtras": ["Age", "Certificates"],
         "Logging": ["EtcdSnap", "Operations", "CommandLine"],
         // Whole Foundation would put 35 MB of ICU's data into the executable; `FoundationEssentials` has what is needed.
         "Foundation": [], "FoundationNetworking": [], "FoundationXML": [], "FoundationInternationalization": [],
@@ -51,7 +57,7 @@ enum Architecture {
 }
 
 @Suite struct ArchitectureTests {
-    static let maximumLineCount = 450
+    static let maximumLineCount = 400
     static let maximumFunctionLineCount = 70
 
     @Test func importsPointDown() throws {
@@ -75,7 +81,7 @@ enum Architecture {
         let document = try String(
             contentsOf: SourceFile.repository.appending(path: "docs/findings.md"), encoding: .utf8)
         var codes: Set<String> = []
-        for file in try SourceFile.all() where ["PKIBackup", "Operations"].contains(file.module) {
+        for file in try SourceFile.all() where ["NodeFiles", "PKIBackup", "Operations"].contains(file.module) {
             for pattern in Self.findingCodes { codes.formUnion(file.text.matches(of: pattern).map { String($0.1) }) }
         }
         #expect(codes.count > 40)
@@ -152,6 +158,8 @@ enum Architecture {
         ("PKIBackup", "    private import CZstd"), ("ArchiveStore", "internal import CLinux"),
         ("Operations", "import ArgumentParser"), ("ArchiveStore", "import FoundationNetworking"),
         ("SealedArchive", "import ArchiveStore"), ("Operations", "import CommandLine  // why"),
+        ("PKIBackup", "import Protobuf"), ("Protobuf", "import HostIO"), ("NodeFiles", "import PKIBackup"),
+        ("ArchiveStore", "import NodeFiles"),
         ("PKIBackup", "import ArchiveStore"), ("Operations", "import CYAML"), ("YAML", "import HostIO"),
         ("HostIO", "import Foundation"), ("CommandLine", "public import struct Foundation.Date"),
         ("CommandLine", "import func CArchive.archive_read_new"),
@@ -162,6 +170,7 @@ enum Architecture {
     }
 
     @Test(arguments: [
+        ("PKIBackup", "import NodeFiles"), ("NodeFiles", "import SealedArchive"),
         ("PKIBackup", "import HostIO"), ("SealedArchive", "internal import CZstd"), ("Operations", "import PKIBackup"),
         ("HostIO", "// import Age"), ("HostIO", "/// import Age"), ("HostIO", "let text = \"import Age\""),
         ("HostIO", "import SystemPackage"), ("HostIO", "let important = Age()"),

@@ -342,9 +342,9 @@ import Testing
     ])
     func refusesOthersAndNamesTheFlag(name: String) throws {
         let cluster = #expect(throws: Failure.self) { try StoreScope(cluster: name, node: "n") }
-        #expect(cluster?.code == .usage && cluster?.hint?.contains("--cluster") == true)
+        #expect(cluster?.code == .usage && cluster?.settings == [.cluster])
         let node = #expect(throws: Failure.self) { try StoreScope(cluster: "c", node: name) }
-        #expect(node?.code == .usage && node?.hint?.contains("--node") == true)
+        #expect(node?.code == .usage && node?.settings == [.node])
     }
 
     @Test func areOrdered() throws {

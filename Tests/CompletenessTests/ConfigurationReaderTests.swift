@@ -1,7 +1,10 @@
+import Certificates
 import Foundation
 import HostIO
-import PKIBackup
 import Testing
+import YAML
+
+@testable import PKIBackup
 
 @Suite struct ConfigurationReaderTests {
     @Test func `a kubeconfig's files are resolved from its directory, and data goes first`() throws {
@@ -14,7 +17,8 @@ import Testing
                 "client-certificate-data": "AAEC", "tokenFile": "token", "exec": {"command": "./get"}}},
                {"name": "v", "user": {"exec": {"command": "aws"}, "token": null, "password": "p"}}]}
             """
-        let kubeconfig = try Kubeconfig(parsing: Array(text.utf8), path: "/etc/k/admin.conf")
+        let kubeconfig = try Kubeconfig(
+            try YAMLDocument.first(in: Array(text.utf8), path: "/etc/k/admin.conf"), path: "/etc/k/admin.conf")
         #expect(kubeconfig.referencedFiles == ["/etc/k/ca.crt", "/etc/k/sub/u.key", "/etc/k/token"])
         #expect(kubeconfig.clusters[0].serverName == "kubernetes" && kubeconfig.clusters[0].skipsVerification)
         #expect(kubeconfig.users[0].certificateData == [0, 1, 2] && kubeconfig.users[0].certificatePath == nil)
@@ -25,7 +29,7 @@ import Testing
 
     @Test func `a secret prints as its length`() throws {
         let text = "kind: Config\nusers: [{name: u, user: {client-key-data: Q2FuYXJ5}}]"
-        let kubeconfig = try Kubeconfig(parsing: Array(text.utf8), path: "/k")
+        let kubeconfig = try Kubeconfig(try YAMLDocument.first(in: Array(text.utf8), path: "/k"), path: "/k")
         let key = try #require(kubeconfig.users[0].keyData)
         #expect("\(key)" == "6 secret bytes")
         var dump = ""
@@ -57,7 +61,9 @@ import Testing
 
     @Test func `an error names the line and nothing of the content`() throws {
         let text = "kind: Config\nusers:\n- user: {client-key-data: Canary, x: [}\n"
-        let error = try #require(throws: Failure.self) { try Kubeconfig(parsing: Array(text.utf8), path: "/k") }
+        let error = try #require(throws: Failure.self) {
+            try Kubeconfig(try YAMLDocument.first(in: Array(text.utf8), path: "/k"), path: "/k")
+        }
         #expect(error.message.hasPrefix(#""/k" is not valid YAML: line 3, column 39: "#))
         #expect(!error.message.contains("Canary"))
     }

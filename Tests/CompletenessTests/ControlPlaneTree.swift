@@ -1,4 +1,5 @@
 import Foundation
+import NodeFiles
 import PKIBackup
 import SealedArchive
 import TestSupport
@@ -63,15 +64,16 @@ final class ControlPlaneTree {
 
     func inventory() -> CertificateInventory {
         let root = NodeRoot(prefix: directory.path)
-        return CertificateInventory.build(layout: NodeDiscovery(root: root).discover(), root: root)
+        return CertificateInventory.build(layout: NodeDiscovery(root: root).discover(), files: root)
     }
 
     func findings(snapshot: SnapshotFacts? = nil, now: Date = ControlPlaneTree.now) -> [Finding] {
         let root = NodeRoot(prefix: directory.path)
         let layout = NodeDiscovery(root: root).discover()
-        let inventory = CertificateInventory.build(layout: layout, root: root)
+        let inventory = CertificateInventory.build(layout: layout, files: root)
         return Completeness.check(
-            layout: layout, root: root, inventory: inventory, snapshot: snapshot, options: CompletenessOptions(now: now)
+            layout: layout, files: root, inventory: inventory, snapshot: snapshot,
+            options: CompletenessOptions(now: now)
         )
     }
 }

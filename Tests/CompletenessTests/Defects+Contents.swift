@@ -111,7 +111,7 @@ extension Defect {
             Defect("kubeconfig without a key", ["warning kubeconfig-credentials-missing \(scheduler)"]) {
                 try $0.replace(scheduler, "client-key-data: ", "#client-key-data: ")
             },
-            Defect("kubeconfig with a program", ["warning kubeconfig-exec-credential \(admin)"]) {
+            Defect("kubeconfig with a program", ["note kubeconfig-exec-credential \(admin)"]) {
                 try $0.replace(admin, "client-key-data: ", "#")
                 try $0.replace(
                     admin, "client-certificate-data: ",

@@ -82,15 +82,15 @@ extension Defect {
         Defect("CA key missing that a flag names", ["error ca-key-missing \(pki)/ca.key"]) {
             try $0.remove("\(pki)/ca.key")
         },
-        Defect("CA kept elsewhere", ["warning external-ca \(pki)/ca.crt"]) {
+        Defect("CA kept elsewhere", ["note external-ca \(pki)/ca.crt"]) {
             try $0.remove("\(pki)/ca.key")
             try $0.replace(managerManifest, "signing-cert-file=\(pki)/ca.crt", "signing-cert-file=")
             try $0.replace(managerManifest, "signing-key-file=\(pki)/ca.key", "signing-key-file=")
         },
-        Defect("front-proxy CA kept elsewhere", ["warning external-ca \(pki)/front-proxy-ca.crt"]) {
+        Defect("front-proxy CA kept elsewhere", ["note external-ca \(pki)/front-proxy-ca.crt"]) {
             try $0.remove("\(pki)/front-proxy-ca.key")
         },
-        Defect("etcd's CA kept elsewhere", ["warning external-ca \(pki)/etcd/ca.crt"]) {
+        Defect("etcd's CA kept elsewhere", ["note external-ca \(pki)/etcd/ca.crt"]) {
             try $0.remove("\(pki)/etcd/ca.key")
         },
         Defect("front-proxy CA swapped", ["error chain-broken \(pki)/front-proxy-client.crt"]) {

@@ -1,3 +1,4 @@
+import Certificates
 import Foundation
 import PKIBackup
 import SealedArchive
@@ -27,7 +28,7 @@ import Testing
         #expect(
             summary(tree.findings()) == [
                 "error chain-broken \(tls)/etcd/server-client.crt", "error key-mismatch \(tls)/client-admin.key",
-                "warning external-ca \(tls)/request-header-ca.crt",
+                "note external-ca \(tls)/request-header-ca.crt",
             ])
     }
 
@@ -41,7 +42,7 @@ import Testing
         // What k3s keeps beside it is none, and an old copy that is broken does not hide what is missing.
         try tree.write("/var/lib/rancher/k3s/server/cred/encryption-state.json", #"{"currentHash":"start-aa"}"#)
         #expect(summary(tree.findings(snapshot: snapshot)) == ["error encryption-key-missing \(path)"])
-        let old = "/var/lib/rancher/k3s/server/cred/old.yaml"
+        let old = "/var/lib/rancher/k3s/server/cred/second.yaml"
         try tree.write(old, "kind: EncryptionConfiguration\nresources: [")
         #expect(
             summary(tree.findings(snapshot: snapshot)) == [
@@ -65,7 +66,7 @@ import Testing
         try tree.remove("\(directory)/ca.key")
         #expect(
             summary(tree.findings()) == [
-                "error service-account-key-mismatch \(directory)/sa.key", "warning external-ca \(directory)/ca.crt",
+                "error service-account-key-mismatch \(directory)/sa.key", "note external-ca \(directory)/ca.crt",
             ])
     }
 
@@ -94,8 +95,8 @@ import Testing
         let old = try tree.openssl.authority("/CN=old", to: "20270101000000Z")
         try tree.write("/etc/kubernetes/tmp/kubeadm-backup/ca", old)
         #expect(summary(tree.findings()) == [])
-        try tree.write("/etc/kubernetes/old/ca.crt", old.certificate)
-        #expect(summary(tree.findings()) == ["warning certificate-expired /etc/kubernetes/old/ca.crt"])
+        try tree.write("/etc/kubernetes/other/ca.crt", old.certificate)
+        #expect(summary(tree.findings()) == ["warning certificate-expired /etc/kubernetes/other/ca.crt"])
     }
 
     /// Source of the names: k3s, `pkg/daemons/control/deps/deps.go`, `CreateRuntimeCertFiles`.

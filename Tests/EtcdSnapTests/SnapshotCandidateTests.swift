@@ -25,7 +25,7 @@ import Testing
     }
 
     private func ranks(_ health: [EndpointHealth], _ alarms: [Alarm] = []) -> [(String, SnapshotCandidate.Rank)] {
-        SnapshotCandidate.ranked(health, alarms: alarms).map { ($0.endpoint.host, $0.rank) }
+        SnapshotCandidate.ranked(health, alarms: alarms, committedIndex: 100_000).map { ($0.endpoint.host, $0.rank) }
     }
 
     private func expect(_ found: [(String, SnapshotCandidate.Rank)], _ expected: [(Int, SnapshotCandidate.Rank)]) {
@@ -42,7 +42,7 @@ import Testing
             down(1), healthy(2, isLearner: true), healthy(3, cluster: 8), healthy(4), healthy(5, leader: 5),
         ]
         let alarms = [Alarm(memberID: 4, kind: .corrupt), Alarm(memberID: 5, kind: .noSpace)]
-        let candidates = SnapshotCandidate.ranked(all, alarms: alarms)
+        let candidates = SnapshotCandidate.ranked(all, alarms: alarms, committedIndex: 100_000)
         // The first that answers says which cluster is meant.
         #expect(candidates.map(\.endpoint.host) == ["10.0.0.5", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"])
         #expect(candidates.map(\.isUsable) == [true, false, false, false, false])
@@ -52,21 +52,26 @@ import Testing
         #expect(candidates[4].reason.contains("CORRUPT"))
     }
 
+    /// Of those that are behind the freshest comes first, whether it sees a leader or not.
     @Test func lagAndLackOfALeaderComeAfterTheLeader() {
         let found = ranks([
-            healthy(2, applied: 94_999), healthy(3, leader: 0), healthy(1, applied: 100_000),
-            healthy(4, applied: 95_000),
+            healthy(2, applied: 94_999), healthy(3, leader: 0, applied: 99_000), healthy(1, applied: 100_000),
+            healthy(4, applied: 100_001), healthy(5, applied: 99_999),
         ])
-        expect(found, [(4, .follower), (1, .leader), (2, .reserve), (3, .reserve)])
+        expect(found, [(4, .follower), (1, .leader), (5, .reserve), (3, .reserve), (2, .reserve)])
     }
 
     @Test func endpointsOfOneMemberAreOneCandidate() {
-        let candidates = SnapshotCandidate.ranked([healthy(1), healthy(9, member: 1), healthy(2)], alarms: [])
+        let candidates = SnapshotCandidate.ranked(
+            [healthy(1), healthy(9, member: 1), healthy(2)], alarms: [], committedIndex: 100_000)
         #expect(candidates.map(\.endpoint.host) == ["10.0.0.2", "10.0.0.1"])
         #expect(candidates[1].otherEndpoints.map(\.host) == ["10.0.0.9"])
     }
 
     @Test func nobodyAnswers() {
-        #expect(SnapshotCandidate.ranked([down(1), down(2)], alarms: []).allSatisfy { !$0.isUsable })
+        #expect(
+            SnapshotCandidate.ranked([down(1), down(2)], alarms: [], committedIndex: 100_000).allSatisfy {
+                !$0.isUsable
+            })
     }
 }

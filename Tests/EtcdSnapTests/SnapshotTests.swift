@@ -17,7 +17,7 @@ import Testing
         let scratch = try TemporaryDirectory()
         let client = try Client(server.configuration)
         let candidate = try #require(try await client.snapshotCandidates().first)
-        let stream = try await client.snapshot(from: candidate)
+        let stream = try await client.snapshot(from: candidate.endpoint)
         // Beginning a snapshot commits what is pending, by which the database may grow after the status was taken.
         #expect(stream.header.databaseByteCount >= UInt64(candidate.status?.databaseByteCount ?? .max))
         #expect(stream.summary == nil)
@@ -176,7 +176,7 @@ import Testing
         for server in servers where server.endpoint == best.endpoint { server.kill() }
         let remaining = try await client.snapshotCandidates()
         #expect(remaining.map(\.rank).prefix(3) == [.follower, .leader, .rejected])
-        let stream = try await client.snapshot(from: remaining[0])
+        let stream = try await client.snapshot(from: remaining[0].endpoint)
         #expect(try await collect(stream).count == Int(stream.header.totalByteCount))
     }
 }

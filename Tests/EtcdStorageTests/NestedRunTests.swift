@@ -1,4 +1,5 @@
 @testable import EtcdStorage
+import HostIO
 import Testing
 
 /// Free pages that were made up so that each is the head of a run that covers all pages behind it.

@@ -1,3 +1,5 @@
+import HostIO
+import Protobuf
 import TestSupport
 @testable import EtcdStorage
 

@@ -97,6 +97,46 @@ import Testing
         #expect(try contents(scratch.file("empty/file")) == Array("kept".utf8))
     }
 
+    @Test func fillsADirectoryThatIsToStay() throws {
+        let target = try OpenDirectory.make(path: scratch.file("there"))
+        _ = try target.makeDirectory("lost+found")
+        for endsWell in [true, false] {
+            let staging = try StagingDirectory(target: scratch.file("there"), keepsExisting: true)
+            try staging.directory.makeDirectory("a").createFile(entry("file")).close()
+            try staging.directory.createFile(entry("b")).close()
+            #expect(try names(in: scratch.path) == ["there"])
+            #expect(throws: Failure.self) { try StagingDirectory(target: scratch.file("there"), keepsExisting: true) }
+            if !endsWell {
+                staging.discard()
+                #expect(try names(in: scratch.file("there")) == ["lost+found"])
+            }
+            guard endsWell else { continue }
+            try staging.publish()
+            #expect(try names(in: scratch.file("there")) == ["a", "b", "lost+found"])
+            #expect(throws: Failure.self) { try StagingDirectory(target: scratch.file("there"), keepsExisting: true) }
+            staging.discard()
+            #expect(try names(in: scratch.file("there")) == ["lost+found"])
+        }
+        #expect(try target.attributes().identity == OpenDirectory(path: scratch.file("there")).attributes().identity)
+    }
+
+    @Test func removesWhatIsInADirectoryThatIsToStay() throws {
+        _ = try OpenDirectory.make(path: scratch.file("there/.pending-there/old"))
+        symlink("there", scratch.file("link"))
+        do {
+            let staging = try StagingDirectory(target: scratch.file("there"), keepsExisting: true)
+            #expect(try staging.directory.names().isEmpty)
+            try staging.publish()
+        }
+        #expect(try names(in: scratch.file("there")).isEmpty)
+        try StagingDirectory(target: scratch.file("link"), keepsExisting: true).publish()
+        try scratch.write("mine", to: "there/file")
+        let error = #expect(throws: Failure.self) {
+            try StagingDirectory(target: scratch.file("link"), keepsExisting: true)
+        }
+        #expect(error?.message.contains("\"file\"") == true)
+    }
+
     @Test func doesNotPublishOverWhatCameMeanwhile() throws {
         let staging = try StagingDirectory(target: scratch.file("new"))
         try scratch.write("kept", to: "new")

@@ -97,11 +97,13 @@ import Testing
     @Test func keepsExtendedAttributesAsBytes() throws {
         let name = try #require(EntryName(brokenName))
         try directory.createFile(name).close()
-        try directory.setExtendedAttribute(of: name, "user.b", [0, 1, 255])
-        try directory.setExtendedAttribute(of: name, "user.a", [])
-        let attributes = try directory.extendedAttributes(of: name).filter { $0.name.hasPrefix("user.") }
-        #expect(attributes.map(\.name) == ["user.a", "user.b"])
-        #expect(attributes.map(\.value) == [[], [0, 1, 255]])
+        try directory.setExtendedAttribute(of: name, Array("user.b".utf8), [0, 1, 255])
+        try directory.setExtendedAttribute(of: name, Array("user.a".utf8), [])
+        let brokenAttribute = Array("user.z".utf8) + [0xFF, 0x20, 0xFE]
+        try directory.setExtendedAttribute(of: name, brokenAttribute, [7])
+        let attributes = try directory.extendedAttributes(of: name).filter { $0.name.starts(with: "user.".utf8) }
+        #expect(attributes.map(\.name) == [Array("user.a".utf8), Array("user.b".utf8), brokenAttribute])
+        #expect(attributes.map(\.value) == [[], [0, 1, 255], [7]])
     }
 
     @Test func tellsWhatAnEntryIs() throws {

@@ -78,6 +78,24 @@ import Testing
         #expect(quoted("plain é") == "\"plain é\"")
         #expect(quoted("a\"b\\c") == "\"a\\\"b\\\\c\"")
         #expect(quoted("\u{1B}[2J\n\u{7F}\u{9B}") == "\"\\u{1b}[2J\\u{a}\\u{7f}\\u{9b}\"")
+        // Marks of the writing direction make one name look like another.
+        #expect(quoted("a\u{202E}b\u{2066}\u{2028}") == "\"a\\u{202e}b\\u{2066}\\u{2028}\"")
+    }
+
+    @Test func printsNothingThatATerminalObeys() {
+        #expect(printable("plain é \u{1F600} \"\\") == "plain é \u{1F600} \"\\")
+        #expect(printable("a\tb\r\nc\u{1B}[2J\u{7F}\u{9B}\u{202E}d") == "a b  c\u{FFFD}[2J\u{FFFD}\u{FFFD}\u{FFFD}d")
+    }
+
+    @Test func findsPlacesInOrderedCollections() {
+        for count in 0..<40 {
+            let numbers = (0..<count).map { 2 * $0 }
+            for sought in -1...(2 * count + 1) {
+                #expect(numbers.partitionPoint { $0 < sought } == numbers.count { $0 < sought })
+                let rest = numbers.dropFirst(3)
+                #expect(rest.partitionPoint { $0 < sought } == rest.startIndex + rest.count { $0 < sought })
+            }
+        }
     }
 
     @Test func errorNumbersHaveExitCodes() {

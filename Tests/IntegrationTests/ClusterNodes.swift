@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 
 /// The file systems of two control-plane nodes of one cluster, cp-21 and cp-22, as kubeadm 1.36 made them:
-/// `Tests/Fixtures/kubeadm-nodes.tar.zst`, with an encryption configuration that both have.
+/// `N1` and `N2` of `Tests/Fixtures/kubeadm-variants.tar.zst`, with an encryption configuration that both have.
 struct ClusterNodes {
     /// The nodes' names with the directories that are their roots.
     let roots: [String: String]
@@ -17,8 +17,9 @@ struct ClusterNodes {
 
     init(in directory: TemporaryDirectory) throws {
         let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Fixtures/kubeadm-nodes.tar.zst").path
-        try run("tar", ["--zstd", "-xpf", fixture, "-C", directory.path])
+            .appendingPathComponent("Fixtures/kubeadm-variants.tar.zst").path
+        let trees = ["kubeadm-variants/N1", "kubeadm-variants/N2"]
+        try run("tar", ["--zstd", "-xpf", fixture, "-C", directory.path, "--strip-components=1"] + trees)
         roots = ["cp-21": directory.file("N1"), "cp-22": directory.file("N2")]
         let encryption = """
             apiVersion: apiserver.config.k8s.io/v1

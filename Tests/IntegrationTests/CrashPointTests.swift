@@ -126,44 +126,51 @@ extension Integration {
 
         // MARK: Removing
 
-        @Test func removalsKilledAtEveryStep() throws {
+        /// Removes the newer of two backups at every step with a fault, and has `check` look at the store after a failure.
+        ///
+        /// - Returns: how many removals failed.
+        private func removals(
+            _ fault: String,
+            _ check: (_ store: TestStore, _ result: CommandResult, _ before: (kept: [String], id: String)) throws ->
+                Void
+        ) throws -> Int {
             let (store, copy, kept, id) = try storeWithABackupToRemove()
-            var killCount = 0
+            var failureCount = 0
             for point in points(Self.removing) {
                 try reset(store, to: copy)
-                let delete = ["delete", id, "--yes"] + store.flags
-                let result = try attempt(delete, point, "signal=SIGKILL")
-                guard result.status != 0 else { continue }
-                killCount += 1
-                #expect(result.status == SIGKILL, "\(point): \(result.errorText)")
-                let after = try listed(store)
-                #expect(after == kept || after == kept + [id], "\(point)")
+                let result = try attempt(["delete", id, "--yes"] + store.flags, point, fault)
+                let listed = try listed(store)
+                #expect(listed == kept || listed == kept + [id], "\(point)")
+                guard result.status != 0 else {
+                    #expect(listed == kept, "\(point)")
+                    continue
+                }
+                failureCount += 1
+                try check(store, result, (kept, id))
+                #expect(try self.listed(store) == kept, "\(point)")
+                #expect(try store.names().count == 2, "\(point)")
+            }
+            return failureCount
+        }
+
+        @Test func removalsKilledAtEveryStep() throws {
+            let killCount = try removals("signal=SIGKILL") { store, result, before in
+                #expect(result.status == SIGKILL, "\(result.errorText)")
                 // What was removed to the last file is not found; everything else comes to its end.
                 let names = try store.names()
-                let again = try SnapTool.attempt(delete)
-                #expect(again.status == (names.count == 2 ? 4 : 0), "\(point): \(again.errorText)")
-                #expect(try listed(store) == kept, "\(point)")
-                #expect(try store.names().count == 2, "\(point)")
+                let again = try SnapTool.attempt(["delete", before.id, "--yes"] + store.flags)
+                #expect(again.status == (names.count == 2 ? 4 : 0), "\(again.errorText)")
             }
             #expect(killCount >= 9)
         }
 
         @Test(arguments: errors)
         func removalsFailAtEveryStep(_ error: String) throws {
-            let (store, copy, kept, id) = try storeWithABackupToRemove()
-            var failureCount = 0
-            for point in points(Self.removing) {
-                try reset(store, to: copy)
-                let delete = ["delete", id, "--yes"] + store.flags
-                let result = try attempt(delete, point, "error=\(error)")
-                #expect(try listed(store) == (result.status == 0 ? kept : kept + [id]), "\(point): \(result.errorText)")
-                guard result.status != 0 else { continue }
-                failureCount += 1
-                #expect(try store.names().count == 4, "\(point)")
-                try SnapTool.run(["verify", id, "-i", store.key.path] + store.flags)
-                try SnapTool.run(delete)
-                #expect(try listed(store) == kept, "\(point)")
-                #expect(try store.names().count == 2, "\(point)")
+            let failureCount = try removals("error=\(error)") { store, result, before in
+                #expect(try listed(store) == before.kept + [before.id], "\(result.errorText)")
+                #expect(try store.names().count == 4)
+                try SnapTool.run(["verify", before.id, "-i", store.key.path] + store.flags)
+                try SnapTool.run(["delete", before.id, "--yes"] + store.flags)
             }
             #expect(error == "EINTR" ? failureCount == 0 : failureCount >= 3)
         }

@@ -54,6 +54,29 @@ extension Integration {
             }
         }
 
+        /// Of a node that is told nothing about, with a pair for health checks that expired long ago.
+        @Test(arguments: EtcdVersion.installed)
+        func anExpiredLeftoverIsAWarningAtMost(_ version: EtcdVersion) throws {
+            let pki = try TestPKI()
+            let server = try EtcdServer.start(version, pki: pki)
+            defer { server.kill() }
+            let directory = try TemporaryDirectory()
+            let node = try ControlPlaneNode(in: directory, runs: server)
+            try node.adopt(pki)
+            let old = try pki.issue("old", validity: .expired)
+            let leftover = node.file("/etc/kubernetes/pki/etcd/healthcheck-client")
+            try run("cp", [old.certificatePath, leftover + ".crt"])
+            try run("cp", [old.keyPath, leftover + ".key"])
+            let arguments = ["backup", "--root", node.root, "-r", store.key.recipient, "-o", "json"]
+            let result = try SnapTool.attempt(arguments + store.flags)
+            #expect([0, 3].contains(result.status), "\(result.errorText)")
+            let report = try JSON(result.output)
+            #expect(report.sidecar.etcd[0].serverVersion.string.hasPrefix(version.rawValue))
+            for finding in report.findings.array {
+                #expect(finding.severity.string == "warning", "\(finding.message.string)")
+            }
+        }
+
         /// The fixture's manifests are of a member `cp0` of another cluster than the server of this test.
         @Test func aStrangeClusterIsTheOnlyFinding() throws {
             let other = try TemporaryDirectory()

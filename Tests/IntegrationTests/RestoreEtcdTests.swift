@@ -123,9 +123,9 @@ extension Integration {
             try Laboratory.shared().server(.v3_5).etcdctl("snapshot", "save", snapshot)
             let (data, wal) = (directory.file("data"), directory.file("wal"))
             let arguments = ["restore", "etcd", snapshot, "--data-dir", data, "--wal-dir", wal] + Self.member
-            try run("mkdir", [wal])
+            try shell("mkdir \"$1\"; touch \"$1/mine\"", wal)
             expectFailure(try SnapTool.attempt(arguments), 1, naming: wal)
-            try run("rmdir", [wal])
+            try run("rm", ["-r", wal])
             #expect(try killed(atRename: 3, arguments).status == SIGKILL)
             let log = URL(fileURLWithPath: wal + "/0000000000000000-0000000000000000.wal")
             var bytes = try Data(contentsOf: log)

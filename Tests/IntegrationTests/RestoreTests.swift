@@ -65,6 +65,30 @@ extension Integration {
             #expect(try FileManager.default.contentsOfDirectory(atPath: place.path) == ["restored"])
         }
 
+        /// What a killed restore left is in the clear: whatever comes next finds it, wherever it is.
+        @Test(arguments: [["restore"], ["restore", "etcd"]])
+        func killedAndNotRepeated(command: [String]) throws {
+            let store = try TestStore(Laboratory.shared().bulkServer(.v3_5))
+            try store.makeBackup()
+            let environment = ["XDG_STATE_HOME": store.directory.file("state")]
+            let (left, next) = (try TemporaryDirectory(), store.directory.file("next"))
+            func arguments(_ target: String) -> [String] {
+                let flag = command.count == 1 ? "--target" : "--data-dir"
+                return command + ["latest", "-i", store.key.path, flag, target] + store.flags
+            }
+            let killed = try RunningCommand(SnapTool.executable(), arguments(left.file("x")), environment: environment)
+            while killed.isRunning, try run("find", [left.path, "-name", "*.db", "-o", "-name", "db"]).text.isEmpty {
+                usleep(200)
+            }
+            killed.signal(SIGKILL)
+            _ = try killed.wait()
+            #expect(try FileManager.default.contentsOfDirectory(atPath: left.path) == [".pending-x"])
+            let other = try RunningCommand(SnapTool.executable(), arguments(next), environment: environment).wait()
+            #expect(other.status == 0 && other.errorText.contains(left.file(".pending-x")), "\(other.errorText)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: left.path) == [])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: environment["XDG_STATE_HOME"] ?? "") == [])
+        }
+
         @Test func aReaderThatGoesAway() throws {
             let store = try TestStore(Laboratory.shared().bulkServer(.v3_4))
             let archive = try store.makeBackup()

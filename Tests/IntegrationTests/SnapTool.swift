@@ -22,7 +22,9 @@ enum SnapTool {
 
     /// Starts it.
     static func start(_ arguments: [String], input: Data = Data()) throws -> RunningCommand {
-        try RunningCommand(executable(), arguments, environment: ["NO_COLOR": "1"], input: input)
+        // Without a register of what is staged: a test that kills a restore is no other's business.
+        try RunningCommand(
+            executable(), arguments, environment: ["NO_COLOR": "1", "XDG_STATE_HOME": "/dev/null"], input: input)
     }
 
     /// Runs it to its end, whatever its status.

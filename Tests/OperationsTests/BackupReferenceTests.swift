@@ -32,7 +32,7 @@ import Testing
 
     @Test func latestIsTheNewestOfWhatIsAskedFor() throws {
         let error = #expect(throws: Failure.self) { try find("latest") }
-        #expect(error?.code == .usage && error?.hint?.contains("--cluster: a, b") == true)
+        #expect(error?.code == .usage && error?.hint?.contains("a, b") == true && error?.settings == [.cluster])
         #expect(try find("latest", cluster: "b") == "b/n1/\(Self.new)")
         #expect(try find("latest", cluster: "a") == "a/n2/\(Self.other)")
         #expect(try find("latest", cluster: "a", node: "n1") == "a/n1/\(Self.twin)")

@@ -1,6 +1,7 @@
 import EtcdSnap
 import Foundation
 import HostIO
+import NodeFiles
 import PKIBackup
 import TestSupport
 import Testing
@@ -29,10 +30,27 @@ import Testing
         #expect(sources.count == 1 && source.isRequired)
         #expect(endpoints(source) == ["https://127.0.0.1:2379", "https://192.0.2.10:2379"])
         #expect(source.client.tls.caPath == "\(directory)/ca.crt")
-        #expect(source.client.tls.certificatePath == "\(directory)/healthcheck-client.crt")
-        #expect(source.client.tls.keyPath == "\(directory)/healthcheck-client.key")
+        let pair = "\(kubeadmRoot)/etc/kubernetes/pki/apiserver-etcd-client"
+        #expect(source.client.tls.certificatePath == "\(pair).crt" && source.client.tls.keyPath == "\(pair).key")
+        #expect(source.client.fallbackEndpoints.map(\.description) == ["https://[::1]:2379"])
         #expect(source.name == "etcd" && source.client.credentials == nil)
         #expect(source.discovered.count == 3)
+    }
+
+    /// What was found may be elsewhere as well; what was given is where it is said to be.
+    @Test func whatIsFoundHasFallbacks() throws {
+        var etcd = kubeadm
+        etcd.advertisedEndpoints = ["https://cp1.example:2379"]
+        let found = try resolve(Configuration.Etcd(), found: etcd).client
+        #expect(
+            found.fallbackEndpoints.map(\.description) == ["https://cp1.example:2379", "https://[::1]:2379"])
+        #expect(found.ownNames == ["cp1.example"])
+        var section = Configuration.Etcd()
+        section.endpoints = ["https://127.0.0.1:2379"]
+        let given = try resolve(section, found: etcd).client
+        #expect(given.fallbackEndpoints.isEmpty && given.ownNames.isEmpty)
+        let usual = try #require(try EtcdSource.resolveAll(Configuration.Etcd(), found: []).first).client
+        #expect(usual.fallbackEndpoints.map(\.description) == ["https://[::1]:2379"])
     }
 
     @Test func everyEtcdIsTakenOnce() throws {
@@ -124,7 +142,7 @@ import Testing
         var user = Configuration.Etcd()
         user.user = "backup"
         let noPassword = #expect(throws: Failure.self) { try resolve(user) }
-        #expect(noPassword?.code == .usage && noPassword?.hint?.contains("--password-file") == true)
+        #expect(noPassword?.code == .usage && noPassword?.settings == [.passwordFile])
         user.passwordFile = "/nonexistent/password"
         #expect(throws: SystemCallError.self) { try resolve(user) }
         let scratch = try TemporaryDirectory()

@@ -1,4 +1,5 @@
 import Foundation
+import NodeFiles
 import PKIBackup
 import SealedArchive
 import Testing

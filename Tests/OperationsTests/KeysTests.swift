@@ -119,6 +119,6 @@ private final class MemorySink: ByteSink {
         let error = try #require(throws: (any Error).self) { try Keys.identities(files: [path], passphraseFile: wrong) }
         #expect(Failure(wrapping: error).code == .untrusted)
         let none = #expect(throws: Failure.self) { try Keys.identities(files: [path], passphraseFile: nil) }
-        #expect(none?.hint?.contains("--passphrase-file") == true)
+        #expect(none?.settings == [.passphraseFile])
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import HostIO
+import NodeFiles
 import PKIBackup
 import SealedArchive
 import TestSupport

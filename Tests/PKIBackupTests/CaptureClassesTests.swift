@@ -4,6 +4,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// What a capture by references adds to one by paths: roots, classes, limits, what is left out.
@@ -27,7 +28,8 @@ import Testing
     ) throws -> (reader: ArchiveReader, entries: [ManifestEntry], report: CaptureReport) {
         var report = CaptureReport()
         let (reader, manifest) = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root, excludedPaths: excludedPaths, limits: limits)
+            let capture = ControlPlaneCapture(
+                into: writer, root: tree.root, excludedPaths: excludedPaths, limits: limits)
             try capture.capture(references)
             report = capture.report
         }
@@ -90,7 +92,7 @@ import Testing
         func files(_ exclude: [String], _ excluded: [String]) throws -> (paths: [String], skipped: [String]) {
             var skipped: [String] = []
             let (_, manifest) = try laboratory.archive { writer in
-                let capture = FileCapture(
+                let capture = ControlPlaneCapture(
                     into: writer, root: tree.root, exclude: exclude,
                     excludedPaths: excluded.map { SkippedPath(path: $0, reason: "no") })
                 try capture.capture(
@@ -162,7 +164,7 @@ import Testing
     @Test func aSecondCaptureTakesOnlyWhatIsNew() throws {
         try tree.touch(["/a/b/c", "/a/d", "/e"])
         let (_, manifest) = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root)
+            let capture = ControlPlaneCapture(into: writer, root: tree.root)
             for path in ["/a/b", "/a", "/a/b/c", "/a", "/e", "/"] { try capture.capture([reference(path)]) }
             #expect(capture.report.fileCount == 3)
         }
@@ -178,7 +180,7 @@ import Testing
             layout.references, root: tree.root, excludedPaths: layout.excludedPaths
         ) { surveyed.append($0) }
         let (_, manifest) = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root, excludedPaths: layout.excludedPaths)
+            let capture = ControlPlaneCapture(into: writer, root: tree.root, excludedPaths: layout.excludedPaths)
             try capture.capture(layout.references)
             #expect(capture.report.fileCounts == report.fileCounts)
             #expect(capture.report.byteCount == report.byteCount)
@@ -192,7 +194,7 @@ import Testing
         try tree.touch((0..<20).map { "/d/\($0)" })
         var told: [Int] = []
         _ = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root) { count, _ in told.append(count) }
+            let capture = ControlPlaneCapture(into: writer, root: tree.root) { count, _ in told.append(count) }
             try capture.capture([reference("/d")])
         }
         #expect(told == Array(1...20))

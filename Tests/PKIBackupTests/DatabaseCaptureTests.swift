@@ -4,6 +4,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// Databases that are written while they are captured.
@@ -20,7 +21,7 @@ import Testing
     private func capture(into target: String) throws -> CaptureReport {
         var report = CaptureReport()
         let (reader, _) = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root)
+            let capture = ControlPlaneCapture(into: writer, root: tree.root)
             try capture.capture([
                 FileReference(path: "/db", captureClass: .distribution, referrer: "test", isRequired: true)
             ])
@@ -97,7 +98,7 @@ import Testing
         try run("python3", ["-c", script, path])
         var entries: [String] = []
         _ = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root)
+            let capture = ControlPlaneCapture(into: writer, root: tree.root)
             try capture.capture([
                 FileReference(path: "/db/state.db", captureClass: .distribution, referrer: "test", isRequired: true)
             ])

@@ -4,6 +4,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(2))) struct DiscoveryTests {
@@ -40,8 +41,8 @@ import Testing
                 DiscoveredEtcd(
                     name: "etcd", endpoints: ["https://127.0.0.1:2379", "https://192.0.2.10:2379"],
                     caPath: "/etc/kubernetes/pki/etcd/ca.crt",
-                    certificatePath: "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
-                    keyPath: "/etc/kubernetes/pki/etcd/healthcheck-client.key", dataDirectory: "/var/lib/etcd",
+                    certificatePath: "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+                    keyPath: "/etc/kubernetes/pki/apiserver-etcd-client.key", dataDirectory: "/var/lib/etcd",
                     source: "kube-apiserver --etcd-servers, /etc/kubernetes/manifests/etcd.yaml")
             ])
     }

@@ -3,6 +3,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(1))) struct EtcdDiscoveryTests {
@@ -76,6 +77,34 @@ import Testing
         #expect(etcds.map(\.name) == ["etcd"])
         #expect(etcds.first?.certificatePath == "/etc/my.Etcd_server/healthcheck-client.crt")
         #expect(etcds.first?.endpoints == ["https://127.0.0.1:2379"])
+    }
+
+    /// A leftover of kubeadm's health checks may have expired long ago; what the API server uses works.
+    @Test func thePairInUseComesBeforeALeftover() throws {
+        try member("etcd", port: 2379)
+        try pod(
+            "kube-apiserver",
+            [
+                "--etcd-servers=https://10.0.0.1:2379", "--etcd-certfile=/etc/a/c.crt", "--etcd-keyfile=/etc/a/c.key",
+            ], to: "kube-apiserver")
+        try tree.touch(["/etc/etcd/healthcheck-client.crt", "/etc/etcd/healthcheck-client.key"])
+        // One that is named and not there is none.
+        #expect(tree.discover().etcds.first?.certificatePath == "/etc/etcd/healthcheck-client.crt")
+        try tree.touch(["/etc/a/c.crt", "/etc/a/c.key"])
+        let etcd = try #require(tree.discover().etcds.first)
+        #expect(etcd.certificatePath == "/etc/a/c.crt" && etcd.keyPath == "/etc/a/c.key")
+    }
+
+    @Test func advertisedURLsAreKept() throws {
+        try pod(
+            "etcd",
+            [
+                "--listen-client-urls=https://0.0.0.0:2379", "--advertise-client-urls=https://cp1.example:2379",
+                "--data-dir=/data",
+            ], to: "etcd")
+        let etcd = try #require(tree.discover().etcds.first)
+        #expect(etcd.endpoints == ["https://127.0.0.1:2379"])
+        #expect(etcd.advertisedEndpoints == ["https://cp1.example:2379"])
     }
 
     @Test func kubespray() throws {

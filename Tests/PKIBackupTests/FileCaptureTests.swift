@@ -6,6 +6,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(2))) struct FileCaptureTests {
@@ -227,11 +228,14 @@ import Testing
         attributes.byteCount = 10
         let entry = WalkedEntry(
             directory: directory, name: name, attributes: attributes, path: Array(path.utf8), reference: nil,
-            captureClass: .component, isNamed: false)
+            role: "component", isNamed: false)
         let metadata = EntryMetadata(path: "files\(path)", byteCount: 10, time: backupTime)
         var isTorn = true
         let (reader, _) = try laboratory.archive { writer in
-            let outcome = try FileContent(writer: writer, members: MemberQueue(writer)).add(entry, metadata)
+            let outcome = try FileContent(writer: writer, members: MemberQueue(writer), captured: nil) { entry, _ in
+                entry.role
+            }.add(
+                entry, metadata)
             #expect(outcome.byteCount == 3_000_000)
             isTorn = outcome.isTorn
         }
@@ -254,7 +258,7 @@ import Testing
         try shell("head -c 2000000 /dev/urandom > a-large; head -c 2000000 /dev/urandom > z-large", in: tree)
         for byteCount in stride(from: 100_000, to: 9_000_000, by: 433_333) {
             let writer = try laboratory.makeWriter(FullSink(byteCount))
-            let capture = FileCapture(into: writer)
+            let capture = ControlPlaneCapture(into: writer)
             do {
                 try capture.capture([FileReference(including: tree)])
                 _ = try writer.finish(Manifest(archive: writer.header))

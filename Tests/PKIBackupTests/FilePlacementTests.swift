@@ -4,6 +4,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// Members that mean to reach outside the directory that they are placed in.

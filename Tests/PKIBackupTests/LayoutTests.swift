@@ -3,6 +3,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// Trees shaped like those of distributions, captured without any configuration.
@@ -12,7 +13,7 @@ import Testing
         let layout = tree.discover()
         let laboratory = try Laboratory()
         let (_, manifest) = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: tree.root, excludedPaths: layout.excludedPaths)
+            let capture = ControlPlaneCapture(into: writer, root: tree.root, excludedPaths: layout.excludedPaths)
             try capture.capture(layout.references)
             #expect(capture.report.findings.isEmpty, "\(capture.report.findings)")
         }

@@ -3,6 +3,7 @@ import HostIO
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(1))) struct LiveControlPlaneTests {

@@ -3,6 +3,7 @@ import HostIO
 import SealedArchive
 import TestSupport
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// A tree that stands for a node, in a directory of its own.

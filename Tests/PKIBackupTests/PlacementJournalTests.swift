@@ -4,6 +4,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// What a placement leaves on the way, and who removes it.
@@ -30,7 +31,7 @@ import Testing
 
     private func archive() throws -> ArchiveReader {
         try laboratory.archive { writer in
-            try FileCapture(into: writer, root: source.root).capture([
+            try ControlPlaneCapture(into: writer, root: source.root).capture([
                 FileReference(path: "/etc", captureClass: .component, referrer: "test", isRequired: true)
             ])
         }.reader
@@ -45,7 +46,7 @@ import Testing
             let path = member.metadata.displayPath
             guard path.hasPrefix("files/") else { return try member.forEachPiece { _ in } }
             let captureClass: CaptureClass = path.contains("/manifests/") ? .staticPod : .caKey
-            try placement.place(member, as: captureClass)
+            try placement.place(member, order: PlacementOrder(role: captureClass.rawValue))
         }
     }
 
@@ -118,7 +119,7 @@ import Testing
             """)
         var report = CaptureReport()
         let manifest = try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: source.root)
+            let capture = ControlPlaneCapture(into: writer, root: source.root)
             try capture.capture(
                 ["/etc", "/etc/lib/etcd-snap-kept/20260101T000000Z"].map {
                     FileReference(path: $0, captureClass: .include, referrer: "test", isRequired: true)

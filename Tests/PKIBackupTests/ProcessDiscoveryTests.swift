@@ -3,6 +3,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(1))) struct ProcessDiscoveryTests {

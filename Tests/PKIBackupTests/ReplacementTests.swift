@@ -4,6 +4,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 /// Placing into a tree that is in use.
@@ -19,7 +20,7 @@ import Testing
 
     private func archive() throws -> (reader: ArchiveReader, manifest: Manifest) {
         try laboratory.archive { writer in
-            let capture = FileCapture(into: writer, root: source.root)
+            let capture = ControlPlaneCapture(into: writer, root: source.root)
             try capture.capture([
                 FileReference(path: "/etc", captureClass: .component, referrer: "test", isRequired: true)
             ])

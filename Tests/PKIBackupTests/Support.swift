@@ -5,6 +5,7 @@ import SealedArchive
 import TestSupport
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 let backupTime = Date(timeIntervalSince1970: 1_795_402_800)
@@ -61,7 +62,7 @@ struct Laboratory {
     ) throws -> (reader: ArchiveReader, manifest: Manifest, report: CaptureReport) {
         var report = CaptureReport()
         let (reader, manifest) = try archive { writer in
-            let capture = FileCapture(into: writer, exclude: exclude)
+            let capture = ControlPlaneCapture(into: writer, exclude: exclude)
             for path in paths { try capture.capture([FileReference(including: path)]) }
             report = capture.report
         }
@@ -91,7 +92,7 @@ struct Laboratory {
         #expect(report.findings.isEmpty && report.skipped.isEmpty, sourceLocation: sourceLocation)
         let target = scratch.file("restored")
         // Others than root may not give the directories above to their owners.
-        #expect(try place(reader, in: target).refusedAttributeCount == 0 || !isRoot, sourceLocation: sourceLocation)
+        #expect(try place(reader, in: target).refusals.count == 0 || !isRoot, sourceLocation: sourceLocation)
         let copy = "\(target)/files\(path)"
         let changes = try run(
             "rsync", ["-aHAXn", "--delete", "--itemize-changes", "--checksum", "\(path)/", "\(copy)/"]

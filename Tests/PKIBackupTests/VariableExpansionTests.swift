@@ -1,5 +1,6 @@
 import Testing
 
+@testable import NodeFiles
 @testable import PKIBackup
 
 @Suite(.timeLimit(.minutes(1))) struct VariableExpansionTests {

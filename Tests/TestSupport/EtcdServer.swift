@@ -19,6 +19,7 @@ public final class EtcdServer: @unchecked Sendable {
     public let dataDirectory: String
     private let directory: TemporaryDirectory
     private let process: Process
+    private let checksName: Bool
 
     /// Starts a cluster of one member and waits until it is healthy.
     ///
@@ -33,6 +34,19 @@ public final class EtcdServer: @unchecked Sendable {
         let server = try EtcdServer(
             version, pki: pki, serverPair: serverPair, name: "m0", ports: (ports[0], ports[1]),
             cluster: "m0=http://127.0.0.1:\(ports[1])", isNew: true, flags: flags)
+        try server.waitUntilServing()
+        return server
+    }
+
+    /// Starts a cluster of one member whose certificate is not for the address that it listens on, so that etcdctl has to be
+    /// told not to look.
+    public static func startForName(
+        _ version: EtcdVersion, pki: TestPKI, pair: TestPKI.Pair
+    ) throws -> EtcdServer {
+        let ports = try freePorts(2)
+        let server = try EtcdServer(
+            version, pki: pki, serverPair: pair, name: "m0", ports: (ports[0], ports[1]),
+            cluster: "m0=http://127.0.0.1:\(ports[1])", isNew: true, flags: [], checksName: false)
         try server.waitUntilServing()
         return server
     }
@@ -68,7 +82,7 @@ public final class EtcdServer: @unchecked Sendable {
 
     private init(
         _ version: EtcdVersion, pki: TestPKI?, serverPair: TestPKI.Pair?, name: String, ports: (UInt16, UInt16),
-        cluster: String, isNew: Bool, flags: [String]
+        cluster: String, isNew: Bool, flags: [String], checksName: Bool = true
     ) throws {
         guard version.isInstalled else {
             throw TestSupportError("etcd \(version) is not installed at \(version.path(of: "etcd"))")
@@ -76,6 +90,7 @@ public final class EtcdServer: @unchecked Sendable {
         self.version = version
         self.pki = pki
         self.name = name
+        self.checksName = checksName
         (clientPort, peerPort) = ports
         directory = try TemporaryDirectory()
         dataDirectory = directory.file("data")
@@ -148,6 +163,7 @@ public final class EtcdServer: @unchecked Sendable {
         var flags = ["--endpoints=\(clientURL)", "--dial-timeout=30s", "--command-timeout=60s"]
         if let pki {
             flags += ["--cacert=\(pki.caPath)", "--cert=\(pki.client.certificatePath)", "--key=\(pki.client.keyPath)"]
+            if !checksName { flags.append("--insecure-skip-tls-verify") }
         }
         if let user { flags.append("--user=\(user)") }
         return try run(

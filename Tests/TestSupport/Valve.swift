@@ -59,6 +59,13 @@ public final class Valve: @unchecked Sendable {
         }
     }
 
+    /// Breaks the connections that there are; others may follow.
+    public func breakConnections() {
+        condition.withLock {
+            for descriptor in descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
+        }
+    }
+
     /// Breaks all connections and takes no more.
     public func close() {
         condition.withLock {
@@ -121,7 +128,7 @@ public final class Valve: @unchecked Sendable {
     }
 }
 
-private func withLoopback(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+func withLoopback(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = inet_addr("127.0.0.1")

@@ -90,8 +90,8 @@ typedef struct cgrpc_channel_options {
     /// which is not known with `read_ahead_bytes`.
     const char *_Nullable server_name;
     /// The most bytes to receive ahead of the reader of a snapshot, or 0 to leave that to gRPC, which on a host without a
-    /// free core has been seen to buffer half a gigabyte. With it a channel is for one snapshot and nothing else, and two
-    /// more threads belong to it.
+    /// free core has been seen to buffer half a gigabyte. With it a channel is for one snapshot, and for small calls before
+    /// and after it; two more threads belong to it.
     int32_t read_ahead_bytes;
     /// The time between keepalive pings during calls, or 0 for none.
     int32_t keepalive_interval_ms;
@@ -118,6 +118,9 @@ cgrpc_channel *_Nullable cgrpc_channel_create(const cgrpc_channel_options *_Nonn
                                               cgrpc_error *_Nullable *_Nonnull error);
 /// Connects and waits until that has succeeded, failed or taken too long.
 cgrpc_connectivity cgrpc_channel_connect(cgrpc_channel *_Nonnull channel, int32_t timeout_ms);
+/// How many connections to the server the channel has begun; 0 without `read_ahead_bytes`. While the number stays the same
+/// calls go to the same server, even where several stand behind one address.
+int32_t cgrpc_channel_get_connection_count(const cgrpc_channel *_Nonnull channel);
 /// Closes the connection and frees the channel; its calls have to be destroyed before.
 void cgrpc_channel_destroy(cgrpc_channel *_Nullable channel);
 

@@ -14,6 +14,10 @@
 /// and a file where there are no hard links, is renamed after a look, which another process may make untrue meanwhile.
 int clinux_rename_exclusive(int source_directory, const char *source, int target_directory, const char *target);
 
+/// Whether an open directory is the root of a mount (statx(2), `STATX_ATTR_MOUNT_ROOT`, or before Linux 5.8 whether it is on
+/// another device than the directory above, which overlooks a bind mount of the same device). Returns 1, 0, or -1.
+int clinux_is_mount_root(int directory);
+
 /// Asks the kernel to start writing back `count` bytes at `offset`, without waiting (`sync_file_range`).
 /// A hint: file systems that can't do it are not an error.
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count);

@@ -1,5 +1,7 @@
+import Certificates
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 
@@ -11,6 +13,8 @@ public struct CertificateInventory: Sendable {
     public private(set) var privateKeys: [PrivateKeyRecord]
     /// Every file that a reference leads to, by its path.
     let files: [String: InspectedFile]
+    /// Files and directories that were not looked at, for their names say that they are copies kept aside.
+    let leftovers: [String]
 
     /// How many files of one directory, with what is below it, are looked at.
     static let directoryFileLimit = 10_000
@@ -19,15 +23,21 @@ public struct CertificateInventory: Sendable {
     /// Reads every file that the layout refers to; what can't be read is found by ``Completeness``.
     ///
     /// Blocks. Files of more than 4 MiB are not read. Nothing secret is kept.
-    public static func build(layout: NodeLayout, root: NodeRoot) -> CertificateInventory {
-        var reader = InventoryReader(root: root, excluded: layout.excludedPaths.map(\.path))
+    public static func build(layout: NodeLayout, files source: any FileSource) -> CertificateInventory {
+        var reader = InventoryReader(source: source, excluded: layout.excludedPaths.map(\.path))
         for reference in layout.references { reader.add(reference) }
         for file in reader.files.values { reader.addNamedFiles(of: file) }
-        return CertificateInventory(files: reader.files)
+        return CertificateInventory(files: reader.files, leftovers: reader.leftovers.sorted())
     }
 
-    private init(files: [String: InspectedFile]) {
+    /// Whether the contents of a captured file are needed to judge it.
+    public static func reads(_ path: String, role: String) -> Bool {
+        CaptureClass(rawValue: role).map { InspectedFile.form(of: $0, path: path) != .opaque } ?? false
+    }
+
+    private init(files: [String: InspectedFile], leftovers: [String]) {
         self.files = files
+        self.leftovers = leftovers
         let sorted = files.values.sorted { $0.path < $1.path }
         certificates = sorted.flatMap(Self.records).sorted { left, right in
             (left.notAfter, left.path, left.embeddedIn ?? "", left.index)
@@ -54,12 +64,13 @@ public struct CertificateInventory: Sendable {
 
 /// Reads the files of an inventory.
 private struct InventoryReader {
-    let root: NodeRoot
+    let source: any FileSource
     let excluded: [String]
     var files: [String: InspectedFile] = [:]
+    var leftovers: Set<String> = []
 
-    init(root: NodeRoot, excluded: [String]) {
-        self.root = root
+    init(source: any FileSource, excluded: [String]) {
+        self.source = source
         self.excluded = excluded
     }
 
@@ -67,18 +78,16 @@ private struct InventoryReader {
         let referrers = [reference.referrer] + reference.otherReferrers
         var file = files[reference.path]
         if file == nil || file?.isFoundByWalk == true && file?.captureClass != reference.captureClass {
-            file = InspectedFile(reference.path, reference.captureClass, in: root)
+            file = InspectedFile(reference.path, reference.captureClass, in: source)
         }
         guard var file else { return }
         file.referrers += referrers.filter { !file.referrers.contains($0) }
         file.isRequired = file.isRequired || reference.isRequired
         file.isFoundByWalk = false
         files[reference.path] = file
-        guard file.state == .directory, Self.holdsCertificates(reference),
-            let directory = try? root.openDirectory(reference.path)
-        else { return }
+        guard file.state == .directory, Self.holdsCertificates(reference) else { return }
         var count = 0
-        walk(directory, reference.path, depth: 0, count: &count, reference, referrers)
+        walk(reference.path, depth: 0, count: &count, reference, referrers)
     }
 
     /// Adds what a kubeconfig names though no reference does.
@@ -94,7 +103,7 @@ private struct InventoryReader {
             }
         for (path, captureClass) in named {
             guard let path else { continue }
-            var inspected = files[path] ?? InspectedFile(path, captureClass, in: root)
+            var inspected = files[path] ?? InspectedFile(path, captureClass, in: source)
             if !inspected.referrers.contains(file.path) { inspected.referrers.append(file.path) }
             inspected.isRequired = true
             files[path] = inspected
@@ -112,60 +121,45 @@ private struct InventoryReader {
     }
 
     private mutating func walk(
-        _ directory: OpenDirectory, _ parent: String, depth: Int, count: inout Int, _ reference: FileReference,
-        _ referrers: [String]
+        _ directory: String, depth: Int, count: inout Int, _ reference: FileReference, _ referrers: [String]
     ) {
-        guard depth < CertificateInventory.directoryDepthLimit, let names = try? directory.utf8Names() else { return }
-        for text in names where !Self.isRotatedOut(text) {
+        guard depth < CertificateInventory.directoryDepthLimit, let names = try? source.names(in: directory) else {
+            return
+        }
+        for name in names where !Self.isRotatedOut(name) {
             guard count < CertificateInventory.directoryFileLimit else { return }
             count += 1
-            let path = joinPath(parent, text)
-            guard !excluded.contains(where: { isPath(path, atOrBelow: $0) }), let name = EntryName(text.utf8),
-                let place = place(of: name, in: directory, path)
-            else { continue }
-            if place.attributes.kind == .directory {
-                guard let child = try? place.directory.openDirectory(place.name) else { continue }
-                walk(child, path, depth: depth + 1, count: &count, reference, referrers)
-            } else if place.attributes.kind == .file {
-                visit(path, place, reference, referrers)
+            let path = joinPath(directory, name)
+            guard !excluded.contains(where: { isPath(path, atOrBelow: $0) }), files[path]?.isFoundByWalk ?? true else {
+                continue
+            }
+            if LeftoverName.matches(name) {
+                leftovers.insert(path)
+                continue
+            }
+            switch source.find(path) {
+            case .directory: walk(path, depth: depth + 1, count: &count, reference, referrers)
+            case .file: visit(path, reference, referrers)
+            default: break
             }
         }
     }
 
-    private typealias Place = (directory: OpenDirectory, name: EntryName, attributes: EntryAttributes)
-
-    /// Where an entry of a directory is, or what it leads to if it is a symbolic link.
-    private func place(of name: EntryName, in directory: OpenDirectory, _ path: String) -> Place? {
-        guard let attributes = try? directory.attributes(of: name) else { return nil }
-        guard attributes.kind == .symbolicLink else { return (directory, name, attributes) }
-        guard let target = try? root.resolve(Array(path.utf8)), let name = target.name else { return nil }
-        return (target.directory, name, target.attributes)
-    }
-
-    private mutating func visit(
-        _ path: String, _ place: Place, _ reference: FileReference, _ referrers: [String]
-    ) {
+    private mutating func visit(_ path: String, _ reference: FileReference, _ referrers: [String]) {
         guard files[path] == nil else { return }
-        let needsContents = CaptureClassifier.looksInside(reference.captureClass)
+        var beginning: [UInt8] = []
+        defer { beginning.wipe() }
+        if CaptureClassifier.looksInside(reference.captureClass) {
+            // What can't be read is told where its form asks for more than its name.
+            beginning = (try? source.beginning(of: path, byteCount: CaptureClassifier.prefixByteCount)) ?? []
+        }
         let captureClass = CaptureClassifier.classify(
-            path, reference: reference.captureClass, isNamed: false,
-            prefix: needsContents ? Self.beginning(of: place, byteCount: CaptureClassifier.prefixByteCount) : [])
+            path, reference: reference.captureClass, isNamed: false, prefix: beginning)
         guard InspectedFile.form(of: captureClass, path: path) != .opaque else { return }
-        var file = InspectedFile(path, captureClass, in: root)
+        var file = InspectedFile(path, captureClass, in: source)
         file.referrers = referrers
         file.isFoundByWalk = true
         files[path] = file
-    }
-
-    /// The first bytes of a file, none if it can't be read.
-    private static func beginning(of place: Place, byteCount: Int) -> [UInt8] {
-        guard let descriptor = try? place.directory.openFile(place.name) else { return [] }
-        defer { try? descriptor.close() }
-        return [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
-            count =
-                (try? readFully(
-                    descriptor, name: place.name.description, at: 0, into: UnsafeMutableRawBufferPointer(buffer))) ?? 0
-        }
     }
 
     /// Whether a file is one of the kubelet's dated certificates, of which `...-current.pem` links to the one in use.

@@ -1,3 +1,4 @@
+import Certificates
 import FoundationEssentials
 import HostIO
 import SealedArchive
@@ -69,7 +70,8 @@ extension Examination {
     }
 
     private mutating func checkNames(ofServer server: Component) {
-        let ranges = (server.flags["service-cluster-ip-range"]?.last ?? "").split(separator: ",")
+        // Of two ranges the first is that of the service `kubernetes`: kubeadm 1.36 `constants.GetAPIServerVirtualIP`.
+        let ranges = (server.flags["service-cluster-ip-range"]?.last ?? "").split(separator: ",").prefix(1)
         let services = ranges.compactMap { IPAddress($0.prefix { $0 != "/" })?.successor.text }
         let addresses = Array((server.flags["advertise-address"] ?? []).suffix(1)) + services
         let names = addresses + ["kubernetes.default.svc"]

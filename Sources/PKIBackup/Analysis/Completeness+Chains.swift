@@ -1,3 +1,4 @@
+import Certificates
 import HostIO
 import SealedArchive
 
@@ -135,7 +136,7 @@ extension Examination {
             !Self.keySiblings(of: path).contains(where: { files[$0] != nil }), !signingKeyIsNamed(for: path)
         else { return }
         find(
-            .warning, "external-ca", path,
+            .note, "external-ca", path,
             "the key of the CA \(quoted(path)) (\(certificates[0].record.subject)) is not captured",
             "back up the CA where it is kept: a rebuild can't issue certificates by itself")
     }

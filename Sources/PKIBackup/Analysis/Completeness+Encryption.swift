@@ -52,7 +52,7 @@ extension Examination {
         }
         if !plugins.isEmpty {
             find(
-                .warning, "kms-external", path,
+                .note, "kms-external", path,
                 "\(quoted(path)) depends on the KMS plugin \(Set(plugins).sorted().joined(separator: ", "))",
                 "the key is kept by the KMS: back it up there, and have the plugin running before a restore")
         }

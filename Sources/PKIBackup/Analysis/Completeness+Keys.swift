@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import SealedArchive
 
 /// Flags of a component that name a certificate and its private key.

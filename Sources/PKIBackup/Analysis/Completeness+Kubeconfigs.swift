@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import SealedArchive
 
 extension Examination {
@@ -70,14 +72,14 @@ extension Examination {
                 "write the kubeconfig again")
         }
         if let command = user.execCommand {
-            guard !command.hasPrefix("/") || root.attributes(of: command) != nil else {
+            guard !command.hasPrefix("/") || source.find(command) != .missing else {
                 return find(
                     .error, "reference-missing", command,
                     "the program \(quoted(command)), with which \(name) fetches its credentials, does not exist",
                     "install the program")
             }
             find(
-                .warning, "kubeconfig-exec-credential", path,
+                .note, "kubeconfig-exec-credential", path,
                 "\(name) fetches its credentials with the program \(quoted(command)), which is not part of the backup",
                 "install the program and what it needs before a restore")
         }

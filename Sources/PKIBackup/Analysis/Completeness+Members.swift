@@ -3,6 +3,9 @@ import SealedArchive
 
 extension Examination {
     /// The arguments of each etcd agree with the cluster's list of members.
+    ///
+    /// `--initial-cluster` is left alone: etcd reads it before it has data, and never again, so it names the members of
+    /// long ago (etcd 3.6 `server/etcdserver/bootstrap.go`, `bootstrapCluster`).
     mutating func checkMembers(_ members: [String: [EtcdMemberRecord]]) {
         let components = components("etcd")
         for (name, list) in members.sorted(by: { $0.key < $1.key }) {
@@ -35,26 +38,7 @@ extension Examination {
         }
         compare("initial-advertise-peer-urls", own.peerURLs)
         compare("advertise-client-urls", own.clientURLs)
-        return differences + initialClusterDifferences(of: etcd, members, except: name)
-    }
-
-    /// The list that a member started with may lack those that joined later, and has none that are gone.
-    private static func initialClusterDifferences(
-        of etcd: Component, _ members: [EtcdMemberRecord], except own: String
-    ) -> [String] {
-        var urls: [String: Set<String>] = [:]
-        for item in (etcd.flags["initial-cluster"]?.last ?? "").split(separator: ",") {
-            let parts = item.split(separator: "=", maxSplits: 1)
-            if parts.count == 2 { urls[String(parts[0]), default: []].insert(normalized(String(parts[1]))) }
-        }
-        return urls.sorted { $0.key < $1.key }.compactMap { name, listed in
-            guard let member = members.first(where: { $0.name == name }) else {
-                return name == own ? nil : "--initial-cluster names \(quoted(name)), which is no member"
-            }
-            guard listed != Set(member.peerURLs.map(normalized)) else { return nil }
-            let actual = member.peerURLs.joined(separator: ",")
-            return "--initial-cluster has other peer URLs for \(quoted(name)) than its \(actual)"
-        }
+        return differences
     }
 
     private static func urlSet(_ text: String) -> Set<String> {

@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import SealedArchive
 
 extension Examination {
@@ -26,6 +28,15 @@ extension Examination {
             default: break
             }
         }
+    }
+
+    /// Says once that copies were kept aside.
+    mutating func noteLeftovers(_ paths: [String]) {
+        guard let first = paths.first else { return }
+        find(
+            .note, "leftovers", first,
+            "\(paths.count) names, such as \(quoted(first)), are those of copies kept aside, which are captured and not judged",
+            "remove what nobody needs: it may hold keys")
     }
 
     /// Every file holds what its class says, undamaged.

@@ -1,5 +1,7 @@
+import Certificates
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 
 /// What a snapshot tells that files must agree with.
@@ -43,11 +45,12 @@ public enum Completeness {
     ///
     /// - Parameter snapshot: nil before or without a snapshot; what needs it is then not examined.
     public static func check(
-        layout: NodeLayout, root: NodeRoot, inventory: CertificateInventory, snapshot: SnapshotFacts?,
+        layout: NodeLayout, files source: any FileSource, inventory: CertificateInventory, snapshot: SnapshotFacts?,
         options: CompletenessOptions
     ) -> [Finding] {
         var examination = Examination(
-            layout: layout, root: root, files: inventory.files, certificates: inventory.certificates, options: options)
+            layout: layout, source: source, files: inventory.files, certificates: inventory.certificates,
+            options: options)
         examination.checkReferences()
         examination.checkContents()
         examination.checkKeyPairs()
@@ -60,28 +63,32 @@ public enum Completeness {
         examination.checkEncryption(keysInUse: snapshot?.encryptionKeysInUse ?? [])
         examination.checkJoinTokens()
         examination.checkMembers(snapshot?.members ?? [:])
+        examination.noteLeftovers(inventory.leftovers)
         let explained = Set(examination.findings.filter { explaining.contains($0.code) }.map(\.subject))
         let findings = layout.findings.filter { !explained.contains($0.subject) } + examination.findings
-        return findings.filter { $0.severity == .error } + findings.filter { $0.severity != .error }
+        return findings.filter { $0.severity == .error }
+            + findings.filter { $0.severity != .error && $0.severity != .note }
+            + findings.filter { $0.severity == .note }
     }
 }
 
 /// One run of the analysis: what is known, and what was found so far.
 struct Examination {
     let layout: NodeLayout
-    let root: NodeRoot
+    let source: any FileSource
     let files: [String: InspectedFile]
     let certificates: [CertificateRecord]
     let options: CompletenessOptions
     private(set) var findings: [Finding] = []
     private var found: Set<[String]> = []
+    private var said: Set<[String]> = []
 
     init(
-        layout: NodeLayout, root: NodeRoot, files: [String: InspectedFile], certificates: [CertificateRecord],
+        layout: NodeLayout, source: any FileSource, files: [String: InspectedFile], certificates: [CertificateRecord],
         options: CompletenessOptions
     ) {
         self.layout = layout
-        self.root = root
+        self.source = source
         self.files = files
         self.certificates = certificates
         self.options = options
@@ -90,11 +97,12 @@ struct Examination {
     /// The files in a stable order.
     var sortedFiles: [InspectedFile] { files.values.sorted { $0.path < $1.path } }
 
-    /// Notes a finding, once for each code and subject.
+    /// Notes a finding, once for each code, subject and message: a certificate may lack the names of two services.
     mutating func find(
         _ severity: Finding.Severity, _ code: String, _ subject: String, _ message: String, _ advice: String
     ) {
-        guard found.insert([code, subject]).inserted else { return }
+        guard said.insert([code, subject, message]).inserted else { return }
+        found.insert([code, subject])
         findings.append(Finding(severity, code: code, subject: subject, message: message, advice: advice))
     }
 

@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 
@@ -22,6 +24,9 @@ struct InspectedFile {
         case opaque
     }
 
+    /// The largest file that is read as a whole: certificates, keys and configurations are far smaller.
+    static let byteCountLimit = 4 << 20
+
     var path: String
     var state: State
     /// The class of the reference that leads here.
@@ -38,49 +43,33 @@ struct InspectedFile {
     var problems: [ContentProblem] = []
 
     /// Looks at a path; never throws, whatever is there.
-    init(_ path: String, _ captureClass: CaptureClass, in root: NodeRoot) {
+    init(_ path: String, _ captureClass: CaptureClass, in source: any FileSource) {
         self.path = path
         self.captureClass = captureClass
         state = .missing
-        guard let attributes = root.attributes(of: path) else {
-            state = Self.stateWithoutAttributes(path, in: root)
-            return
-        }
-        switch attributes.kind {
+        switch source.find(path) {
+        case .missing: break
+        case .unreadable(let reason): state = .unreadable(reason)
         case .directory: state = .directory
-        case .file: read(root, byteCount: attributes.byteCount)
-        default: state = .unreadable("it is no regular file")
+        case .other: state = .unreadable("it is no regular file")
+        case .file(let byteCount): read(source, byteCount: byteCount)
         }
     }
 
     /// Whether the file can be read and nothing is wrong with what it holds.
     var isSound: Bool { state == .file && problems.isEmpty && pem?.problems.isEmpty ?? true }
 
-    private static func stateWithoutAttributes(_ path: String, in root: NodeRoot) -> State {
-        do {
-            _ = try root.realLocation(of: path)
-            return .missing
-        } catch let error as SystemCallError {
-            return error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory
-                ? .missing : .unreadable("\(error.errno)")
-        } catch {
-            return .unreadable(Failure(wrapping: error).message)
-        }
-    }
-
-    private mutating func read(_ root: NodeRoot, byteCount: Int) {
+    private mutating func read(_ source: any FileSource, byteCount: Int) {
         do {
             let form = Self.form(of: captureClass, path: path)
-            if form == .opaque {
-                let place = try root.resolve(Array(path.utf8))
-                if let name = place.name { try place.directory.openFile(name).close() }
+            if form == .opaque, byteCount > 0 {
+                _ = try source.beginning(of: path, byteCount: 1)
                 state = .file
-                if byteCount > 0 { return }
-                return interpret([], as: form)
+            } else {
+                let bytes = try source.bytes(of: path, limitByteCount: Self.byteCountLimit)
+                state = .file
+                interpret(bytes, as: form)
             }
-            let bytes = try root.bytes(of: path)
-            state = .file
-            interpret(bytes, as: form)
         } catch let error as SystemCallError {
             state = .unreadable("\(error.errno)")
         } catch {
@@ -91,9 +80,7 @@ struct InspectedFile {
     private mutating func interpret(_ bytes: consuming [UInt8], as form: Form) {
         guard !bytes.isEmpty else {
             problems = [
-                ContentProblem(
-                    code: "file-empty", message: "\(quoted(path)) has 0 bytes",
-                    advice: "restore the file from another control-plane node or a backup")
+                ContentProblem(.empty, in: quoted(path))
             ]
             return
         }
@@ -101,11 +88,11 @@ struct InspectedFile {
             switch form {
             case .pem:
                 let contents = PEMContents(bytes, path: path)
-                problems = contents.problems
+                problems = contents.problems.map { ContentProblem($0, in: quoted(path)) }
                 pem = contents
             case .kubeconfig:
                 let inspected = try InspectedKubeconfig(bytes, path: path)
-                problems = inspected.problems
+                problems = inspected.problems(path: path)
                 kubeconfig = inspected
             case .encryptionConfiguration: encryption = try EncryptionConfiguration(parsing: bytes, path: path)
             case .token, .opaque: break
@@ -150,19 +137,19 @@ struct InspectedKubeconfig {
     var keys: [String: PEMContents] = [:]
 
     init(_ bytes: [UInt8], path: String) throws {
-        kubeconfig = try Kubeconfig(parsing: bytes, path: path)
+        kubeconfig = try Kubeconfig(try YAMLDocument.first(in: bytes, path: path), path: path)
         for cluster in kubeconfig.clusters { read(cluster, path) }
         for user in kubeconfig.users { read(user, path) }
     }
 
     private mutating func read(_ cluster: Kubeconfig.Cluster, _ path: String) {
         authorities[cluster.name] = cluster.certificateAuthorityData.map {
-            PEMContents($0, path: path, embeddedIn: "cluster \(quoted(cluster.name))")
+            PEMContents($0, path: path, embeddedIn: owner(cluster: cluster.name))
         }
     }
 
     private mutating func read(_ user: Kubeconfig.User, _ path: String) {
-        let owner = "user \(quoted(user.name))"
+        let owner = owner(user: user.name)
         certificates[user.name] = user.certificateData.map { PEMContents($0, path: path, embeddedIn: owner) }
         keys[user.name] = user.keyData.map { key in
             key.withBytes { PEMContents(copy $0, path: path, embeddedIn: owner) }
@@ -172,5 +159,15 @@ struct InspectedKubeconfig {
     /// Everything that is embedded.
     var contents: [PEMContents] { Array(authorities.values) + Array(certificates.values) + Array(keys.values) }
 
-    var problems: [ContentProblem] { contents.flatMap(\.problems).sorted { $0.message < $1.message } }
+    /// What is wrong with what is embedded in the file at a path.
+    func problems(path: String) -> [ContentProblem] {
+        let clusters = authorities.map { (owner(cluster: $0.key), $0.value) }
+        let users = (Array(certificates) + Array(keys)).map { (owner(user: $0.key), $0.value) }
+        return (clusters + users).flatMap { owner, contents in
+            contents.problems.map { ContentProblem($0, in: "\(quoted(path)) (\(owner))") }
+        }.sorted { $0.message < $1.message }
+    }
+
+    private func owner(cluster name: String) -> String { "cluster \(quoted(name))" }
+    private func owner(user name: String) -> String { "user \(quoted(name))" }
 }

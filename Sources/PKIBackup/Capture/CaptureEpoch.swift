@@ -1,5 +1,6 @@
 import Crypto
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 
@@ -29,8 +30,8 @@ public struct CaptureEpoch: Sendable, Equatable {
     ) throws -> CaptureEpoch {
         var epoch = CaptureEpoch()
         let limits = CaptureLimits(standardByteCount: byteCountLimit, byteCounts: [:])
-        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
-        try walk.run(references.filter { canHold($0.captureClass) }) { entry in
+        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
+        try walk.run(references.filter { canHold($0.captureClass) }.map { SelectedPath($0, limits) }) { entry in
             guard entry.attributes.kind == .file else { return [] }
             if let digest = try digest(of: entry) { epoch.digests[entry.path] = digest }
             return []

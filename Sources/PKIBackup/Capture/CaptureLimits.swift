@@ -1,3 +1,6 @@
+import NodeFiles
+import SealedArchive
+
 extension FileReference {
     /// A path that the configuration or a flag asks for.
     public init(including path: String) {

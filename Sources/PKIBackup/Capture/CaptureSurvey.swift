@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 
@@ -27,37 +28,41 @@ public enum CaptureSurvey {
         excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
         _ body: (SurveyedPath) throws -> Void
     ) throws -> CaptureReport {
-        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
-        try walk.run(references) { entry in
+        let identities = IdentityWatch()
+        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
+        try walk.run(references.map { SelectedPath($0, limits) }) { entry in
             guard entry.attributes.kind != .directory, entry.reference != nil || entry.attributes.kind == .symbolicLink
             else {
                 return []
             }
             let isFile = entry.attributes.kind == .file
             let surveyed = SurveyedPath(
-                path: display(entry.path), captureClass: isFile ? try captureClass(of: entry) : entry.captureClass,
+                path: display(entry.path),
+                captureClass: isFile ? try captureClass(of: entry, identities) : entry.captureClass,
                 byteCount: isFile ? entry.attributes.byteCount : 0, referrer: entry.reference?.referrer ?? "on the way")
             if isFile {
                 walk.report.fileCount += 1
                 walk.report.byteCount += surveyed.byteCount
-                walk.report.fileCounts[surveyed.captureClass, default: 0] += 1
+                walk.report.fileCounts[surveyed.captureClass.rawValue, default: 0] += 1
             }
             // What the caller throws ends the survey, also if it is an error of a system call.
             try archiving { try body(surveyed) }
             return []
         }
+        walk.report.findings += identities.findings
         return walk.report
     }
 
-    private static func captureClass(of entry: WalkedEntry) throws -> CaptureClass {
+    private static func captureClass(of entry: WalkedEntry, _ identities: IdentityWatch) throws -> CaptureClass {
         let descriptor = try entry.directory.openFile(entry.name)
         defer { try? descriptor.close() }
         let file = OpenFile(descriptor: descriptor, path: display(entry.path))
         guard try file.attributes().kind == .file else {
             throw SystemCallError("read", file.path, errno: .invalidArgument)
         }
+        let beginning = try file.bytes(at: 0, count: CaptureClassifier.prefixByteCount)
+        beginning.withUnsafeBytes { identities.look(at: entry.path, $0) }
         return CaptureClassifier.classify(
-            file.path, reference: entry.captureClass, isNamed: entry.isNamed,
-            prefix: try file.bytes(at: 0, count: CaptureClassifier.prefixByteCount))
+            file.path, reference: entry.captureClass, isNamed: entry.isNamed, prefix: beginning)
     }
 }

@@ -1,4 +1,6 @@
+import Certificates
 import HostIO
+import NodeFiles
 import SystemPackage
 
 /// Finds the private keys of CAs beside their certificates, by what the files hold.

@@ -1,3 +1,5 @@
+import NodeFiles
+
 /// What a captured file is in a control plane; its name is the `role` of the manifest's entries.
 public enum CaptureClass: String, Codable, CaseIterable, Sendable {
     /// A CA's certificate, or a bundle of them.
@@ -82,7 +84,7 @@ extension CaptureClass {
 
     /// When a restore in place puts it there; a kubelet that runs starts what is in the directory of static pods at once,
     /// so all that these need is there before.
-    var placementStep: PlacementStep {
+    fileprivate var placementStep: PlacementStep {
         switch self {
         case .caCertificate, .caKey, .serviceAccountKey, .encryptionConfiguration: .authority
         case .certificate, .privateKey: .credentials
@@ -94,7 +96,23 @@ extension CaptureClass {
     }
 }
 
+extension PlacementOrder {
+    /// The order of what has a role in the manifest; what this version does not know comes with the configuration.
+    public init(role: String) {
+        let step = CaptureClass(rawValue: role)?.placementStep ?? .configuration
+        self.init(
+            step: step.rawValue, waitsForAll: step == .staticPods, comesFirst: step == .staticPods ? Self.runsEtcd : nil
+        )
+    }
+
+    /// Without etcd an API server does not start, so its manifest is first.
+    @Sendable private static func runsEtcd(_ manifest: [UInt8]) -> Bool {
+        guard let manifest = try? PodManifest(parsing: manifest, path: "") else { return false }
+        return manifest.components.contains { $0.name == "etcd" }
+    }
+}
+
 /// The steps of a restore in place, in their order.
-enum PlacementStep: Int, CaseIterable {
+private enum PlacementStep: Int, CaseIterable {
     case authority, configuration, credentials, kubeconfigs, kubelet, staticPods
 }

@@ -1,3 +1,7 @@
+import Certificates
+import HostIO
+import NodeFiles
+
 /// Decides what a file below a captured directory is, by its name and the beginning of its contents.
 public enum CaptureClassifier {
     /// How much of a file's beginning is looked at, in bytes.

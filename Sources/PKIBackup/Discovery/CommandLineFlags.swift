@@ -1,3 +1,6 @@
+import HostIO
+import NodeFiles
+
 /// A command line as Go's flag libraries read it: `--flag=value`, `--flag value`, `-flag=value`, `--flag`.
 struct CommandLineFlags {
     /// The name of the program: the first known component among the words, else the first word.

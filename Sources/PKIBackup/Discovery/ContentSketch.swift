@@ -1,3 +1,5 @@
+import Certificates
+
 #if canImport(Glibc)
     import Glibc
 #endif

@@ -1,3 +1,6 @@
+import HostIO
+import NodeFiles
+
 /// Where a distribution keeps the cluster's data, if it is told so.
 ///
 /// Source: kine, `pkg/endpoint/endpoint.go` and `pkg/drivers`; k3s documentation, "Cluster Datastore"; k0s,

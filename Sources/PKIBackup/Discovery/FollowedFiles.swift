@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import YAML
 
 /// Files that a configuration file names.

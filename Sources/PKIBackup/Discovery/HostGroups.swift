@@ -1,3 +1,6 @@
+import HostIO
+import NodeFiles
+
 /// What a control-plane node is besides its components, by the places that it is known at.
 enum HostGroups {
     /// Paths as in ``KnownLayout/paths``.

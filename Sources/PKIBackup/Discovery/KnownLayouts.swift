@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import YAML
 
 /// Where distributions keep what their control planes are made of.

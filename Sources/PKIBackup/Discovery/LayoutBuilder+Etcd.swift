@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import SealedArchive
 import YAML
 
@@ -35,13 +36,19 @@ extension LayoutBuilder {
         let pair = clientPair(candidate)
         return DiscoveredEtcd(
             name: name, endpoints: unique.filter(EtcdURL.isLoopback) + unique.filter { !EtcdURL.isLoopback($0) },
+            advertisedEndpoints: EtcdURL.unique(candidate.aliases).filter { !unique.contains($0) },
             caPath: candidate.caPath ?? candidate.serverCAPath, certificatePath: pair?.certificate, keyPath: pair?.key,
             dataDirectory: candidate.dataDirectory, source: candidate.source)
     }
 
-    /// The pair with the least rights that there is: kubeadm's for health checks (`EtcdHealthcheckClientCertAndKeyBaseName`),
-    /// else the API server's, else the member's own.
+    /// The pair that a client of this etcd is told to use, for that is sure to be the current one; else kubeadm's for health
+    /// checks (`EtcdHealthcheckClientCertAndKeyBaseName`), which may be left over from long ago; else the member's own.
     private func clientPair(_ candidate: EtcdCandidate) -> (certificate: String, key: String)? {
+        if let certificate = candidate.certificatePath, let key = candidate.keyPath,
+            root.hasEntry(certificate), root.hasEntry(key)
+        {
+            return (certificate, key)
+        }
         for path in [candidate.serverCertificatePath, candidate.serverCAPath, candidate.caPath].compactMap(\.self) {
             let base = joinPath(parentPath(path), "healthcheck-client")
             if root.hasEntry(base + ".crt"), root.hasEntry(base + ".key") { return (base + ".crt", base + ".key") }

@@ -1,5 +1,7 @@
 import HostIO
+import NodeFiles
 import SealedArchive
+import YAML
 
 extension LayoutBuilder {
     /// Adds a process unless it is known by something else, or anybody may have started it under that name.

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 extension LayoutBuilder {
     /// The services of the node's init systems that start programs of the control plane.

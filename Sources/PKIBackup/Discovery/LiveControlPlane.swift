@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// What runs of a control plane on this host, in whose files nothing may be placed meanwhile.
 public struct LiveControlPlane {

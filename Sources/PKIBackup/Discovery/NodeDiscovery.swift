@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import SealedArchive
 import SystemPackage
 import YAML

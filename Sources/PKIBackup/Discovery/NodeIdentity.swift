@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// By what a file system tells whose node it is.
 public enum NodeIdentity {

@@ -1,3 +1,5 @@
+import HostIO
+import NodeFiles
 import SealedArchive
 
 /// What a node's control plane is made of, as the node itself tells.
@@ -114,6 +116,8 @@ public struct DiscoveredEtcd: Sendable, Equatable {
     public var name: String
     /// Client URLs, the best first.
     public var endpoints: [String]
+    /// Further URLs that the member on this node advertises: where the others don't work, these may.
+    public var advertisedEndpoints: [String]
     /// The file of the CA's certificate.
     public var caPath: String?
     /// The file of a client certificate.
@@ -127,11 +131,12 @@ public struct DiscoveredEtcd: Sendable, Equatable {
 
     /// An etcd from its parts.
     public init(
-        name: String, endpoints: [String], caPath: String? = nil, certificatePath: String? = nil,
-        keyPath: String? = nil, dataDirectory: String? = nil, source: String
+        name: String, endpoints: [String], advertisedEndpoints: [String] = [], caPath: String? = nil,
+        certificatePath: String? = nil, keyPath: String? = nil, dataDirectory: String? = nil, source: String
     ) {
         self.name = name
         self.endpoints = endpoints
+        self.advertisedEndpoints = advertisedEndpoints
         self.caPath = caPath
         self.certificatePath = certificatePath
         self.keyPath = keyPath

@@ -1,3 +1,6 @@
+import HostIO
+import NodeFiles
+
 /// Which paths are not captured though a component names them.
 enum PathPolicy {
     /// Why etcd's own files are left out.

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import YAML
 
 /// A static pod as far as it tells what a component runs with: containers, their arguments and what they see of the node.

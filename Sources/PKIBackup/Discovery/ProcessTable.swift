@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import SystemPackage
 
 /// A component that runs, and what it runs as.

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import SealedArchive
 
 /// The references of a layout while they are gathered: each path once, with the class that says most of it.

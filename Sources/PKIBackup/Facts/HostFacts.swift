@@ -1,8 +1,7 @@
-import Crypto
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
-import SystemPackage
 
 #if canImport(Glibc)
     import Glibc
@@ -143,23 +142,11 @@ public enum HostFacts {
         var program = Program(
             name: name.description, size: attributes.byteCount, mode: "0" + String(attributes.mode, radix: 8))
         switch attributes.kind {
-        case .file: program.sha256 = try? digest(name, in: directory)
+        case .file: program.sha256 = try? directory.sha256(of: name)
         case .symbolicLink: program.linkTarget = (try? directory.readLink(name)).map(display)
         default: return nil
         }
         return program
-    }
-
-    private static func digest(_ name: EntryName, in directory: OpenDirectory) throws -> String {
-        let descriptor = try directory.openFile(name)
-        defer { try? descriptor.close() }
-        let buffer = ByteBlock(capacity: 1 << 20)
-        var hash = SHA256()
-        repeat {
-            try buffer.fill { try readSome(descriptor, name: name.description, into: $0) }
-            buffer.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        } while buffer.count > 0
-        return hash.finalize().hexadecimal
     }
 
     private static func fact(_ name: String, source: String, _ document: some Encodable) -> HostFact? {

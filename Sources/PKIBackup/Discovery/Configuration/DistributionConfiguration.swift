@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import YAML
 
 /// Where k3s, RKE2 and k0s have their settings.

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 import YAML
 
 /// Where a kubelet has its settings: flags, before the drop-ins of `--config-dir`, before the file of `--config`.

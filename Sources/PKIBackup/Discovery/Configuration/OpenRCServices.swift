@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// The services of OpenRC as their scripts say (openrc-run(8)): `command`, `command_args`, and the variables that the scripts
 /// read in.

@@ -1,4 +1,5 @@
 import HostIO
+import NodeFiles
 
 /// A service of the node's init system that starts a program of the control plane, with everything that it is told.
 struct ServiceDefinition {

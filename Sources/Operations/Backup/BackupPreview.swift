@@ -1,0 +1,93 @@
+import ArchiveStore
+import EtcdSnap
+import HostIO
+import NodeFiles
+import PKIBackup
+import SealedArchive
+
+/// What a backup would do.
+public struct BackupPreview: Codable, Sendable {
+    /// A snapshot that would be taken.
+    public struct Snapshot: Codable, Sendable {
+        /// The name of the etcd.
+        public var name: String
+        /// The path in the archive.
+        public var path: String
+        /// Where it would be taken from.
+        public var endpoint: String
+        /// The member there, in hexadecimal.
+        public var memberID: String
+        /// Why there.
+        public var reason: String
+        /// The size of the database in bytes.
+        public var databaseSize: Int64
+        /// The member's revision.
+        public var revision: Int64
+    }
+
+    /// The cluster's name in the store.
+    public var cluster: String
+    /// The node's name in the store.
+    public var node: String
+    /// The directory of the store.
+    public var store: String
+    /// What was found on the node rather than given.
+    public var discovered: [String]
+    /// The snapshots.
+    public var snapshots: [Snapshot]
+    /// The files, but for directories.
+    public var files: [SurveyedPath]
+    /// The number of files.
+    public var fileCount: Int
+    /// Their size in bytes.
+    public var byteCount: Int
+    /// What would be left out, and why.
+    public var skipped: [SkippedPath]
+    /// Whom the archive would be sealed for.
+    public var recipients: [Sidecar.RecipientRecord]
+    /// What needs attention, as far as it can be told without a snapshot.
+    public var findings: [Finding]
+
+    init(_ plan: BackupPlan, _ sources: BackupSources) throws {
+        cluster = plan.scope.cluster
+        node = plan.scope.node
+        store = plan.store.root
+        discovered = plan.etcds.flatMap(\.discovered)
+        snapshots = sources.targets.map { target in
+            let candidate = target.candidate
+            return Snapshot(
+                name: target.name, path: target.path, endpoint: candidate.endpoint.description,
+                memberID: hexadecimal(candidate.status.memberID), reason: candidate.reason,
+                databaseSize: candidate.status.databaseByteCount, revision: candidate.status.revision)
+        }
+        var paths: [SurveyedPath] = []
+        let report = try plan.node.survey { paths.append($0) }
+        files = paths
+        fileCount = report.fileCount
+        byteCount = report.byteCount
+        skipped = plan.node.layout.skipped + report.skipped
+        recipients = Keys.records(plan.recipients)
+        findings =
+            sources.unreachable
+            + sources.targets.flatMap { $0.alarmFindings + [$0.likelyAgeFinding].compactMap(\.self) }
+            + report.findings.joined(with: plan.node.layout.findings)
+    }
+
+    /// The same in sentences.
+    public var lines: [String] {
+        discovered.map { "found \($0)" }
+            + snapshots.flatMap { snapshot in
+                [
+                    "would take the snapshot \(snapshot.path) from \(snapshot.endpoint): \(snapshot.reason)",
+                    "database: \(snapshot.databaseSize) bytes at revision \(snapshot.revision)",
+                ]
+            }
+            + files.map { "would capture \(quoted($0.path)) (\($0.captureClass.rawValue))" }
+            + ["\(fileCount) files, \(byteCount) bytes"]
+            + findings.map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
+            + [
+                "would seal for \(recipients.map(\.fingerprint).joined(separator: ", "))",
+                "would store in \(store)/\(cluster)/\(node)",
+            ]
+    }
+}

@@ -1,0 +1,83 @@
+import ArchiveStore
+import EtcdSnap
+import FoundationEssentials
+import HostIO
+import SealedArchive
+
+/// The stage that gives an archive its place in the store, once everything is known of it.
+///
+/// `@unchecked Sendable`: the writer, which is not, is used by one attempt at a time and by nobody else.
+struct BackupPublisher: @unchecked Sendable {
+    let plan: BackupPlan
+    let writer: LocalStoreWriter
+    /// The backup before this one.
+    let previous: StoredBackup?
+
+    /// Takes the store for writing, and says what an interrupted run had left there.
+    ///
+    /// - Throws: ``Failure``, among others with the code `locked`.
+    init(_ plan: BackupPlan, observer: Observer) throws {
+        self.plan = plan
+        writer = try plan.store.writer(for: plan.scope)
+        for name in writer.removedLeftovers { observer.warn("removed \(name), left over from an interrupted run") }
+        for id in writer.completedBackups {
+            observer.warn("\(id) is complete: the run that was publishing or removing it was interrupted")
+        }
+        let listing = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
+        // Without the one before it the backup would begin the count anew.
+        if let obstacle = listing.obstacle { throw obstacle }
+        for warning in listing.warnings { observer.warn(warning) }
+        previous = listing.latest(in: plan.scope)
+    }
+
+    /// The header of an archive that begins now.
+    func header() -> ArchiveHeader {
+        let createdAt = Date(timeIntervalSince1970: Date().timeIntervalSince1970.rounded(.down))
+        return ArchiveHeader(
+            id: BackupID(time: createdAt), cluster: plan.scope.cluster, node: plan.scope.node, createdAt: createdAt)
+    }
+
+    /// A manifest in which nothing is yet but the place in the chain.
+    func manifest(_ header: ArchiveHeader) -> Manifest {
+        Manifest(
+            archive: header, sequence: (previous?.sidecar.sequence ?? 0) + 1,
+            previousSidecarSHA256: previous.map { sha256($0.sidecarBytes).hexadecimal })
+    }
+
+    /// Fails early where the archive can't fit: by the last archive's ratio, or at a fifth of the databases.
+    func checkSpace(_ targets: [EtcdTarget]) throws {
+        let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
+        let expected = expectedArchiveByteCount(databaseSize, after: previous)
+        let available = try writer.availableByteCount()
+        guard available > expected else {
+            throw Failure(
+                .noSpace,
+                "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
+                hint: "free some space there, or name another store", settings: [.store])
+        }
+    }
+
+    /// Makes the archive durable and lists it.
+    func publish(
+        _ file: PendingFile, _ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]
+    ) throws -> BackupReport {
+        let sidecar = sidecar(manifest, sealed, checks)
+        // A server may claim numbers that no reader takes; a backup that can't be listed is none.
+        _ = try Sidecar.decode(DocumentCoding.encode(sidecar), name: manifest.archive.id.description)
+        try writer.publish(file, sidecar: sidecar)
+        return BackupReport(
+            reference: "\(plan.scope)/\(manifest.archive.id)", path: file.path, sidecar: sidecar,
+            findings: manifest.findings + sidecar.checkFindings, skipped: manifest.skipped, durationSeconds: 0)
+    }
+
+    private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
+        var sidecar = Sidecar(
+            manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients), completedAt: Date(),
+            sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256)
+        sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
+        for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
+        sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings))
+        sidecar.findingCount += sidecar.checkFindings.defectCount
+        return sidecar
+    }
+}

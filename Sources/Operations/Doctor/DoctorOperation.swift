@@ -1,0 +1,199 @@
+import Age
+import ArchiveStore
+import Certificates
+import EtcdSnap
+import FoundationEssentials
+import HostIO
+import NodeFiles
+import PKIBackup
+import SealedArchive
+
+/// Looks at everything that a backup depends on, and changes nothing.
+public struct DoctorOperation: Sendable {
+    private let node: NodePlan
+    private let etcds: Result<[EtcdSource], any Error>
+    private let recipients: Result<[any Recipient], any Error>
+    private let store: LocalStore
+    private let scope: StoreScope
+
+    /// A look at a node; what could not even be put together is told as a check that failed.
+    public init(
+        node: NodePlan, etcds: Result<[EtcdSource], any Error>, recipients: Result<[any Recipient], any Error>,
+        store: LocalStore, scope: StoreScope
+    ) {
+        self.node = node
+        self.etcds = etcds
+        self.recipients = recipients
+        self.store = store
+        self.scope = scope
+    }
+
+    /// Looks at everything.
+    public func run() async throws -> DoctorReport {
+        var classes: [CaptureClass: DoctorReport.CapturedClass] = [:]
+        let survey = try node.survey { path in
+            var entry =
+                classes[path.captureClass]
+                ?? .init(
+                    captureClass: path.captureClass.rawValue, fileCount: 0, byteCount: 0, referrers: [])
+            entry.fileCount += 1
+            entry.byteCount += path.byteCount
+            if !entry.referrers.contains(path.referrer) { entry.referrers.append(path.referrer) }
+            classes[path.captureClass] = entry
+        }
+        let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
+        let etcds = await checkEtcds()
+        let found = NodeCapture(node, observer: Observer())
+            .findings(inventory, etcds.members.isEmpty ? nil : SnapshotFacts(members: etcds.members))
+        return DoctorReport(
+            distributions: node.layout.distributions,
+            components: node.layout.components.map { "\($0.name) (\($0.source))" },
+            captured: CaptureClass.allCases.compactMap { classes[$0] },
+            skipped: node.layout.skipped + survey.skipped,
+            checks: etcds.checks + [checkRecipients()] + checkStore(etcds.databaseByteCount) + [TimerCheck.run()],
+            firstToExpire: inventory.certificates.first,
+            findings: node.accepted.applied(to: (etcds.findings + survey.findings).joined(with: found)))
+    }
+
+    // MARK: Checks
+
+    /// What the etcds said.
+    private struct EtcdResults {
+        var checks: [DoctorReport.Check] = []
+        /// How large the databases are together.
+        var databaseByteCount = 0
+        var members: [String: [EtcdMemberRecord]] = [:]
+        var findings: [Finding] = []
+    }
+
+    private func checkEtcds() async -> EtcdResults {
+        var results = EtcdResults()
+        let sources: [EtcdSource]
+        do {
+            sources = try etcds.get()
+        } catch {
+            results.checks = [failed("etcd", error)]
+            return results
+        }
+        if let finding = node.datastoreFinding {
+            results.checks.append(
+                .init(name: "etcd", status: .error, message: finding.message, advice: finding.advice))
+        } else if sources.isEmpty {
+            results.checks.append(
+                .init(
+                    name: "etcd", status: .ok,
+                    message: "there is none: the cluster's data is in a file, which is captured"))
+        }
+        for source in sources {
+            do {
+                try await check(source, &results)
+            } catch {
+                results.checks.append(failed(source.name, error))
+            }
+        }
+        return results
+    }
+
+    private func check(_ source: EtcdSource, _ results: inout EtcdResults) async throws {
+        let target = try await EtcdTarget(connectingTo: source, observer: Observer())
+        let opened = try await target.open(observer: Observer())
+        results.databaseByteCount += Int(opened.status.databaseByteCount)
+        results.members[source.name] = target.members
+        results.findings += [opened.ageFinding].compactMap(\.self)
+        let silent = target.survey.answers.count { $0.status == nil }
+        let message =
+            "\(opened.status.version), \(target.members.count) members"
+            + (silent == 0 ? "" : ", of which \(silent) do not answer") + ", "
+            + "\(opened.status.databaseByteCount) bytes at revision \(opened.status.revision); "
+            + "would be taken from \(opened.session.endpoint): \(opened.reason)"
+        results.checks.append(.init(name: source.name, status: .ok, message: message))
+        for alarm in target.alarmFindings {
+            results.checks.append(
+                .init(name: source.name, status: .warning, message: alarm.message, advice: alarm.advice))
+        }
+        if let problem = target.survey.alarmProblem {
+            results.checks.append(
+                .init(
+                    name: source.name, status: .warning, message: "the alarms are not known: \(problem)",
+                    advice: "see `etcdctl alarm list`"))
+        }
+    }
+
+    private func checkRecipients() -> DoctorReport.Check {
+        do {
+            let records = Keys.records(try recipients.get())
+            let names = records.map { "\($0.type) \($0.fingerprint)" }.joined(separator: ", ")
+            guard records.count > 1 else {
+                return .init(
+                    name: "recipients", status: .ok,
+                    message: "\(names); who loses this one key loses every backup")
+            }
+            return .init(name: "recipients", status: .ok, message: names)
+        } catch {
+            return failed("recipients", error)
+        }
+    }
+
+    /// Whether the store can be written to and has room, and what the last backup is.
+    private func checkStore(_ databaseByteCount: Int) -> [DoctorReport.Check] {
+        do {
+            let space = try store.space()
+            let listing =
+                space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
+            let last = listing.latest(in: scope)
+            let expected = expectedArchiveByteCount(databaseByteCount, after: last)
+            var store = DoctorReport.Check(
+                name: "store", status: .ok,
+                message: "\(space.directory) can be written to, \(space.availableByteCount) bytes are free, "
+                    + "an archive needs about \(expected)")
+            if space.availableByteCount == 0 {
+                store.status = .error
+                store.message = "\(space.directory) has no room"
+                store.advice = "name another store"
+                store.settings = [.store]
+            } else if !space.isWritable {
+                store.status = .error
+                store.message = "\(space.directory) can't be written to by this user"
+                store.advice = "run as root, or name another store"
+                store.settings = [.store]
+            } else if space.availableByteCount < expected {
+                store.status = .error
+                store.advice = "free some space, or name another store"
+                store.settings = [.store]
+            }
+            return [store, checkLast(last)] + listing.hidden.map { failed("store", $0.failure) }
+                + listing.unreadable.map(checkUnreadable)
+        } catch {
+            return [failed("store", error)]
+        }
+    }
+
+    private func checkUnreadable(_ backup: UnreadableBackup) -> DoctorReport.Check {
+        .init(
+            name: "archive", status: backup.isOrphan ? .warning : .error, message: backup.failure.description,
+            advice: backup.failure.hint, settings: backup.failure.settings)
+    }
+
+    private func checkLast(_ last: StoredBackup?) -> DoctorReport.Check {
+        guard let last else {
+            return .init(
+                name: "last backup", status: .warning, message: "there is none of \(scope)",
+                advice: "make one with `etcd-snap backup`")
+        }
+        let minutes = Int(Date().timeIntervalSince(last.sidecar.completedAt) / 60)
+        let hours = minutes / 60
+        return .init(
+            name: "last backup", status: hours < 48 ? .ok : .warning,
+            message:
+                "\(last.reference), \(hours < 2 ? "\(minutes) minutes" : "\(hours) hours") ago, verified: \(last.sidecar.verification.rawValue), "
+                + "\(last.sidecar.findingCount) findings",
+            advice: hours < 48 ? nil : "see `systemctl status etcd-snap-backup` for why there is no newer one")
+    }
+
+    private func failed(_ name: String, _ error: any Error) -> DoctorReport.Check {
+        let failure = Failure(wrapping: error)
+        return .init(
+            name: name, status: .error, message: failure.description, advice: failure.hint,
+            settings: failure.settings)
+    }
+}

@@ -1,0 +1,30 @@
+import HostIO
+
+extension Failure.Setting {
+    /// A public key to seal for.
+    static let recipient = Self("recipient")
+    /// A file of public keys to seal for.
+    static let recipientsFile = Self("recipientsFile")
+    /// The file of a passphrase.
+    static let passphraseFile = Self("passphraseFile")
+    /// The name of a snapshot in an archive that is being made.
+    static let snapshotName = Self("snapshotName")
+    /// Which snapshot of an archive.
+    static let snapshot = Self("snapshot")
+    /// The root of a node's file system.
+    static let root = Self("root")
+    /// Going on in spite of a danger.
+    static let force = Self("force")
+    /// A data directory for every member.
+    static let allMembers = Self("allMembers")
+    /// The members of a new cluster.
+    static let initialCluster = Self("initialCluster")
+    /// The token of a new cluster.
+    static let initialClusterToken = Self("initialClusterToken")
+    /// The peer URLs of a new member.
+    static let initialAdvertisePeerURLs = Self("initialAdvertisePeerURLs")
+    /// By how much the revision is raised.
+    static let bumpRevision = Self("bumpRevision")
+    /// Keeping the revision.
+    static let noBump = Self("noBump")
+}

@@ -1,0 +1,195 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension Integration {
+    /// Whole backups of a node of kubeadm whose cluster is well, with one change of its files at a time.
+    @Suite(.timeLimit(.minutes(5))) struct KubeadmDefectTests {
+        private static let pki = KubeadmNode.pki
+        private static let kubernetes = "/etc/kubernetes"
+
+        /// A script that runs in `/etc/kubernetes` of a copy of `base`, where `$other` is that of a cluster whose node has
+        /// the same name and address; and what a backup has to find then.
+        private struct Change {
+            let name: String
+            let findings: [String]
+            let script: String
+
+            /// A change that nothing is wrong with.
+            init(_ name: String, _ script: String) { self.init(name, [], script) }
+
+            init(_ name: String, _ findings: [String], _ script: String) {
+                self.name = name
+                self.findings = findings
+                self.script = script
+            }
+        }
+
+        private func expect(_ changes: [Change]) throws {
+            let node = try KubeadmNode.running("base")
+            let other = try KubeadmNode("endpoint")
+            for change in changes {
+                let root = try copy(of: node, "other=\(other.root)/etc/kubernetes\n\(change.script)")
+                try node.expect(change.findings, of: root, change.name)
+            }
+        }
+
+        private func copy(of node: KubeadmNode, _ script: String) throws -> String {
+            try node.copy("cd etc/kubernetes\n\(Self.renewal)\n\(script)")
+        }
+
+        /// Gives a certificate other dates: `renew CERTIFICATE DAYS CA`, with the same key and names.
+        private static let renewal = """
+            renew() {
+                openssl x509 -x509toreq -copy_extensions copyall -in $1.crt -signkey $1.key -out request 2>/dev/null
+                openssl x509 -req -in request -CA $3.crt -CAkey $3.key -copy_extensions copyall -days $2 \
+                    -set_serial 4711 -out $1.crt ${4-} 2>/dev/null
+                rm request
+            }
+            """
+
+        @Test func whatIsUnusualAndSoundHasNoFindings() throws {
+            try expect([
+                Change("nothing", "cd pki"),
+                Change("the break-glass kubeconfigs are kept elsewhere", "rm super-admin.conf admin.conf"),
+                Change(
+                    "certificates that were renewed",
+                    """
+                    cd pki; renew apiserver 365 ca; renew apiserver-kubelet-client 365 ca
+                    renew etcd/server 365 etcd/ca; renew apiserver-etcd-client 365 etcd/ca
+                    renew front-proxy-client 365 front-proxy-ca
+                    """),
+                Change("a CA under rotation", "cat $other/pki/ca.crt >>pki/ca.crt"),
+                Change("Windows line ends", "sed -i 's/$/\\r/' pki/*.crt pki/*.key manifests/etcd.yaml"),
+                Change("a byte-order mark", "sed -i '1s/^/\\xef\\xbb\\xbf/' manifests/kube-scheduler.yaml admin.conf"),
+                Change("no certificate for health checks", "rm pki/etcd/healthcheck-client.*"),
+                Change("keys on another disk", "mkdir -p ../../srv; mv pki ../../srv/pki; ln -s ../../srv/pki pki"),
+                Change(
+                    "a kubelet that renews its own certificate",
+                    """
+                    directory=../../var/lib/kubelet/pki; mkdir -p $directory
+                    cat pki/apiserver-kubelet-client.crt pki/apiserver-kubelet-client.key >$directory/kubelet-client-2026.pem
+                    ln -s kubelet-client-2026.pem $directory/kubelet-client-current.pem
+                    file=/var/lib/kubelet/pki/kubelet-client-current.pem
+                    sed -i -e "s#client-certificate-data:.*#client-certificate: $file#" \
+                        -e "s#client-key-data:.*#client-key: $file#" kubelet.conf
+                    """),
+            ])
+        }
+
+        /// Nothing names these files: at most they are noted.
+        @Test func whatARenewalLeftBehind() throws {
+            let node = try KubeadmNode.running("base")
+            let root = try copy(
+                of: node,
+                """
+                cp -a pki pki.bak; cp -a pki pki-2025; cp admin.conf admin.conf.bak; cp manifests/etcd.yaml etcd.yaml.old
+                cp manifests/kube-apiserver.yaml manifests/kube-apiserver.yaml.bak
+                cd pki; cp apiserver.crt keep; renew apiserver -1 ca
+                for end in old bak expired orig 2025-11-26 save~; do cp apiserver.crt apiserver.crt.$end; done
+                cp apiserver.crt apiserver-old.crt; mv keep apiserver.crt
+                """)
+            let outcome = try node.backup(of: root)
+            #expect(outcome.findings.filter { !$0.hasPrefix("note ") } == [])
+            #expect(outcome.findings.count <= 1 && outcome.status == 0, "\(outcome.errorText)")
+        }
+
+        @Test func aFileThatIsMissing() throws {
+            let kubelet = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+            try expect([
+                missing("apiserver.key"), missing("sa.pub"), missing("sa.key"), missing("front-proxy-client.crt"),
+                Change("the CA's key", ["error ca-key-missing \(Self.pki)/ca.key"], "rm pki/ca.key"),
+                Change("the key of etcd's CA", ["note external-ca \(Self.pki)/etcd/ca.crt"], "rm pki/etcd/ca.key"),
+                Change(
+                    "a link to nowhere", ["error reference-missing \(Self.pki)/apiserver.key"],
+                    "ln -sf /nowhere/key pki/apiserver.key"),
+                Change(
+                    "the kubelet's certificate", ["error reference-missing \(kubelet)"],
+                    "sed -i 's#client-certificate-data:.*#client-certificate: \(kubelet)#' kubelet.conf"),
+            ])
+        }
+
+        private func missing(_ name: String) -> Change {
+            Change(name, ["error reference-missing \(Self.pki)/\(name)"], "rm pki/\(name)")
+        }
+
+        @Test func filesThatDoNotBelongTogether() throws {
+            let admin = "\(Self.kubernetes)/admin.conf"
+            try expect([
+                Change(
+                    "another pair's key", ["error key-mismatch \(Self.pki)/front-proxy-client.key"],
+                    "cp $other/pki/front-proxy-client.key pki/"),
+                Change("another CA's key", ["error key-mismatch \(Self.pki)/ca.key"], "cp $other/pki/ca.key pki/"),
+                Change(
+                    "the key of another CA of etcd", ["error key-mismatch \(Self.pki)/etcd/ca.key"],
+                    "cp $other/pki/etcd/ca.key pki/etcd/"),
+                Change(
+                    "another cluster's service account key", ["error service-account-key-mismatch \(Self.pki)/sa.key"],
+                    "cp $other/pki/sa.key pki/"),
+                Change(
+                    "another authority's certificate for etcd's peers",
+                    ["error chain-broken \(Self.pki)/etcd/peer.crt"],
+                    "cp $other/pki/etcd/peer.* pki/etcd/"),
+                Change(
+                    "another cluster's kubeconfig",
+                    ["error kubeconfig-chain-broken \(admin)", "error kubeconfig-ca-mismatch \(admin)"],
+                    "cp $other/admin.conf ."),
+                Change(
+                    "another member's name", ["warning member-list-mismatch \(Self.kubernetes)/manifests/etcd.yaml"],
+                    "sed -i s/--name=cp-1/--name=cp-7/ manifests/etcd.yaml"),
+            ])
+        }
+
+        @Test func certificatesThatClientsRefuse() throws {
+            try expect([
+                Change(
+                    "it has ended", ["error certificate-expired \(Self.pki)/apiserver-kubelet-client.crt"],
+                    "cd pki; renew apiserver-kubelet-client -1 ca"),
+                Change(
+                    "it ends soon", ["warning certificate-expires-soon \(Self.pki)/apiserver.crt"],
+                    "cd pki; renew apiserver 5 ca"),
+                Change(
+                    "it lacks names", ["warning certificate-name-missing \(Self.pki)/apiserver.crt"],
+                    """
+                    cd pki; openssl req -new -key apiserver.key -subj /CN=kube-apiserver -out request
+                    printf 'subjectAltName=DNS:kubernetes,IP:10.96.0.1\\nextendedKeyUsage=serverAuth\\n' >extensions
+                    openssl x509 -req -in request -CA ca.crt -CAkey ca.key -days 300 -extfile extensions -set_serial 3 \
+                        -out apiserver.crt 2>/dev/null
+                    rm request extensions
+                    """),
+                Change(
+                    "it is signed with SHA-1", ["warning algorithm-weak \(Self.pki)/apiserver.crt"],
+                    "cd pki; renew apiserver 300 ca -sha1"),
+                // The API server's own pair is there and in use.
+                Change(
+                    "that of health checks has ended",
+                    ["warning certificate-expired \(Self.pki)/etcd/healthcheck-client.crt"],
+                    "cd pki; renew etcd/healthcheck-client -1 etcd/ca"),
+            ])
+        }
+
+        @Test func contentsThatNobodyCanRead() throws {
+            let scheduler = "\(Self.kubernetes)/scheduler.conf"
+            try expect([
+                Change("an empty CA", ["error file-empty \(Self.pki)/front-proxy-ca.crt"], ": >pki/front-proxy-ca.crt"),
+                Change(
+                    "a key that is cut", ["error pem-damaged \(Self.pki)/apiserver.key"],
+                    "truncate -s 400 pki/apiserver.key"),
+                Change(
+                    "DER", ["error der-instead-of-pem \(Self.pki)/apiserver.crt"],
+                    "openssl x509 -in pki/apiserver.crt -outform der -out der; mv der pki/apiserver.crt"),
+                Change(
+                    "a passphrase", ["error key-encrypted \(Self.pki)/apiserver.key"],
+                    "openssl rsa -in pki/apiserver.key -aes256 -passout pass:x -out key 2>/dev/null; mv key pki/apiserver.key"
+                ),
+                Change(
+                    "a manifest that is no YAML",
+                    ["error manifest-unparsable \(Self.kubernetes)/manifests/kube-scheduler.yaml"],
+                    "echo '  x: [' >>manifests/kube-scheduler.yaml"),
+                Change(
+                    "a kubeconfig whose key is no base64", ["error kubeconfig-unreadable \(scheduler)"],
+                    "sed -i 's#client-key-data: ....#client-key-data: a-b_#' scheduler.conf"),
+            ])
+        }
+    }
+}

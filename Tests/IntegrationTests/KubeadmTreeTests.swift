@@ -1,0 +1,110 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension Integration {
+    /// Whole backups of nodes that kubeadm made, each with the etcd of its own manifest, and told nothing.
+    @Suite(.timeLimit(.minutes(5))) struct KubeadmTreeTests {
+        private static let pki = KubeadmNode.pki
+
+        @Test(arguments: [
+            "base", "addr", "nodename", "endpoint", "noendpoint", "ecdsa", "rsa4096", "svc", "v6", "sans", "N1", "N2",
+            "N3",
+        ])
+        func aHealthyNodeHasNoFindings(_ tree: String) throws {
+            let node = try KubeadmNode.running(tree)
+            let outcome = try node.expect([], tree)
+            #expect(outcome.report.sidecar.etcd.array.map(\.name.string) == ["etcd"])
+            #expect(outcome.report.sidecar.etcd[0].revision.int > 1)
+            // Neither is on the fixtures, nor would it be taken.
+            #expect(Set(outcome.report.skipped.array.map(\.path.string)) == ["/var/lib/etcd", "/etc/ssl/certs"])
+        }
+
+        /// As kubeadm leaves three joined nodes: each member's arguments name those that were there when it came.
+        @Test func threeNodesOfOneCluster() throws {
+            let names = [21, 22, 23]
+            let nodes = try names.indices.map { index in
+                let members = names[...index].map { "cp-\($0)=https://10.0.0.\($0):2380" }.joined(separator: ",")
+                return try KubeadmNode(
+                    "N\(index + 1)",
+                    changes: """
+                        sed -i -e 's#--initial-cluster=.*#--initial-cluster=\(members)#' \
+                            \(index == 0 ? "" : "-e 's#--key-file#--initial-cluster-state=existing\\n    - --key-file#'") \
+                            etc/kubernetes/manifests/etcd.yaml
+                        """)
+            }
+            for (index, node) in nodes.enumerated() {
+                for earlier in nodes[..<index] { try node.network.connect(to: earlier.network) }
+            }
+            try nodes[0].startEtcd()
+            for (index, node) in nodes.enumerated().dropFirst() {
+                // Until the members see each other a further one is refused.
+                var result = try nodes[0].add(names[index])
+                for _ in 0..<100 where result.status != 0 {
+                    usleep(200_000)
+                    result = try nodes[0].add(names[index])
+                }
+                try #require(result.status == 0, "\(result.errorText)")
+                try node.startEtcd()
+            }
+            try nodes[0].put("/registry/namespaces/default", Data("k8s\0\n".utf8))
+            for node in nodes {
+                let outcome = try node.expect([], node.root, ["--verify", "consistent"])
+                #expect(outcome.report.sidecar.verification.string == "consistent")
+                #expect(!outcome.errorText.contains("not compared"), "\(outcome.errorText)")
+            }
+        }
+
+        /// The certificates of an external etcd's client are not on the node: each missing file, and nothing else.
+        @Test func anExternalEtcdWithoutItsClientCertificates() throws {
+            let node = try KubeadmNode("exte")
+            let pki = try Laboratory.shared().pki()
+            let server = try node.network.start(
+                EtcdVersion.v3_5.path(of: "etcd"),
+                [
+                    "--data-dir=\(node.directory.file("external"))", "--listen-client-urls=https://127.0.0.1:2379",
+                    "--advertise-client-urls=https://127.0.0.1:2379", "--cert-file=\(pki.server.certificatePath)",
+                    "--key-file=\(pki.server.keyPath)", "--trusted-ca-file=\(pki.caPath)", "--client-cert-auth",
+                ])
+            defer { server.signal(SIGKILL) }
+            var flags = ["--endpoints", "https://127.0.0.1:2379", "--cacert", pki.caPath]
+            flags += ["--cert", pki.client.certificatePath, "--key", pki.client.keyPath, "--dial-timeout", "30s"]
+            try node.expect(
+                [
+                    "\(Self.pki)/etcd/ca.crt", "\(Self.pki)/apiserver-etcd-client.crt",
+                    "\(Self.pki)/apiserver-etcd-client.key",
+                ]
+                .map { "error reference-missing \($0)" }, "exte", flags)
+        }
+
+        /// The keys of all authorities are elsewhere: a state, which is noted.
+        ///
+        /// kubeadm leaves the controller manager's signing flags empty then (`phases/controlplane/manifests.go`,
+        /// `UsingExternalCA`).
+        @Test func anExternalCA() throws {
+            let node = try KubeadmNode.running(
+                "extca",
+                changes: """
+                    sed -i 's#\\(--cluster-signing-[a-z]*-file=\\).*#\\1""#' \
+                        etc/kubernetes/manifests/kube-controller-manager.yaml
+                    """)
+            try node.expect(
+                ["ca.crt", "front-proxy-ca.crt", "etcd/ca.crt"].map { "note external-ca \(Self.pki)/\($0)" }, "extca")
+        }
+
+        /// A flag that still names the key is another matter: the controller manager does not start again.
+        @Test func aCAKeyThatAFlagNamesAndThatIsGone() throws {
+            let node = try KubeadmNode.running("extca")
+            try node.expect(
+                ["error ca-key-missing \(Self.pki)/ca.key"]
+                    + ["front-proxy-ca.crt", "etcd/ca.crt"].map { "note external-ca \(Self.pki)/\($0)" }, "extca")
+        }
+    }
+}
+
+extension KubeadmNode {
+    /// Adds `cp-NUMBER` of the fixtures' three nodes to the cluster.
+    fileprivate func add(_ number: Int) throws -> CommandResult {
+        try etcdctl(["member", "add", "cp-\(number)", "--peer-urls=https://10.0.0.\(number):2380"])
+    }
+}
