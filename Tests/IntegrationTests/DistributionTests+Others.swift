@@ -77,7 +77,7 @@ extension Integration {
             let classes = try backup.classes()
             #expect(classes[node.etcdCA.key] == "ca-key" && classes["/etc/microshift/config.yaml"] == "distribution")
             try node.tree.change(
-                "cp .\(node.etcdServer.key) .\(node.etcdClient.key).old; openssl genrsa -out .\(node.etcdCA.key) 2048")
+                "openssl genrsa -out .\(node.etcdCA.key) 2048")
             try backup.expect(findings: ["key-mismatch \(node.etcdCA.key)"], endpoints)
         }
 

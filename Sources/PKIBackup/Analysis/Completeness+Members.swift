@@ -14,6 +14,8 @@ extension Examination {
             guard let etcd = own.first ?? (components.count == 1 && members.count == 1 ? components.first : nil) else {
                 continue
             }
+            // Its name may be in the environment that nobody shows.
+            guard etcd.isEnvironmentKnown || etcd.flags["name"] != nil else { continue }
             let differences = Self.differences(of: etcd, list)
             guard !differences.isEmpty else { continue }
             find(

@@ -130,7 +130,7 @@ extension LayoutBuilder {
         }.map { joinPath(path + ".d", $0) }.filter { root.attributes(of: $0)?.kind == .file }
         var files = MergedConfiguration()
         for path in [path] + dropIns where root.hasEntry(path) {
-            collector.add(path, .distribution, by: "\(program) --config", isRequired: false)
+            collector.add(path, .distribution, by: "\(program) configuration", isRequired: false)
             guard let document = document(at: path) else { continue }
             for (name, values, isAppended) in DistributionConfiguration.settings(in: document) {
                 let values = values.map { MergedConfiguration.Value(text: $0, origin: path) }
@@ -148,7 +148,7 @@ extension LayoutBuilder {
     private mutating func addK0sSettings(to configuration: inout MergedConfiguration) {
         let path = configuration.last("config") ?? "/etc/k0s/k0s.yaml"
         guard path.hasPrefix("/"), root.hasEntry(path) else { return }
-        collector.add(path, .distribution, by: "k0s --config", isRequired: false)
+        collector.add(path, .distribution, by: "k0s configuration", isRequired: false)
         guard let document = document(at: path) else { return }
         var settings: [String: [String]] = [:]
         let storage = document.value("spec")?.value("storage")

@@ -87,7 +87,7 @@ extension LayoutBuilder {
 
     private mutating func settings(ofKubelet path: String) -> MergedConfiguration {
         followed.insert(path)
-        collector.add(path, .kubeletConfiguration, by: "kubelet --config", isRequired: false)
+        collector.add(path, .kubeletConfiguration, by: "kubelet configuration", isRequired: false)
         guard root.attributes(of: path)?.kind == .file, let document = document(at: path) else {
             return MergedConfiguration()
         }
