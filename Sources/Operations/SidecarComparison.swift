@@ -28,7 +28,8 @@ struct SidecarComparison {
         }
         try check(sidecar.object.tarSize, tarByteCount, "object.tarSize")
         try check(sidecar.entryCount, manifest.entries.count + 1, "entryCount")
-        try check(sidecar.findingCount, manifest.findings.defectCount + sidecar.checkFindings.defectCount, "findingCount")
+        try check(
+            sidecar.findingCount, manifest.findings.defectCount + sidecar.checkFindings.defectCount, "findingCount")
         if let sequence = manifest.sequence {
             try check(sidecar.sequence, sequence, "sequence")
             try check(

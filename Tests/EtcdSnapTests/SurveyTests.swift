@@ -168,13 +168,16 @@ import Testing
         let silent = try Valve(to: server.clientPort, limit: 0)
         defer { silent.close() }
         let dead = try EtcdServer.freePorts(1)[0]
-        let client = try Client(server.configuration)
+        // Far above what a busy machine takes: a dead address must not cost a time-out of its own.
+        var configuration = server.configuration
+        configuration.dialTimeout = .seconds(60)
+        let client = try Client(configuration)
         let good = address("127.0.0.1", server.clientPort)
         for others in [[address("127.0.0.1", silent.port)], [address("::1", dead), address("127.0.0.1", dead)]] {
             let start = ContinuousClock.now
             let connection = try await client.newConnection(to: server.endpoint, at: others + [good])
             #expect(connection.channel.addresses == good)
-            #expect(ContinuousClock.now - start < .seconds(2))
+            #expect(ContinuousClock.now - start < .seconds(50))
         }
     }
 
@@ -183,13 +186,14 @@ import Testing
         let silent = try Valve(to: server.clientPort, limit: 0)
         defer { silent.close() }
         var configuration = server.configuration
-        configuration.dialTimeout = .seconds(1)
+        configuration.dialTimeout = .seconds(2)
         let client = try Client(configuration)
         let start = ContinuousClock.now
-        let addresses = Array(repeating: address("127.0.0.1", silent.port), count: 4)
+        let addresses = Array(repeating: address("127.0.0.1", silent.port), count: 16)
         let late = await etcdError { try await client.newConnection(to: server.endpoint, at: addresses) }
         #expect(late?.reason == .connectTimedOut)
-        #expect(ContinuousClock.now - start < .seconds(2))
+        // One after the other they would take 32 s.
+        #expect(ContinuousClock.now - start < .seconds(25))
         let dead = address("127.0.0.1", try EtcdServer.freePorts(1)[0])
         let refused = await etcdError { try await client.newConnection(to: server.endpoint, at: [dead, dead]) }
         #expect(refused?.reason == .unreachable)

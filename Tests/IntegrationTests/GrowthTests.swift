@@ -57,7 +57,8 @@ extension Integration {
                 SidecarField.set("etcd.0.shards", 7, in: &document)
                 SidecarField.set("verification", "rehearsed", in: &document)
             }
-            let list = try SnapTool.json(["list"] + store.flags)
+            // A sidecar that is not as it was breaks the chain, which list says.
+            let list = try JSON(SnapTool.attempt(["list", "-o", "json"] + store.flags).output)
             let described = try SnapTool.json(["describe", id] + key + store.flags)
             for sidecar in [list[0], described.sidecar] {
                 #expect(sidecar.unheardOf.deep[1].string == "x" && sidecar.object.mirrors.int == 3)
@@ -66,7 +67,7 @@ extension Integration {
             #expect(described.manifest.entries.array.count == 2)
             let yaml = try SnapTool.run(["describe", id, "-o", "yaml"] + store.flags).text
             #expect(yaml.contains("shards: 7") && yaml.contains("verification: rehearsed"))
-            #expect(try SnapTool.run(["list"] + store.flags).text.contains("rehearsed"))
+            #expect(try SnapTool.attempt(["list"] + store.flags).text.contains("rehearsed"))
             try SnapTool.run(["verify", id] + key + store.flags)
         }
 

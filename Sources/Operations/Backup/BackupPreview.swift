@@ -86,7 +86,7 @@ public struct BackupPreview: Codable, Sendable {
             + ["\(fileCount) files, \(byteCount) bytes"]
             + findings.map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
             + [
-                "would seal for \(recipients.map(\.fingerprint).joined(separator: ", "))",
+                "would seal for \(recipients.map(\.name).joined(separator: ", "))",
                 "would store in \(store)/\(cluster)/\(node)",
             ]
     }
