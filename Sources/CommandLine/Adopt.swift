@@ -48,7 +48,7 @@ struct Adopt: AsyncParsableCommand {
 
     private func find(_ configuration: Configuration) throws -> (LocalStore, UnreadableBackup) {
         if StoreOptions.isPath(archive) { return try AdoptOperation.find(path: archive) }
-        let store = place.store(configuration)
+        let store = try place.store(configuration)
         return (store, try place.reference(archive, configuration).findOrphan(in: store))
     }
 }

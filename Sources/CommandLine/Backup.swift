@@ -66,9 +66,9 @@ struct Backup: AsyncParsableCommand {
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
         let node = try capture.plan(
-            configuration, store: place.store(configuration), removesLeftovers: !dryRun)
+            configuration, store: try place.store(configuration), removesLeftovers: !dryRun)
         var plan = BackupPlan(
-            scope: try place.scope(configuration), store: place.store(configuration),
+            scope: try place.scope(configuration), store: try place.store(configuration),
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd

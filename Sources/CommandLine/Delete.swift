@@ -52,7 +52,7 @@ struct Delete: ParsableCommand {
             let (store, reference) =
                 StoreOptions.isPath(name)
                 ? try AdoptOperation.reference(ofPath: name)
-                : (place.store(configuration), try place.reference(name, configuration))
+                : (try place.store(configuration), try place.reference(name, configuration))
             if let index = places.firstIndex(where: { $0.store.root == store.root }) {
                 places[index].references.append(reference)
             } else {

@@ -26,12 +26,12 @@ struct Doctor: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let node = try capture.plan(configuration, store: place.store(configuration))
+        let node = try capture.plan(configuration, store: try place.store(configuration))
         let operation = DoctorOperation(
             node: node,
             etcds: Result { try etcd.sources(configuration, of: node) },
             recipients: Result { try recipients.recipients(configuration) }, labels: configuration.recipientLabels,
-            store: place.store(configuration), scope: try place.scope(configuration))
+            store: try place.store(configuration), scope: try place.scope(configuration))
         let report = try await operation.run().withFlags
         try render(report, as: output.format) { text(report) }
         if !report.isHealthy { throw ExitCode(Failure.Code.findings.rawValue) }

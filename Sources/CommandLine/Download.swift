@@ -36,7 +36,8 @@ struct Download: ParsableCommand {
                 archive, to: DescriptorSink(.standardOutput, name: "standard output"),
                 observer: Console.shared.observer)
         }
-        let paths = try DownloadOperation.run(archive, to: destination, observer: Console.shared.observer)
+        let target = try localPlace(destination, of: "the copy")
+        let paths = try DownloadOperation.run(archive, to: target, observer: Console.shared.observer)
         try render(["paths": paths], as: output.format) { paths.joined(separator: "\n") }
     }
 }

@@ -25,7 +25,7 @@ struct List: ParsableCommand {
 
     func run() throws {
         let configuration = try common.start(output.format)
-        let store = place.store(configuration)
+        let store = try place.store(configuration)
         let listing = try store.list(cluster: place.cluster, node: place.node)
         if problems {
             try renderProblems(listing)

@@ -57,8 +57,8 @@ struct StoreOptions: ParsableArguments {
     static let defaultStore = "/var/lib/etcd-snap"
     static let defaultCluster = "kubernetes"
 
-    func store(_ configuration: Configuration) -> LocalStore {
-        LocalStore(root: store ?? configuration.store ?? Self.defaultStore)
+    func store(_ configuration: Configuration) throws -> LocalStore {
+        LocalStore(root: try localPlace(store ?? configuration.store ?? Self.defaultStore, of: "the store"))
     }
 
     /// Where this host's archives go.
@@ -76,7 +76,7 @@ struct StoreOptions: ParsableArguments {
 
     /// The one archive that a reference means.
     func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
-        let store = store(configuration)
+        let store = try store(configuration)
         return (
             store, try self.reference(reference, configuration).find(in: store, observer: Console.shared.observer)
         )
@@ -136,7 +136,7 @@ struct StoreOptions: ParsableArguments {
 
     /// That a store has backups, but none of this node; nil if it has none at all.
     private func notOfThisNode(_ thisNode: String, _ configuration: Configuration) -> Failure? {
-        let store = store(configuration)
+        guard let store = try? store(configuration) else { return nil }
         let backups = (try? store.list(cluster: cluster ?? configuration.cluster))?.backups ?? []
         let nodes = Set(backups.map(\.scope.node)).sorted()
         guard !nodes.isEmpty else { return nil }

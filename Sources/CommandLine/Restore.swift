@@ -57,7 +57,8 @@ struct RestoreAll: AsyncParsableCommand {
             }
         }
         let report = try await RestoreOperation.run(
-            archive, identities: identities, to: target, selection: only, observer: Console.shared.observer)
+            archive, identities: identities, to: try localPlace(target, of: "the target"), selection: only,
+            observer: Console.shared.observer)
         try show(report, as: output.format)
     }
 }

@@ -116,7 +116,7 @@ struct RestoreEtcd: AsyncParsableCommand {
     }
 
     private func request() throws -> RestoreEtcdRequest {
-        var request = RestoreEtcdRequest(dataDirectory: dataDir)
+        var request = RestoreEtcdRequest(dataDirectory: try localPlace(dataDir, of: "the data directory"))
         request.walDirectory = walDir.flatMap { isUsualPlace($0) ? nil : $0 }
         request.memberName = allMembers ? nil : name ?? "default"
         request.initialCluster = initialCluster

@@ -96,7 +96,7 @@ struct RestoreFiles: AsyncParsableCommand {
             let name = archive.reference.split(separator: "/").last.map(String.init) ?? "backup"
             return try await stage(archive, try keys.required(), selection, target ?? "restored-\(name)")
         }
-        let target = inPlaceTarget(configuration)
+        let target = try inPlaceTarget(configuration)
         // What belongs to no node may come from any.
         let archive =
             purpose == .newHost
@@ -104,10 +104,10 @@ struct RestoreFiles: AsyncParsableCommand {
         try await restoreInPlace(archive, try keys.required(), selection, target)
     }
 
-    private func inPlaceTarget(_ configuration: Configuration) -> InPlaceTarget {
+    private func inPlaceTarget(_ configuration: Configuration) throws -> InPlaceTarget {
         let root = root ?? "/"
         let node = NodeRoot(prefix: root)
-        let stores = [place.store(configuration).root, node.location(of: StoreOptions.defaultStore)]
+        let stores = [try place.store(configuration).root, node.location(of: StoreOptions.defaultStore)]
         return InPlaceTarget(
             root: root, node: thisNode ?? place.nodeName(of: node, configuration), isNodeNamed: thisNode != nil,
             stores: stores, isForced: force)

@@ -93,6 +93,7 @@ private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> Et
 /// What gRPC says of attempts that never reached a server.
 private let neverConnected = [
     "Connection refused", "No route to host", "Network is unreachable", "Connection timed out", "Permission denied",
+    "Operation not permitted", "Function not implemented",
 ]
 
 /// What gRPC says of certificates that it refuses, and of connections that it lost.

@@ -35,10 +35,10 @@ public final class StagingDirectory {
         if let filled, (try? filled.tryLock()) == false { throw Self.busy(filled.path) }
         try Self.removeLeftover(parent, temporaryName)
         directory = try parent.makeDirectory(temporaryName)
-        // Where the file system has no locks nobody can take it for a leftover either.
-        let isTaken = (try? directory.tryLock()) == false
-        record = StagingRegister.record(parent.path(of: temporaryName))
-        guard !isTaken, parent.isEntry(temporaryName.description, directory.descriptor) else {
+        // What can't be locked looks like a leftover to others: then it is not recorded.
+        let isLocked = try? directory.tryLock()
+        record = isLocked == true ? StagingRegister.record(parent.path(of: temporaryName)) : nil
+        guard isLocked != false, parent.isEntry(temporaryName.description, directory.descriptor) else {
             record?.remove()
             throw Self.busy(parent.path(of: temporaryName))
         }

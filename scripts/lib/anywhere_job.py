@@ -15,6 +15,7 @@ from etcd_store import EtcdStore
 FINDINGS = 3
 DOCUMENTED_FAILURES = range(1, 9)  # docs/exit-codes.md
 MUST_DECLINE = "!"  # begins the pattern of a step that can't be done
+METADATA = "has another "
 ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
 RECIPIENT = re.compile("age1[a-z0-9]+")
 NODE = "node-1"
@@ -83,6 +84,10 @@ class Job:
                 words = self._pattern(step).removeprefix(MUST_DECLINE)
                 row = re.search(rf"^etcd +error +(.*(?:{words}).*)$", result.stdout.decode(), re.MULTILINE)
                 said, problem = (row[1], None) if row else (None, problem)
+            if problem and METADATA in problem and self._pattern(step):
+                row = re.search(rf"^warning: .*(?:{self._pattern(step)}).*$", errors, re.MULTILINE)
+                # The bytes are there, and what is not is said.
+                said, problem = (row[0], None) if row else (None, problem)
             if problem is None and said is None and self._pattern(step).startswith(MUST_DECLINE):
                 problem = "it was done, and must say that it can't be"
         else:
@@ -117,7 +122,9 @@ class Job:
             return None
         if self.trial.is_silent:
             return "nothing, as standard error is closed"
-        return sentences[0] if len(sentences) == 1 and re.search(pattern.removeprefix(MUST_DECLINE), errors) else None
+        pattern = pattern.removeprefix(MUST_DECLINE)
+        # The end of the process may want for the same.
+        return sentences[0] if sentences and all(re.search(pattern, sentence) for sentence in sentences) else None
 
     # Each step: the arguments, and the check of what they did.
 

@@ -142,7 +142,8 @@ LIMITS = (  # prlimit's options, and the words of the sentence that says what ca
 GROUPS = (
     ("128 MiB", {"memory.max": str(128 << 20)}, None),
     ("64 MiB", {"memory.max": str(64 << 20)}, None),
-    ("16 processes", {"pids.max": "16"}, None),
+    ("24 processes", {"pids.max": "24"}, None),
+    ("16 processes", {"pids.max": "16"}, NO_THREADS),
     ("8 processes", {"pids.max": "8"}, NO_THREADS),
     ("3 processes", {"pids.max": "3"}, NO_THREADS),
     ("a twentieth of a processor", {"cpu.max": "5000 100000"}, None),
@@ -164,7 +165,7 @@ def limit_trials():
     for name, options, words in LIMITS:
         yield Trial(f"limit: {name}", prefix=("prlimit", *options), declines=declining(words), steps=steps_for(words))
     # Root's processes are not counted.
-    for offset, (count, words) in enumerate(((64, None), (16, None), (8, NO_THREADS), (3, NO_THREADS))):
+    for offset, (count, words) in enumerate(((64, None), (24, None), (16, NO_THREADS), (8, NO_THREADS), (3, NO_THREADS))):
         uid = UNPRIVILEGED_UID + offset
         prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "prlimit", f"--nproc={count}")
         yield Trial(f"limit: {count} processes", prefix=prefix, uid=uid, declines=declining(words),
