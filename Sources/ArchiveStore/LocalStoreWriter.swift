@@ -80,14 +80,7 @@ public final class LocalStoreWriter {
                 .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
             )
         }
-        try note { record in
-            let isKnown = backup.sidecar.rebuilt != true
-            record.remove(
-                .init(
-                    firstSequence: backup.sidecar.sequence, lastSequence: backup.sidecar.sequence,
-                    previousSidecarSHA256: backup.sidecar.previousSidecarSHA256,
-                    sidecarSHA256: isKnown ? backup.sidecarSHA256 : nil))
-        }
+        let isNoted = try noteIfThereIsRoom { $0.remove(backup) }
         // Under temporary names both are leftovers. The archive's rename decides: before it the backup is whole.
         let names = [backup.sidecarName, backup.archiveName]
         do {
@@ -101,6 +94,8 @@ public final class LocalStoreWriter {
         }
         // What of this fails or is lost is done by the next writer.
         _ = try? directory.removeFile(PendingFile.temporaryPrefix + backup.sidecarName)
+        // Now there is room; if there is still none the number is missed later, which is said.
+        if !isNoted { try? note { $0.remove(backup) } }
         _ = try? directory.sync()
     }
 
@@ -140,6 +135,18 @@ public final class LocalStoreWriter {
         let before = record
         change(&record)
         if record != before { try record.write(in: directory) }
+    }
+
+    /// Changes what is remembered, unless the store is full: a removal is what makes room.
+    ///
+    /// - Returns: whether it was done.
+    private func noteIfThereIsRoom(_ change: (inout ChainRecord) -> Void) throws -> Bool {
+        do {
+            try note(change)
+            return true
+        } catch where Failure(wrapping: error).code == .noSpace {
+            return false
+        }
     }
 
     /// Undoes the renames of a removal, as far as they were done and that is possible.
@@ -209,5 +216,17 @@ extension PendingFile {
             if sidecar.withdraw() { withdraw() }
             throw error
         }
+    }
+}
+
+extension ChainRecord {
+    /// Notes that a backup is removed.
+    fileprivate mutating func remove(_ backup: StoredBackup) {
+        let isKnown = backup.sidecar.rebuilt != true
+        remove(
+            .init(
+                firstSequence: backup.sidecar.sequence, lastSequence: backup.sidecar.sequence,
+                previousSidecarSHA256: backup.sidecar.previousSidecarSHA256,
+                sidecarSHA256: isKnown ? backup.sidecarSHA256 : nil))
     }
 }

@@ -33,6 +33,8 @@ struct KnownLayout {
         distribution: "kubeadm",
         markers: [
             "/etc/kubernetes/admin.conf", "/etc/kubernetes/super-admin.conf", "/var/lib/kubelet/kubeadm-flags.env",
+            // Whose manifests were moved away, to stop it, still has these.
+            "/etc/kubernetes/pki/ca.key", "/etc/kubernetes/pki/sa.key",
         ],
         paths: [
             ("/etc/kubernetes", .component), ("/etc/kubernetes/admin.conf", .kubeconfig),
