@@ -144,7 +144,7 @@ public final class LocalStoreWriter {
         do {
             try note(change)
             return true
-        } catch where Failure(wrapping: error).code == .noSpace {
+        } catch  where Failure(wrapping: error).code == .noSpace {
             return false
         }
     }
