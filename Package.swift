@@ -88,7 +88,8 @@ let package = Package(
         library("YAML", ["CYAML"]),
         library("Protobuf", []),
         .target(name: "CCRC32C", cSettings: strictC),
-        library("EtcdStorage", ["Protobuf", "HostIO", "CCRC32C", crypto, systemPackage]),
+        library("EncryptionAtRest", ["HostIO", "YAML", "CSodium", crypto, cryptoExtras]),
+        library("EtcdStorage", ["EncryptionAtRest", "Protobuf", "HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "Age", "HostIO", systemPackage]),
@@ -96,13 +97,17 @@ let package = Package(
         library("EtcdSnap", ["Certificates", "HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
         library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),
         library(
-            "PKIBackup", ["Certificates", "NodeFiles", "SealedArchive", "HostIO", "YAML", crypto, systemPackage]),
-        library("KubernetesObjects", ["Protobuf", "HostIO", "CSodium", crypto, cryptoExtras]),
+            "PKIBackup",
+            [
+                "Certificates", "EncryptionAtRest", "NodeFiles", "SealedArchive", "HostIO", "YAML", crypto,
+                systemPackage,
+            ]),
+        library("KubernetesObjects", ["Protobuf", "HostIO"]),
         library(
             "Operations",
             [
-                "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "Certificates", "NodeFiles",
-                "ArchiveStore", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto, systemPackage,
+                "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "Certificates",
+                "NodeFiles", "ArchiveStore", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
@@ -119,7 +124,9 @@ let package = Package(
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
         tests("YAMLTests", ["YAML", "TestSupport"]),
         tests("ProtobufTests", ["Protobuf", "TestSupport"]),
-        tests("EtcdStorageTests", ["EtcdStorage", "Protobuf", "HostIO", "TestSupport", "CCRC32C", crypto]),
+        tests(
+            "EtcdStorageTests",
+            ["EtcdStorage", "EncryptionAtRest", "Protobuf", "HostIO", "TestSupport", "CCRC32C", crypto]),
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
         tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
@@ -137,10 +144,10 @@ let package = Package(
         tests(
             "CompletenessTests",
             [
-                "PKIBackup", "Certificates", "Age", "NodeFiles", "YAML", "SealedArchive", "HostIO", "TestSupport",
-                crypto,
-                x509, asn1,
+                "PKIBackup", "Certificates", "EncryptionAtRest", "Age", "NodeFiles", "YAML", "SealedArchive", "HostIO",
+                "TestSupport", crypto, x509, asn1,
             ]),
+        tests("EncryptionAtRestTests", ["EncryptionAtRest", "HostIO", "TestSupport", crypto, cryptoExtras]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport", crypto, cryptoExtras]),

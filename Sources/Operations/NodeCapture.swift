@@ -1,3 +1,4 @@
+import EncryptionAtRest
 import EtcdStorage
 import FoundationEssentials
 import HostIO
@@ -51,9 +52,9 @@ struct NodeCapture {
     /// What was captured of certificates, keys and configurations.
     func inventory() -> CertificateInventory { CertificateInventory.build(layout: plan.wholeLayout, files: captured) }
 
-    /// What tries values of snapshots with the keys that were captured; nil if there are none.
-    func matcher(_ inventory: CertificateInventory) -> EncryptionKeyMatcher? {
-        EncryptionKeyMatcher(inventory.encryptionConfigurations, in: captured)
+    /// Who must be able to read the values of snapshots, with the keys that were captured; nil if nothing is encrypted.
+    func encryptionReaders(_ inventory: CertificateInventory) -> EncryptionReaders? {
+        EncryptionReaders(inventory.encryptionServers(of: plan.wholeLayout), in: captured)
     }
 
     /// Adds what is said of certificates and volumes, and finds what a rebuild would lack.
@@ -96,7 +97,7 @@ extension [StreamedSnapshot] {
     fileprivate var facts: SnapshotFacts? {
         guard !isEmpty else { return nil }
         return SnapshotFacts(
-            encryptionKeysInUse: encryptionKeys,
+            encryptionKeysInUse: EncryptionKeyInUse.joined(flatMap { $0.encryptionKeys?.keys ?? [] }),
             members: Dictionary(uniqueKeysWithValues: map { ($0.record.name, $0.record.members) }))
     }
 }

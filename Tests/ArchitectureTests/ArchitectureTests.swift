@@ -9,7 +9,8 @@ enum Architecture {
         let age = host.union(["Age"])
         let archive = age.union(["SealedArchive"])
         let middle: Set<String> = [
-            "EtcdSnap", "EtcdStorage", "KubernetesObjects", "PKIBackup", "ArchiveStore", "Certificates",
+            "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "ArchiveStore",
+            "Certificates",
         ]
         let nodeFiles = archive.union(["NodeFiles"])
         let operations = nodeFiles.union(middle)
@@ -22,10 +23,11 @@ enum Architecture {
             "ArchiveStore": archive,
             "Certificates": host.union(["YAML"]),
             "NodeFiles": archive,
-            "PKIBackup": nodeFiles.union(["Certificates", "YAML"]),
+            "EncryptionAtRest": host.union(["YAML", "CSodium"]),
+            "PKIBackup": nodeFiles.union(["Certificates", "EncryptionAtRest", "YAML"]),
             "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
-            "EtcdStorage": archive.union(["CCRC32C", "Protobuf"]),
-            "KubernetesObjects": host.union(["Protobuf", "CSodium"]),
+            "EtcdStorage": archive.union(["EncryptionAtRest", "CCRC32C", "Protobuf"]),
+            "KubernetesObjects": host.union(["Protobuf"]),
             "Operations": operations.union(["YAML"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]
@@ -36,7 +38,7 @@ enum Architecture {
         "ArgumentParser": ["CommandLine"],
         "X509": ["EtcdSnap", "Certificates"], "NIO": ["EtcdSnap"], "NIOCore": ["EtcdSnap"], "NIOSSL": ["EtcdSnap"],
         "SwiftASN1": ["EtcdSnap", "Certificates"],
-        "CryptoExtras": ["Age", "Certificates", "KubernetesObjects"],
+        "CryptoExtras": ["Age", "Certificates", "EncryptionAtRest"],
         "Logging": ["EtcdSnap", "Operations", "CommandLine"],
         // Whole Foundation would put 35 MB of ICU's data into the executable; `FoundationEssentials` has what is needed.
         "Foundation": [], "FoundationNetworking": [], "FoundationXML": [], "FoundationInternationalization": [],

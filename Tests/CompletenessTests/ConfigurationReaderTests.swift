@@ -1,4 +1,5 @@
 import Certificates
+import EncryptionAtRest
 import Foundation
 import HostIO
 import Testing

@@ -1,3 +1,4 @@
+import EncryptionAtRest
 import Foundation
 import PKIBackup
 import SealedArchive
@@ -8,10 +9,10 @@ extension Defect {
     static let encryption: [Defect] = [
         Defect(
             "encryption key removed", ["error encryption-key-missing \(configuration)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["aescbc:v1:key1", "aescbc:v1:key2"])
+            snapshot: facts(.missing, "aescbc:v1:key1")
         ) { try encrypt($0, "aescbc: {keys: [{name: key2, secret: \(secret(32))}]}") },
         Defect(
-            "all keys there", [], snapshot: SnapshotFacts(encryptionKeysInUse: ["aescbc:v1:key1", "secretbox:v1:b"])
+            "all keys there", [], snapshot: facts(nil, "aescbc:v1:key1", "secretbox:v1:b")
         ) {
             try encrypt(
                 $0, "aescbc: {keys: [{name: key1, secret: \(secret(32))}]}",
@@ -19,26 +20,33 @@ extension Defect {
         },
         Defect(
             "provider removed", ["error encryption-key-missing \(configuration)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["aesgcm:v1:key1"])
+            snapshot: facts(.missing, "aesgcm:v1:key1")
         ) { try encrypt($0, "aescbc: {keys: [{name: key1, secret: \(secret(32))}]}") },
         Defect(
             "no encryption configuration", ["error encryption-configuration-missing \(serverManifest)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["aescbc:v1:key1"])
+            snapshot: facts(nil, "aescbc:v1:key1")
         ) { _ in },
         Defect(
             "encryption configuration missing", ["error reference-missing \(configuration)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["aescbc:v1:key1"])
+            snapshot: facts(nil, "aescbc:v1:key1")
         ) {
             try encrypt($0, "identity: {}")
             try $0.remove(configuration)
         },
         Defect(
             "encryption configuration malformed", ["error encryption-configuration-unreadable \(configuration)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["aescbc:v1:key1"])
+            snapshot: facts(nil, "aescbc:v1:key1")
         ) {
             try encrypt($0, "identity: {}")
             try $0.write(configuration, "kind: EncryptionConfiguration\nresources: [")
         },
+        Defect(
+            "secret of another", ["error encryption-key-wrong \(configuration)"],
+            snapshot: facts(.refused, "aescbc:v1:key1")
+        ) { try encrypt($0, "aescbc: {keys: [{name: key1, secret: \(secret(32))}]}") },
+        Defect(
+            "values in clear", ["error encryption-identity-missing \(configuration)"], snapshot: facts(.unencrypted, "")
+        ) { try encrypt($0, "aescbc: {keys: [{name: key1, secret: \(secret(32))}]}") },
         Defect("key of invalid base64", ["error encryption-key-invalid \(configuration)"]) {
             try encrypt($0, "aescbc: {keys: [{name: key1, secret: '*not base64*'}]}")
         },
@@ -47,12 +55,12 @@ extension Defect {
         },
         Defect(
             "KMS", ["note kms-external \(configuration)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["kms:v2:vault"])
+            snapshot: facts(nil, "kms:v2:vault")
         ) { try encrypt($0, "kms: {apiVersion: v2, name: vault, endpoint: 'unix:///run/kms.sock'}") },
         Defect(
             "KMS of another version",
             ["note kms-external \(configuration)", "error encryption-key-missing \(configuration)"],
-            snapshot: SnapshotFacts(encryptionKeysInUse: ["kms:v2:vault"])
+            snapshot: facts(.missing, "kms:v2:vault")
         ) { try encrypt($0, "kms: {name: vault, endpoint: 'unix:///run/kms.sock'}") },
     ]
 
@@ -82,6 +90,15 @@ extension Defect {
 
     private static func facts(_ members: [EtcdMemberRecord]) -> SnapshotFacts {
         SnapshotFacts(members: ["etcd": members])
+    }
+
+    /// What the API server of ``encrypt(_:_:)`` makes of values with keys of those names.
+    private static func facts(_ problem: EncryptionKeyInUse.Problem?, _ names: String...) -> SnapshotFacts {
+        SnapshotFacts(
+            encryptionKeysInUse: names.map {
+                EncryptionKeyInUse(
+                    name: $0, problem: problem, reader: problem == nil ? nil : configuration, resources: ["secrets"])
+            })
     }
 
     private static func secret(_ byteCount: Int) -> String {

@@ -1,4 +1,5 @@
 import Certificates
+import EncryptionAtRest
 import Foundation
 import PKIBackup
 import SealedArchive
@@ -35,8 +36,11 @@ import Testing
     @Test func `the encryption configuration of k3s is read`() throws {
         let tree = try rancher("k3s")
         let path = "/var/lib/rancher/k3s/server/cred/encryption-config.json"
-        let snapshot = SnapshotFacts(encryptionKeysInUse: ["aescbc:v1:aescbckey"])
-        #expect(summary(tree.findings(snapshot: snapshot)) == [])
+        #expect(summary(tree.findings(snapshot: SnapshotFacts())) == [])
+        let snapshot = SnapshotFacts(
+            encryptionKeysInUse: [
+                EncryptionKeyInUse(name: "aescbc:v1:aescbckey", problem: .missing, reader: path, resources: ["secrets"])
+            ])
         try tree.replace(path, "aescbckey", "other")
         #expect(summary(tree.findings(snapshot: snapshot)) == ["error encryption-key-missing \(path)"])
         // What k3s keeps beside it is none, and an old copy that is broken does not hide what is missing.

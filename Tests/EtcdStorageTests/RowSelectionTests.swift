@@ -1,3 +1,4 @@
+import EncryptionAtRest
 @testable import EtcdStorage
 import HostIO
 import TestSupport

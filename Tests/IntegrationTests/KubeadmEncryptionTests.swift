@@ -7,7 +7,7 @@ extension Integration {
     /// Whole backups of a node of kubeadm with encryption at rest, whose etcd holds values that are really sealed.
     @Suite(.timeLimit(.minutes(5))) struct KubeadmEncryptionTests {
         /// A key of a provider.
-        private struct Key {
+        struct Key {
             let provider: String
             let name: String
             var secret = SymmetricKey(size: .bits256)
@@ -32,21 +32,21 @@ extension Integration {
             }
         }
 
-        private static let path = "/etc/kubernetes/enc/encryption.yaml"
-        private static let providers = ["aescbc", "aesgcm", "secretbox"]
-        private static let plaintext = Data(
+        static let path = "/etc/kubernetes/enc/encryption.yaml"
+        static let providers = ["aescbc", "aesgcm", "secretbox"]
+        static let plaintext = Data(
             "k8s\0\n\u{0C}\n\u{02}v1\u{12}\u{06}Secret\u{12}\u{00}\u{1A}\u{00}\"\u{00}".utf8)
-        private static let missing = "error encryption-key-missing \(path)"
-        private static let wrong = "error encryption-key-wrong \(path)"
-        private static let external = "note kms-external \(path)"
+        static let missing = "error encryption-key-missing \(path)"
+        static let wrong = "error encryption-key-wrong \(path)"
+        static let external = "note kms-external \(path)"
 
         /// A node whose API server has a configuration of these rules.
-        private func node(_ rules: (resources: String, providers: [String])...) throws -> KubeadmNode {
+        func node(_ rules: (resources: String, providers: [String])...) throws -> KubeadmNode {
             try KubeadmNode.running("base", changes: Self.script(rules))
         }
 
         /// A script that gives the API server a configuration, as Kubernetes' documentation on encryption at rest says.
-        private static func script(_ rules: [(resources: String, providers: [String])]) -> String {
+        static func script(_ rules: [(resources: String, providers: [String])]) -> String {
             let lines = rules.flatMap { rule in
                 ["- resources: [\(rule.resources)]", "  providers:"] + rule.providers.map { "  - \($0)" }
             }
@@ -65,7 +65,7 @@ extension Integration {
                 """
         }
 
-        private func put(_ key: Key, _ names: String..., resource: String = "secrets", in node: KubeadmNode) throws {
+        func put(_ key: Key, _ names: String..., resource: String = "secrets", in node: KubeadmNode) throws {
             for name in names {
                 let path = "/registry/\(resource)/default/\(name)"
                 try node.put(path, key.seal(Self.plaintext, at: path))
@@ -139,7 +139,7 @@ extension Integration {
         @Test(arguments: providers) func oneNameWithASecretForEachResource(_ provider: String) throws {
             let first = Key(provider: provider, name: "key1")
             let second = Key(provider: provider, name: "key1")
-            let node = try node(("secrets", [first.entry]), ("'*.*'", [second.entry]))
+            let node = try node(("secrets", [first.entry]), ("'*.*'", [second.entry, "identity: {}"]))
             try put(first, "a", in: node)
             try put(second, "a", resource: "configmaps", in: node)
             try node.expect([], provider)

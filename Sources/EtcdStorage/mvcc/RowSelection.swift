@@ -1,3 +1,5 @@
+import EncryptionAtRest
+
 /// Which rows of bucket `key` are kept while a snapshot is verified: the newest revision of the keys of some resources.
 public struct RowSelection: Sendable {
     /// What becomes of a value before it is kept; nil to keep all of it.

@@ -1,3 +1,5 @@
+import EncryptionAtRest
+
 /// A row of bucket `key`, lent.
 struct SurveyRow {
     /// ``KeyDigest/ordinal(_:)``.

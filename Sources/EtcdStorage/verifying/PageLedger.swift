@@ -1,3 +1,4 @@
+import EncryptionAtRest
 import Protobuf
 
 /// What a page turned out to be.
@@ -119,8 +120,8 @@ final class PageLedger: @unchecked Sendable {
     /// The keys of the encryption at rest by leaf.
     var encryptionKeys: EncryptionKeyLedger
 
-    /// - Parameter matcher: knows the keys of the encryption at rest.
-    init(_ matcher: EncryptionKeyMatcher? = nil) { encryptionKeys = EncryptionKeyLedger(matcher) }
+    /// - Parameter readers: who must be able to read what is encrypted at rest.
+    init(_ readers: EncryptionReaders? = nil) { encryptionKeys = EncryptionKeyLedger(readers) }
 
     deinit { for chunk in chunks { chunk.deallocate() } }
 

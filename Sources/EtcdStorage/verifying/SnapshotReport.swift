@@ -1,3 +1,4 @@
+import EncryptionAtRest
 import HostIO
 
 /// What became of the SHA-256 trailer.

@@ -1,4 +1,5 @@
 internal import Crypto
+import EncryptionAtRest
 import HostIO
 
 /// Checks a snapshot while its bytes pass, in order and in pieces of any size.
@@ -18,7 +19,7 @@ public final class SnapshotVerifier {
     private var byteCount = 0
     private var pageExaminer: PageExaminer?
     private let collector: RowCollector?
-    private let matcher: EncryptionKeyMatcher?
+    private let encryptionReaders: EncryptionReaders?
     private var metaWarning: PageFinding?
 
     /// A verifier for the bytes called `name` in messages.
@@ -26,14 +27,15 @@ public final class SnapshotVerifier {
     /// - Parameters:
     ///   - checksTrailer: whether the SHA-256 trailer is checked too; false where the caller does that, which saves more
     ///     than half of the time.
-    ///   - matcher: knows the keys of the encryption at rest; without it names are as values tell them.
+    ///   - readers: who must be able to read what is encrypted at rest; without them the names of keys are as values tell
+    ///     them.
     ///   - selection: rows to keep in ``SnapshotContents/selectedRows``, up to its own limit of memory.
     public init(
         name: String, checksTrailer: Bool = true, selecting selection: RowSelection? = nil,
-        matching matcher: EncryptionKeyMatcher? = nil
+        readBy readers: EncryptionReaders? = nil
     ) {
         self.name = name
-        self.matcher = matcher
+        encryptionReaders = readers
         collector = selection.map(RowCollector.init)
         digest = checksTrailer ? TrailerDigest() : nil
     }
@@ -66,7 +68,7 @@ public final class SnapshotVerifier {
             try Meta.find(in: Bytes(bytes), name: name)
         }
         metaWarning = found.warning
-        let examiner = PageExaminer(meta: found.meta, ledger: PageLedger(matcher), collector: collector)
+        let examiner = PageExaminer(meta: found.meta, ledger: PageLedger(encryptionReaders), collector: collector)
         pageExaminer = examiner
         drainPending(examiner)
     }

@@ -1,3 +1,4 @@
+import EncryptionAtRest
 import EtcdStorage
 import HostIO
 import KubernetesObjects

@@ -1,4 +1,5 @@
 import ArchiveStore
+import EncryptionAtRest
 import EtcdSnap
 import EtcdStorage
 import FoundationEssentials
@@ -11,8 +12,8 @@ struct SnapshotStage {
     /// Which of the backup's etcds it is.
     let index: Int
     let target: EtcdTarget
-    /// Tries encrypted values with the keys that were captured.
-    let matcher: EncryptionKeyMatcher?
+    /// Who must be able to read the values, with the keys that were captured.
+    let readers: EncryptionReaders?
     let verification: VerificationLevel
     let previous: StoredBackup?
     let observer: Observer
@@ -36,7 +37,7 @@ struct SnapshotStage {
         let verifier =
             verification >= .structural
             ? SnapshotVerifier(
-                name: target.path, checksTrailer: false, selecting: .volumes, matching: matcher) : nil
+                name: target.path, checksTrailer: false, selecting: .volumes, readBy: readers) : nil
         try await copy(stream, to: archive, verifier, fileByteCount)
         guard let summary = stream.summary else { preconditionFailure("a snapshot ended without being checked") }
         let entry = try toSink { try archive.end(sha256: summary.fileSHA256) }

@@ -1,4 +1,5 @@
 import ArchiveStore
+import EncryptionAtRest
 import EtcdSnap
 import EtcdStorage
 import FoundationEssentials

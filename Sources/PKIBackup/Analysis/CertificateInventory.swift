@@ -30,9 +30,6 @@ public struct CertificateInventory: Sendable {
         return CertificateInventory(files: reader.files, leftovers: reader.leftovers.sorted())
     }
 
-    /// The encryption configurations that can be read, by their paths.
-    public var encryptionConfigurations: [String: EncryptionConfiguration] { files.compactMapValues(\.encryption) }
-
     /// Whether the contents of a captured file are needed to judge it.
     public static func reads(_ path: String, role: String) -> Bool {
         CaptureClass(rawValue: role).map { InspectedFile.form(of: $0, path: path) != .opaque } ?? false

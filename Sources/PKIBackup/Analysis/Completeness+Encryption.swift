@@ -1,59 +1,108 @@
+import EncryptionAtRest
 import HostIO
 import SealedArchive
 
 extension Examination {
-    /// Every key that values in the snapshot need is in the encryption configuration, and opens them.
-    mutating func checkEncryption(keysInUse: [EncryptionKeyFact]) {
-        let references = sortedFiles.filter { $0.captureClass == .encryptionConfiguration && $0.state != .directory }
-        for file in references {
+    /// Every API server can read what the snapshots hold.
+    mutating func checkEncryption(_ servers: [EncryptionServer], keysInUse: [EncryptionKeyInUse]) {
+        for file in sortedFiles {
             if let configuration = file.encryption { checkConfiguration(configuration, file.path) }
         }
-        // What a walk found and can't be read may be anything, such as an old copy.
-        let existing = references.filter {
-            ($0.state != .missing || $0.isRequired) && !($0.isFoundByWalk && $0.encryption == nil)
-        }
-        guard let first = existing.first else {
-            return checkAbsence(keysInUse)
-        }
-        // What can't be read is a finding already and says nothing about keys.
-        guard existing.allSatisfy({ $0.encryption != nil }) else { return }
-        let known = existing.compactMap(\.encryption).reduce(into: Set<String>()) { $0.formUnion($1.prefixes) }
-        let missing = keysInUse.filter { !known.contains($0.name) }
-        if let names = Self.list(missing.filter(\.isCurrent)) {
-            find(
-                .error, "encryption-key-missing", first.path,
-                "values in the snapshot are encrypted with \(names), which \(quoted(first.path)) does not have",
-                "add the key that was removed: without it these values are lost")
-        }
-        let refused = keysInUse.filter { known.contains($0.name) && $0.isRefused }
-        if let names = Self.list(refused.filter(\.isCurrent)) {
-            find(
-                .error, "encryption-key-wrong", first.path,
-                "values in the snapshot are encrypted with \(names) and do not open with what \(quoted(first.path)) has "
-                    + "under that name: the secret is another one",
-                "find the secret that the API server encrypted with: without it these values are lost")
-        }
-        if let names = Self.list((missing + refused).filter { !$0.isCurrent }) {
-            find(
-                .note, "encryption-key-retired", first.path,
-                "only revisions that were replaced since are encrypted with \(names), which \(quoted(first.path)) does "
-                    + "not have any more",
-                "nothing is lost: etcd drops them with its next compaction")
+        guard !servers.isEmpty else { return checkAbsence(keysInUse) }
+        for server in servers {
+            // What can't be read is a finding already and says nothing about keys.
+            guard server.paths.allSatisfy({ files[$0]?.encryption != nil }) else { continue }
+            check(server, keysInUse.filter { $0.reader == server.subject })
         }
     }
 
-    /// Names in quotes and in order, nil for none.
-    private static func list(_ keys: [EncryptionKeyFact]) -> String? {
-        keys.isEmpty ? nil : Set(keys.map(\.name)).sorted().map(quoted).joined(separator: ", ")
+    private mutating func check(_ server: EncryptionServer, _ keysInUse: [EncryptionKeyInUse]) {
+        let current = keysInUse.filter(\.isCurrent)
+        let missing = current.filter { $0.problem == .missing }
+        if server.paths.isEmpty {
+            find(unreadable: missing, by: server)
+        } else {
+            let known = server.paths.compactMap { files[$0]?.encryption }.reduce(into: Set<String>()) {
+                $0.formUnion($1.prefixes)
+            }
+            find(missing: missing.filter { !known.contains($0.name) }, in: server)
+            find(unassigned: missing.filter { known.contains($0.name) }, in: server)
+            find(refused: current.filter { $0.problem == .refused }, in: server)
+            find(unencrypted: current.filter { $0.problem == .unencrypted }, in: server)
+        }
+        let retired = keysInUse.filter { !$0.isCurrent && ($0.problem == .missing || $0.problem == .refused) }
+        guard let names = Self.names(retired) else { return }
+        find(
+            .note, "encryption-key-retired", server.subject,
+            "only revisions that were replaced since are encrypted with \(names), which \(quoted(server.subject)) does not "
+                + "have any more",
+            "nothing is lost: etcd drops them with its next compaction")
     }
 
-    private mutating func checkAbsence(_ keysInUse: [EncryptionKeyFact]) {
-        guard let keys = Self.list(keysInUse.filter(\.isCurrent)) else { return }
+    private mutating func find(missing keys: [EncryptionKeyInUse], in server: EncryptionServer) {
+        guard let names = Self.names(keys) else { return }
+        find(
+            .error, "encryption-key-missing", server.subject,
+            "\(Self.values(keys)) are encrypted with \(names), which \(quoted(server.subject)) does not have",
+            "add the key that was removed: without it these values are lost")
+    }
+
+    private mutating func find(unassigned keys: [EncryptionKeyInUse], in server: EncryptionServer) {
+        guard let names = Self.names(keys) else { return }
+        find(
+            .error, "encryption-key-missing", server.subject,
+            "\(Self.values(keys)) are encrypted with \(names), which \(quoted(server.subject)) has for other resources only",
+            "add the key to the entry that counts for them: the API server tries no other")
+    }
+
+    private mutating func find(refused keys: [EncryptionKeyInUse], in server: EncryptionServer) {
+        guard let names = Self.names(keys) else { return }
+        find(
+            .error, "encryption-key-wrong", server.subject,
+            "\(Self.values(keys)) are encrypted with \(names) and do not open with what \(quoted(server.subject)) has under "
+                + "that name for them: the secret is another one",
+            "find the secret that the API server encrypted with: without it these values are lost")
+    }
+
+    private mutating func find(unencrypted keys: [EncryptionKeyInUse], in server: EncryptionServer) {
+        guard !keys.isEmpty else { return }
+        find(
+            .error, "encryption-identity-missing", server.subject,
+            "\(Self.values(keys)) are not encrypted, and \(quoted(server.subject)) has no provider identity for them, so the "
+                + "API server can't read them",
+            "add `identity: {}` as the last provider, and have the values written again to encrypt them")
+    }
+
+    private mutating func find(unreadable keys: [EncryptionKeyInUse], by server: EncryptionServer) {
+        guard let names = Self.names(keys) else { return }
+        find(
+            .error, "encryption-configuration-missing", server.source,
+            "\(Self.values(keys)) are encrypted with \(names), and the API server of \(quoted(server.source)) names no "
+                + "encryption configuration, though another one here does",
+            "give it the configuration of the other: it can't read these values")
+    }
+
+    private mutating func checkAbsence(_ keysInUse: [EncryptionKeyInUse]) {
+        guard let names = Self.names(keysInUse.filter(\.isCurrent)) else { return }
         let subject = components("kube-apiserver").first?.source ?? "kube-apiserver"
         find(
             .error, "encryption-configuration-missing", subject,
-            "values in the snapshot are encrypted with \(keys), and no API server here names an encryption configuration",
+            "values in the snapshot are encrypted with \(names), and no API server here names an encryption configuration",
             "find the file that --encryption-provider-config named: without it these values are lost")
+    }
+
+    /// Names in quotes and in order, nil for none.
+    private static func names(_ keys: [EncryptionKeyInUse]) -> String? {
+        keys.isEmpty ? nil : Set(keys.map(\.name)).sorted().map(quoted).joined(separator: ", ")
+    }
+
+    /// Whose values they are, a few of many.
+    private static func values(_ keys: [EncryptionKeyInUse]) -> String {
+        let resources = Set(keys.flatMap(\.resources)).sorted()
+        guard !resources.isEmpty else { return "values in the snapshot" }
+        let named = resources.prefix(4).joined(separator: ", ")
+        let others = resources.count > 4 ? " and \(resources.count - 4) more" : ""
+        return "values of \(printable(named))\(others) in the snapshot"
     }
 
     private mutating func checkConfiguration(_ configuration: EncryptionConfiguration, _ path: String) {

@@ -1,4 +1,5 @@
 import Certificates
+import EncryptionAtRest
 import FoundationEssentials
 import HostIO
 import NodeFiles
@@ -7,35 +8,15 @@ import SealedArchive
 /// What a snapshot tells that files must agree with.
 public struct SnapshotFacts: Sendable {
     /// The keys of the encryption at rest that values in the snapshots refer to.
-    public var encryptionKeysInUse: [EncryptionKeyFact]
+    public var encryptionKeysInUse: [EncryptionKeyInUse]
     /// The members of each etcd, by the name of ``DiscoveredEtcd``.
     public var members: [String: [EtcdMemberRecord]]
 
     /// Facts from their parts.
-    public init(encryptionKeysInUse: [EncryptionKeyFact] = [], members: [String: [EtcdMemberRecord]] = [:]) {
+    public init(encryptionKeysInUse: [EncryptionKeyInUse] = [], members: [String: [EtcdMemberRecord]] = [:]) {
         self.encryptionKeysInUse = encryptionKeysInUse
         self.members = members
     }
-}
-
-/// A key of the encryption at rest, as values in a snapshot refer to it.
-public struct EncryptionKeyFact: Sendable, Hashable, ExpressibleByStringLiteral {
-    /// What stands behind `k8s:enc:`: `aescbc:v1:key1`, `kms:v2:plugin`.
-    public var name: String
-    /// Whether these are values that no secret of that name opens.
-    public var isRefused: Bool
-    /// Whether one of the values is the newest revision of its key in etcd.
-    public var isCurrent: Bool
-
-    /// A fact from its parts.
-    public init(name: String, isRefused: Bool = false, isCurrent: Bool = true) {
-        self.name = name
-        self.isRefused = isRefused
-        self.isCurrent = isCurrent
-    }
-
-    /// A key in use whose values open, or were not tried.
-    public init(stringLiteral name: String) { self.init(name: name) }
 }
 
 /// What the analysis is measured by.
@@ -80,7 +61,8 @@ public enum Completeness {
         examination.checkCertificates()
         examination.checkServerNames()
         examination.checkKubeconfigs()
-        examination.checkEncryption(keysInUse: snapshot?.encryptionKeysInUse ?? [])
+        examination.checkEncryption(
+            inventory.encryptionServers(of: layout), keysInUse: snapshot?.encryptionKeysInUse ?? [])
         examination.checkJoinTokens()
         examination.checkMembers(snapshot?.members ?? [:])
         examination.noteLeftovers(inventory.leftovers)

@@ -1,4 +1,5 @@
 import Certificates
+import EncryptionAtRest
 import HostIO
 import NodeFiles
 import SealedArchive

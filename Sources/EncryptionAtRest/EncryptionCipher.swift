@@ -4,94 +4,45 @@ import CryptoExtras
 import FoundationEssentials
 import HostIO
 
-/// The keys of the apiserver's encryption at rest, to try whether they open what is stored.
+/// A key of the apiserver's encryption at rest, to try whether it opens what is stored.
 ///
 /// Nothing that is decrypted leaves this type, and what libraries give back is wiped.
-public struct EncryptionKeyring: Sendable {
-    /// A key of a provider.
-    public struct Key: Sendable {
-        /// `aescbc`, `aesgcm` or `secretbox`.
-        public var provider: String
-        /// The name, which stands before each value; it may have colons.
-        public var name: String
-        /// The secret.
-        public var secret: SecretBytes
-
-        /// A key from its parts.
-        public init(provider: String, name: String, secret: SecretBytes) {
-            self.provider = provider
-            self.name = name
-            self.secret = secret
-        }
-
-        /// What stands before each value that it has encrypted, without `k8s:enc:` and the last colon.
-        public var label: String { "\(provider):v1:\(name)" }
-    }
-
+enum EncryptionCipher: Sendable {
     /// What came of a trial.
-    public enum Trial: Sendable, Equatable {
-        /// One of the secrets of the name opens the value.
+    enum Trial: Sendable, Equatable {
+        /// The secret opens the value.
         case opens
-        /// None does.
+        /// It does not.
         case refused
-        /// It can't be told: the key is a KMS's, or the value proves nothing.
+        /// It can't be told: the key is a KMS's, or one that no API server starts with.
         case unknown
     }
 
-    /// What stands before values, longest first, so that a name which begins with another is found before that.
-    public let labels: [String]
-    private let ciphers: [[Cipher]]
-
-    /// A keyring.
-    ///
-    /// - Parameters:
-    ///   - keys: those of all configurations; several may have one name.
-    ///   - others: further labels that are known and can't be tried, such as `kms:v2:vault`.
-    public init(_ keys: [Key], others: Set<String> = []) {
-        let byLabel = Dictionary(grouping: keys, by: \.label)
-        labels = Set(byLabel.keys).union(others).sorted { ($1.utf8.count, $0) < ($0.utf8.count, $1) }
-        ciphers = labels.map { label in (byLabel[label] ?? []).map(Cipher.init) }
-    }
-
-    /// Tries whether a value opens.
-    ///
-    /// - Parameters:
-    ///   - label: the index of its label in ``labels``.
-    ///   - sealed: what is behind the label and its colon.
-    ///   - key: the key under which it is stored in etcd, which `aesgcm` authenticates too.
-    public func trial(label: Int, sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> Trial {
-        var result = ciphers[label].isEmpty ? Trial.unknown : .refused
-        for cipher in ciphers[label] {
-            switch cipher.trial(sealed, key: key) {
-            case .opens: return .opens
-            case .unknown: result = .unknown
-            case .refused: break
-            }
-        }
-        return result
-    }
-}
-
-/// One key ready for use.
-private enum Cipher: Sendable {
     case cbc(SymmetricKey)
     case gcm(SymmetricKey)
     case secretbox(SecretBytes)
     case other
 
-    init(_ key: EncryptionKeyring.Key) {
-        let isAES = [16, 24, 32].contains(key.secret.count)
-        switch key.provider {
-        case "aescbc" where isAES: self = .cbc(key.secret.withUnsafeBytes { SymmetricKey(data: $0) })
-        case "aesgcm" where isAES: self = .gcm(key.secret.withUnsafeBytes { SymmetricKey(data: $0) })
-        case "secretbox" where key.secret.count == 32: self = .secretbox(key.secret)
+    /// - Parameters:
+    ///   - provider: `aescbc`, `aesgcm` or `secretbox`; others can't be tried.
+    init(provider: String, secret: SecretBytes) {
+        let isAES = [16, 24, 32].contains(secret.count)
+        switch provider {
+        case "aescbc" where isAES: self = .cbc(secret.withUnsafeBytes { SymmetricKey(data: $0) })
+        case "aesgcm" where isAES: self = .gcm(secret.withUnsafeBytes { SymmetricKey(data: $0) })
+        case "secretbox" where secret.count == 32: self = .secretbox(secret)
         default: self = .other
         }
     }
 
-    func trial(_ sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> EncryptionKeyring.Trial {
+    /// Tries whether a value opens.
+    ///
+    /// - Parameters:
+    ///   - sealed: what is behind the name and its colon.
+    ///   - key: the key under which it is stored in etcd, which `aesgcm` authenticates too.
+    func trial(_ sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> Trial {
         switch self {
-        case .cbc(let secret): CBC.trial(sealed, secret)
+        case .cbc(let secret): CBC.opens(sealed, secret) ? .opens : .refused
         case .gcm(let secret): GCM.opens(sealed, secret, authenticating: key) ? .opens : .refused
         case .secretbox(let secret): SecretBox.opens(sealed, secret) ? .opens : .refused
         case .other: .unknown
@@ -103,27 +54,26 @@ private enum Cipher: Sendable {
 ///
 /// Source: Kubernetes 1.36 `apiserver/pkg/storage/value/encrypt/aes/aes.go`, `cbc.TransformFromStorage`. It authenticates
 /// nothing, so the padding and the beginning of an object have to tell: a wrong secret gives a padding that looks right once
-/// in 255 times.
+/// in 255 times, and then the beginning of an object once in 50,000.
 private enum CBC {
     private static let blockByteCount = 16
     /// How much padding is proof by itself: chance gives four such bytes once in 2^32.
     private static let provingPaddingCount = 4
 
-    static func trial(_ sealed: UnsafeRawBufferPointer, _ secret: SymmetricKey) -> EncryptionKeyring.Trial {
+    static func opens(_ sealed: UnsafeRawBufferPointer, _ secret: SymmetricKey) -> Bool {
         guard sealed.count >= 2 * blockByteCount, sealed.count % blockByteCount == 0,
             var last = block(sealed, at: sealed.count - blockByteCount, secret),
             var first = block(sealed, at: blockByteCount, secret)
-        else { return .refused }
+        else { return false }
         defer {
             last.wipe()
             first.wipe()
         }
         let count = Int(last[blockByteCount - 1])
         guard (1...blockByteCount).contains(count), last.suffix(count).allSatisfy({ Int($0) == count }) else {
-            return .refused
+            return false
         }
-        if count >= provingPaddingCount || beginsAnObject(first) { return .opens }
-        return .unknown
+        return count >= provingPaddingCount || beginsAnObject(first)
     }
 
     /// What the apiserver stores: protobuf behind `k8s` and a zero, CBOR behind its tag, JSON; or else any text.

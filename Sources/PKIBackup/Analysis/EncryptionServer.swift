@@ -1,0 +1,62 @@
+import EncryptionAtRest
+import HostIO
+import NodeFiles
+
+/// An API server of the node, as far as it tells how what is stored is read.
+public struct EncryptionServer: Sendable, Equatable {
+    /// The flag that names the configuration, and what it was called before Kubernetes 1.13.
+    static let flags = ["encryption-provider-config", "experimental-encryption-provider-config"]
+    /// Source: Kubernetes 1.36 `apiserver/pkg/server/options/etcd.go`, `DefaultEtcdPathPrefix`.
+    static let standardPrefix = "/registry"
+
+    /// What findings call it: the path of its configuration, or what it was found by where it names none.
+    public var subject: String
+    /// Its configuration; several where only the place of the files is known and not which of them is read.
+    public var paths: [String]
+    /// What its keys in etcd begin with.
+    public var prefix: String
+    /// What it was found by.
+    var source: String
+}
+
+extension CertificateInventory {
+    /// The API servers of a node; empty if no file tells of encryption.
+    ///
+    /// A distribution that starts its API server itself, without a flag to be seen, is known by the files in its
+    /// directories.
+    public func encryptionServers(of layout: NodeLayout) -> [EncryptionServer] {
+        let components = layout.components.filter { component in
+            component.name == "kube-apiserver" || EncryptionServer.flags.contains { component.flags[$0] != nil }
+        }
+        var named: Set<String> = []
+        var servers: [EncryptionServer] = []
+        for component in components {
+            let values = EncryptionServer.flags.flatMap { component.flags[$0] ?? [] }
+            let paths = values.compactMap(component.nodePath).map { joinPath("/", $0) }
+            named.formUnion(paths)
+            // The program reads the last value only.
+            let path = values.last.flatMap { $0.isEmpty ? nil : paths.last }
+            let server = EncryptionServer(
+                subject: path ?? component.source, paths: path.map { [$0] } ?? [],
+                prefix: component.flags["etcd-prefix"]?.last ?? EncryptionServer.standardPrefix,
+                source: component.source)
+            if !servers.contains(where: { $0.subject == server.subject && $0.prefix == server.prefix }) {
+                servers.append(server)
+            }
+        }
+        let others = files.values.filter {
+            $0.captureClass == .encryptionConfiguration && $0.state != .directory && !named.contains($0.path)
+        }.sorted { $0.path < $1.path }
+        let referred = others.filter { !$0.isFoundByWalk && ($0.state != .missing || $0.isRequired) }
+        // What a walk found and can't be read may be anything, such as an old copy.
+        let found = servers.isEmpty ? others.filter { $0.isFoundByWalk && $0.encryption != nil } : []
+        let unnamed = referred.isEmpty ? found : referred
+        if let first = unnamed.first {
+            servers.append(
+                EncryptionServer(
+                    subject: first.path, paths: unnamed.map(\.path), prefix: EncryptionServer.standardPrefix,
+                    source: first.path))
+        }
+        return servers.contains { !$0.paths.isEmpty } ? servers : []
+    }
+}

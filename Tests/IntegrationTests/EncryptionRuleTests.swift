@@ -1,0 +1,142 @@
+import Crypto
+import CryptoExtras
+import Foundation
+import TestSupport
+import Testing
+
+extension Integration.KubeadmEncryptionTests {
+    /// Which rule counts for a value, and for which API server, as the API server itself decides it.
+    @Suite(.timeLimit(.minutes(5))) struct RuleTests {
+        private let tests = Integration.KubeadmEncryptionTests()
+        private typealias Key = Integration.KubeadmEncryptionTests.Key
+        private static let missing = Integration.KubeadmEncryptionTests.missing
+        private static let wrong = Integration.KubeadmEncryptionTests.wrong
+        private static let path = Integration.KubeadmEncryptionTests.path
+
+        /// Each secret is there, under the right name, for the other resource.
+        @Test func secretsThatAreSwapped() throws {
+            let first = Key(provider: "aescbc", name: "key1")
+            let second = Key(provider: "aescbc", name: "key1")
+            let node = try tests.node(("secrets", [second.entry]), ("configmaps", [first.entry]))
+            try tests.put(first, "a", in: node)
+            try tests.put(second, "a", resource: "configmaps", in: node)
+            try node.expect([Self.wrong])
+        }
+
+        /// The key is there, and not for these values.
+        @Test(arguments: ["not listed", "identity before the rest", "another group"])
+        func aResourceWithoutTheKey(_ how: String) throws {
+            let key = Key(provider: "secretbox", name: "key1")
+            let node =
+                switch how {
+                case "not listed": try tests.node(("secrets", [key.entry, "identity: {}"]))
+                case "another group": try tests.node(("secrets, '*.apps'", [key.entry, "identity: {}"]))
+                default: try tests.node(("configmaps", ["identity: {}"]), ("'*.*'", [key.entry, "identity: {}"]))
+                }
+            try tests.put(key, "a", in: node)
+            try node.expect([], how)
+            try tests.put(key, "c", resource: "configmaps", in: node)
+            try node.expect([Self.missing], how)
+        }
+
+        @Test func patternsThatNameTheResource() throws {
+            let core = Key(provider: "aesgcm", name: "core")
+            let apps = Key(provider: "aesgcm", name: "apps")
+            let custom = Key(provider: "aesgcm", name: "custom")
+            let rest = Key(provider: "aesgcm", name: "rest")
+            let node = try tests.node(
+                ("'*.'", [core.entry, "identity: {}"]), ("'*.apps'", [apps.entry]),
+                ("widgets.example.org", [custom.entry]),
+                ("'*.*'", [rest.entry, "identity: {}"]))
+            for resource in ["secrets", "configmaps", "services/specs", "minions"] {
+                try tests.put(core, "a", resource: resource, in: node)
+            }
+            try tests.put(apps, "a", resource: "deployments", in: node)
+            try tests.put(custom, "a", resource: "example.org/widgets", in: node)
+            for resource in ["leases", "example.org/gadgets", "apiregistration.k8s.io/apiservices"] {
+                try tests.put(rest, "a", resource: resource, in: node)
+            }
+            try node.expect([])
+            try tests.put(core, "b", resource: "deployments", in: node)
+            try node.expect([Self.missing])
+        }
+
+        /// Without a provider for it nothing in clear is read.
+        @Test func valuesInClearWithoutIdentity() throws {
+            let key = Key(provider: "aescbc", name: "key1")
+            let node = try tests.node(("secrets", [key.entry]))
+            try tests.put(key, "a", in: node)
+            try node.put("/registry/configmaps/default/a", Integration.KubeadmEncryptionTests.plaintext)
+            try node.expect([])
+            try node.put("/registry/secrets/default/b", Integration.KubeadmEncryptionTests.plaintext)
+            try node.expect(["error encryption-identity-missing \(Self.path)"])
+        }
+
+        /// Of a flag that is given twice the last value counts.
+        @Test func theFlagGivenTwice() throws {
+            let key = Key(provider: "aescbc", name: "key1")
+            let node = try tests.node(("secrets", [key.entry, "identity: {}"]))
+            try tests.put(key, "a", in: node)
+            let second = "/etc/kubernetes/enc/second.yaml"
+            let again =
+                "sed -i 's#^    - --encryption-provider.*#&\\n    - --encryption-provider-config=\(second)#' "
+                + "etc/kubernetes/manifests/kube-apiserver.yaml; cp etc/kubernetes/enc/encryption.yaml "
+                + "etc/kubernetes/enc/second.yaml; "
+            try node.expect([], of: node.copy(again), "the same key")
+            let other = Key(provider: "aescbc", name: "key1").secret.withUnsafeBytes { Data($0) }.base64EncodedString()
+            let change = "sed -i 's#secret: [^}]*#secret: \(other)#' etc/kubernetes/enc/"
+            try node.expect(
+                ["error encryption-key-wrong \(second)"], of: node.copy(again + change + "second.yaml"), "the last")
+            try node.expect([], of: node.copy(again + change + "encryption.yaml"), "the first")
+        }
+
+        /// Each API server of a node must be able to read what is stored.
+        @Test(arguments: ["another secret", "no such key", "no configuration"])
+        func aSecondAPIServerThatCanNotRead(_ how: String) throws {
+            let key = Key(provider: "aescbc", name: "key1")
+            let node = try tests.node(("secrets", [key.entry, "identity: {}"]))
+            try tests.put(key, "a", in: node)
+            let manifests = "etc/kubernetes/manifests"
+            let second =
+                "sed -e 's/^  name: kube-apiserver/&-2/' -e 's#enc/encryption.yaml#enc/second.yaml#' "
+                + "\(manifests)/kube-apiserver.yaml >\(manifests)/kube-apiserver-2.yaml; "
+                + "cp etc/kubernetes/enc/encryption.yaml etc/kubernetes/enc/second.yaml; "
+            try node.expect([], of: node.copy(second), "the same key")
+            let configuration = "/etc/kubernetes/enc/second.yaml"
+            switch how {
+            case "another secret":
+                let other = Key(provider: "aescbc", name: "key1").secret.withUnsafeBytes { Data($0) }
+                    .base64EncodedString()
+                let root = try node.copy(
+                    second + "sed -i 's#secret: [^}]*#secret: \(other)#' etc/kubernetes/enc/second.yaml")
+                try node.expect(["error encryption-key-wrong \(configuration)"], of: root, how)
+            case "no such key":
+                let root = try node.copy(second + "sed -i 's#name: .key1.#name: other#' etc/kubernetes/enc/second.yaml")
+                try node.expect(["error encryption-key-missing \(configuration)"], of: root, how)
+            default:
+                let root = try node.copy(second + "sed -i /encryption-provider/d \(manifests)/kube-apiserver-2.yaml")
+                try node.expect(
+                    ["error encryption-configuration-missing /\(manifests)/kube-apiserver-2.yaml"], of: root, how)
+            }
+        }
+
+        /// A wrong secret whose padding looks right by chance is wrong.
+        @Test func aSecretThatGivesAPaddingByChance() throws {
+            let key = Key(provider: "aescbc", name: "key1")
+            let sealed = try SealedValue.aescbc(
+                Integration.KubeadmEncryptionTests.plaintext, key: key.secret, name: key.name)
+            let block = sealed.suffix(32)
+            var other = Key(provider: "aescbc", name: "key1")
+            // About 255 of them are tried.
+            while !Self.unpads(Data(block), other.secret) { other = Key(provider: "aescbc", name: "key1") }
+            let node = try tests.node(("secrets", [other.entry, "identity: {}"]))
+            try node.put("/registry/secrets/default/a", sealed)
+            try node.expect([Self.wrong])
+        }
+
+        private static func unpads(_ blocks: Data, _ secret: SymmetricKey) -> Bool {
+            guard let vector = try? AES._CBC.IV(ivBytes: Array(blocks.prefix(16))) else { return false }
+            return (try? AES._CBC.decrypt(Array(blocks.suffix(16)), using: secret, iv: vector)) != nil
+        }
+    }
+}
