@@ -32,6 +32,10 @@ public struct PEMContents: Sendable {
     public private(set) var privateKeys: [PublicKey] = []
     /// The public keys that stand by themselves.
     public private(set) var publicKeys: [PublicKey] = []
+    /// The labels of blocks other than `CERTIFICATE`, each once, in their order.
+    public private(set) var otherLabels: [String] = []
+    /// Whether there is a certificate under another label than `CERTIFICATE`, which most programs pass over.
+    public private(set) var hasMislabelledCertificate = false
     /// What is wrong, each kind once.
     public private(set) var problems: [Problem] = []
 
@@ -62,7 +66,11 @@ public struct PEMContents: Sendable {
     }
 
     private mutating func read(_ block: PEMFile.Block, path: String, embeddedIn: String?) {
+        if block.label != PEMFile.Block.certificateLabel, !otherLabels.contains(block.label) {
+            otherLabels.append(block.label)
+        }
         if block.isCertificate {
+            hasMislabelledCertificate = hasMislabelledCertificate || block.label != PEMFile.Block.certificateLabel
             do {
                 certificates.append(
                     try ParsedCertificate(

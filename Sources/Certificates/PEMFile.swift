@@ -23,8 +23,12 @@ public struct PEMFile {
             self.content = content
         }
 
-        /// Whether the content is a certificate: the label that everything writes today, and OpenSSL's old one.
-        public var isCertificate: Bool { label == "CERTIFICATE" || label == "X509 CERTIFICATE" }
+        /// Whether the content is a certificate: the label that everything writes today, and OpenSSL's old one, which
+        /// Go's `crypto/tls` and `CertPool.AppendCertsFromPEM` pass over.
+        public var isCertificate: Bool { label == Self.certificateLabel || label == "X509 CERTIFICATE" }
+
+        /// The label by which everything knows a certificate.
+        static let certificateLabel = "CERTIFICATE"
 
         /// Whether the content is a private key, of whatever form.
         public var isPrivateKey: Bool { label.hasSuffix("PRIVATE KEY") }

@@ -100,7 +100,7 @@ extension Defect {
             "etcd's CA swapped",
             [
                 "error chain-broken \(pki)/apiserver-etcd-client.crt", "error chain-broken \(pki)/etcd/server.crt",
-                "error chain-broken \(pki)/etcd/peer.crt", "error chain-broken \(pki)/etcd/healthcheck-client.crt",
+                "error chain-broken \(pki)/etcd/peer.crt", "warning chain-broken \(pki)/etcd/healthcheck-client.crt",
             ]
         ) { try $0.write("\(pki)/etcd/ca", $0.openssl.authority("/CN=etcd-ca", key: .curve("secp384r1"))) },
         Defect("leaf of the wrong CA", ["error chain-broken \(pki)/apiserver-kubelet-client.crt"]) {

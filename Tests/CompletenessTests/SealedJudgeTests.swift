@@ -99,7 +99,10 @@ import Testing
         let expired = try tree.openssl.issue(
             "/CN=kube-apiserver", by: tree.pair("/etc/kubernetes/pki/ca"), from: "20200101000000Z",
             to: "20210101000000Z")
-        for path in ["apiserver.crt.old", "apiserver.crt.bak2", "apiserver-20210101.crt", "apiserver_2021-01-01.crt"] {
+        for path in [
+            "apiserver.crt.1", "apiserver.crt.~2~", "apiserver (1).crt", "apiserver.crt.old", "apiserver.crt.bak2",
+            "apiserver-20210101.crt", "apiserver_2021-01-01.crt",
+        ] {
             try tree.write("/etc/kubernetes/pki/\(path)", expired.certificate)
         }
         try tree.write("/etc/kubernetes/pki.bak/apiserver.crt", expired.certificate)

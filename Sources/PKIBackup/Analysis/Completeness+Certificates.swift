@@ -15,10 +15,11 @@ extension Examination {
         }
     }
 
-    /// Bundles that pods or the configuration bring along may have any certificates.
+    /// Bundles that pods or the configuration bring along, and that people put beside the files in use, may have any
+    /// certificates.
     private func isOfCluster(_ record: CertificateRecord) -> Bool {
-        guard let captureClass = files[record.path]?.captureClass else { return false }
-        return captureClass != .component && captureClass != .include
+        guard let file = files[record.path] else { return false }
+        return file.captureClass != .component && file.captureClass != .include && !isSpare(file)
     }
 
     private func name(_ record: CertificateRecord) -> String {
@@ -32,6 +33,12 @@ extension Examination {
             record.isCA ? "rotate the CA before anything else: nothing under it is accepted" : "renew the certificate"
         let elapsedDays = Int(options.now.timeIntervalSince(record.notAfter) / 86_400)
         if record.notAfter <= options.now {
+            if isReplaced(record) {
+                return find(
+                    .note, "ca-replaced", record.path,
+                    "\(name(record)) expired on \(record.notAfter.formatted(.iso8601)), and nothing here needs it any more",
+                    "remove it from the file")
+            }
             // What lies in a directory may be a leftover.
             let isLeftover = files[record.path]?.isFoundByWalk ?? false
             find(

@@ -49,7 +49,7 @@ extension Examination {
     /// Every certificate leads to the CA that its place implies, or where none is implied to any captured CA.
     mutating func checkChains() {
         let paths = authorityPaths
-        var judged: Set<String> = []
+        var judged = checkHealthcheckClients()
         for (path, expected) in impliedAuthorities(paths) {
             judged.insert(path)
             guard let anchors = authorities(expected) else { continue }
@@ -59,6 +59,7 @@ extension Examination {
         guard let captured = capturedAuthorities() else { return }
         let classes: Set<CaptureClass> = [.certificate, .kubeletPKI, .etcdConfiguration, .distribution]
         for file in sortedFiles where classes.contains(file.captureClass) && !judged.contains(file.path) {
+            if isSpare(file) { continue }
             checkChain(file.path, captured, "no captured CA", isImplied: false)
         }
     }

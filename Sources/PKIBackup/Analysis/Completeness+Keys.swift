@@ -83,8 +83,9 @@ extension Examination {
         // While a CA is rotated its file holds the old certificate beside the new.
         let candidates = leaf.record.isCA ? certificates : [leaf]
         guard !candidates.contains(where: { $0.record.publicKey.digest == key.digest }) else { return }
+        let isUsed = [certificatePath, keyPath].contains { path in files[path].map { !isSpare($0) } ?? false }
         find(
-            .error, "key-mismatch", keyPath,
+            isUsed ? .error : .warning, "key-mismatch", keyPath,
             "the private key \(quoted(keyPath)) does not belong to the certificate \(quoted(certificatePath)) "
                 + "(\(leaf.record.subject))",
             "restore the pair from another control-plane node or a backup, or issue the certificate again")

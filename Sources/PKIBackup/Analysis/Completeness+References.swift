@@ -43,11 +43,16 @@ extension Examination {
     mutating func checkContents() {
         for file in sortedFiles {
             for problem in file.problems where isWorthTelling(problem, file) {
-                let isSpare = problem.code == "key-encrypted" && !file.isRequired
-                find(isSpare ? .warning : problem.severity, problem.code, file.path, problem.message, problem.advice)
+                find(severity(of: problem, in: file), problem.code, file.path, problem.message, problem.advice)
             }
             if let contents = file.pem, file.isSound, !file.isFoundByWalk { checkContents(contents, of: file) }
         }
+    }
+
+    /// An encrypted key may be kept on purpose; what else is wrong with a file that nobody uses harms nobody.
+    private func severity(of problem: ContentProblem, in file: InspectedFile) -> Finding.Severity {
+        if problem.code == "key-encrypted" { return file.isRequired ? problem.severity : .warning }
+        return isSpare(file) ? .note : problem.severity
     }
 
     /// Empty files of other classes may mean to be empty.

@@ -59,6 +59,7 @@ public enum Completeness {
         examination.checkAuthorities()
         examination.checkChains()
         examination.checkCertificates()
+        examination.checkLabels()
         examination.checkServerNames()
         examination.checkKubeconfigs()
         examination.checkEncryption(

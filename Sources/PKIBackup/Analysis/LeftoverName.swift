@@ -9,12 +9,30 @@ enum LeftoverName {
 
     /// Whether a name of a file or directory is one of a copy kept aside.
     static func matches(_ name: String) -> Bool {
-        if name.hasSuffix("~") { return true }
+        if name.hasSuffix("~") || isNumbered(name) { return true }
         let parts = name.lowercased().split { !($0.isASCII && ($0.isLetter || $0.isNumber)) }.map(String.init)
         // A name of one word is a thing of its own.
         guard parts.count > 1 || parts.first.map(isWord) ?? false else { return false }
         return parts.contains(where: isWord) || parts.dropFirst().contains(where: isTime) || hasDate(parts)
     }
+
+    /// `apiserver.crt.1`, as `logrotate` and `cp --backup=numbered` (`apiserver.crt.~1~`) write it, and `apiserver (1).crt`.
+    private static func isNumbered(_ name: String) -> Bool {
+        if let open = name.lastIndex(of: "("), let close = name[open...].firstIndex(of: ")"),
+            name.index(after: open) < close
+        {
+            return name[name.index(after: open)..<close].allSatisfy(\.isNumber)
+        }
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+        guard let last = parts.last, parts.count > 2, !last.isEmpty, last.count < 4, last.allSatisfy(\.isNumber) else {
+            return false
+        }
+        return endings.contains(parts[parts.count - 2].lowercased())
+    }
+
+    private static let endings: Set<String> = [
+        "cer", "cert", "conf", "crt", "json", "key", "kubeconfig", "pem", "pub", "yaml", "yml",
+    ]
 
     /// `bak`, and with a number `bak2`.
     private static func isWord(_ part: String) -> Bool {
