@@ -53,8 +53,11 @@ struct NodeCapture {
     func inventory() -> CertificateInventory { CertificateInventory.build(layout: plan.wholeLayout, files: captured) }
 
     /// Who must be able to read the values of snapshots, with the keys that were captured; nil if nothing is encrypted.
-    func encryptionReaders(_ inventory: CertificateInventory) -> EncryptionReaders? {
-        EncryptionReaders(inventory.encryptionServers(of: plan.wholeLayout), in: captured)
+    ///
+    /// - Parameter etcd: the name of the etcd that is read.
+    func encryptionReaders(_ inventory: CertificateInventory, of etcd: String) -> EncryptionReaders? {
+        let servers = inventory.encryptionServers(of: plan.wholeLayout).filter { $0.reads(etcd: etcd) }
+        return EncryptionReaders(servers, in: captured)
     }
 
     /// Adds what is said of certificates and volumes, and finds what a rebuild would lack.

@@ -44,7 +44,11 @@ import Testing
         let found = try resolve(Configuration.Etcd(), found: etcd).client
         #expect(
             found.fallbackEndpoints.map(\.description) == ["https://cp1.example:2379", "https://[::1]:2379"])
-        #expect(found.ownNames == ["cp1.example"])
+        #expect(found.ownNames == ["192.0.2.10", "cp1.example"])
+        // Where an API server is told the advertised name, that is an endpoint, and still the member's name.
+        var named = kubeadm
+        named.endpoints = ["https://127.0.0.1:2379", "https://cp1.example:2379"]
+        #expect(try resolve(Configuration.Etcd(), found: named).client.ownNames == ["cp1.example"])
         var section = Configuration.Etcd()
         section.endpoints = ["https://127.0.0.1:2379"]
         let given = try resolve(section, found: etcd).client

@@ -1,5 +1,4 @@
 import ArchiveStore
-import EncryptionAtRest
 import EtcdSnap
 import EtcdStorage
 import HostIO
@@ -61,7 +60,7 @@ struct BackupAttempt: Sendable {
         let epoch = try node.epoch()
         try await recorder.timing("files") { try toSink { try node.capture(into: archive, &manifest) } }
         let inventory = node.inventory()
-        let snapshots = try await stream(into: archive, node.encryptionReaders(inventory))
+        let snapshots = try await stream(into: archive, node, inventory)
         manifest.etcd = snapshots.map(\.record)
         manifest.findings += snapshots.compactMap(\.ageFinding)
         try compareKeys(epoch, try node.epoch(), &manifest)
@@ -74,12 +73,13 @@ struct BackupAttempt: Sendable {
     }
 
     private func stream(
-        into archive: ArchiveWriter, _ readers: EncryptionReaders?
+        into archive: ArchiveWriter, _ node: NodeCapture, _ inventory: CertificateInventory
     ) async throws -> [StreamedSnapshot] {
         var snapshots: [StreamedSnapshot] = []
         for (index, target) in targets.enumerated() {
             let stage = SnapshotStage(
-                index: index, target: target, readers: readers, verification: plan.verification,
+                index: index, target: target, readers: node.encryptionReaders(inventory, of: target.name),
+                verification: plan.verification,
                 previous: publisher.previous,
                 observer: observer)
             var snapshot = try await recorder.timing("snapshot \(target.name)") {

@@ -109,8 +109,9 @@ public struct EtcdSource: Sendable {
     /// alone, at the other loopback address.
     private static func addFallbacks(to client: inout ClientConfiguration, _ found: DiscoveredEtcd?) {
         let advertised = (found?.advertisedEndpoints ?? []).compactMap { try? Endpoint(parsing: $0) }
-        client.ownNames = advertised.map(\.host)
         let known = client.endpoints
+        // An API server may be told the advertised name too, which is then no other endpoint.
+        client.ownNames = Set((advertised + known).filter { !$0.isLoopback }.map(\.host)).sorted()
         let loopback = known.filter { $0.isLoopback && $0.host != "::1" }
             .map { Endpoint(transport: $0.transport, host: "::1", port: $0.port) }
         client.fallbackEndpoints = (advertised + loopback).filter { !known.contains($0) }

@@ -15,8 +15,13 @@ public struct EncryptionServer: Sendable, Equatable {
     public var paths: [String]
     /// What its keys in etcd begin with.
     public var prefix: String
+    /// The names of the node's etcds that it keeps nothing in, for it is told of others.
+    var otherEtcds: Set<String> = []
     /// What it was found by.
     var source: String
+
+    /// Whether it keeps something in an etcd of that name, as far as is known.
+    public func reads(etcd name: String) -> Bool { !otherEtcds.contains(name) }
 }
 
 extension CertificateInventory {
@@ -32,14 +37,16 @@ extension CertificateInventory {
         var servers: [EncryptionServer] = []
         for component in components {
             let values = EncryptionServer.flags.flatMap { component.flags[$0] ?? [] }
-            let paths = values.compactMap(component.nodePath).map { joinPath("/", $0) }
-            named.formUnion(paths)
+            named.formUnion(values.compactMap(component.nodePath).map { joinPath("/", $0) })
             // The program reads the last value only.
-            let path = values.last.flatMap { $0.isEmpty ? nil : paths.last }
+            let value = values.last ?? ""
+            let path = component.nodePath(of: value).map { joinPath("/", $0) }
+            // What is in its image can't be known.
+            if !value.isEmpty, path == nil { continue }
             let server = EncryptionServer(
-                subject: path ?? component.source, paths: path.map { [$0] } ?? [],
+                subject: value.isEmpty ? component.source : path ?? "", paths: value.isEmpty ? [] : [path ?? ""],
                 prefix: component.flags["etcd-prefix"]?.last ?? EncryptionServer.standardPrefix,
-                source: component.source)
+                otherEtcds: Self.otherEtcds(of: component, in: layout), source: component.source)
             if !servers.contains(where: { $0.subject == server.subject && $0.prefix == server.prefix }) {
                 servers.append(server)
             }
@@ -58,5 +65,16 @@ extension CertificateInventory {
                     source: first.path))
         }
         return servers.contains { !$0.paths.isEmpty } ? servers : []
+    }
+
+    /// The etcds whose URLs are none of those that an API server was given; none if it was given no URL that is known.
+    private static func otherEtcds(of component: Component, in layout: NodeLayout) -> Set<String> {
+        let overrides = (component.flags["etcd-servers-overrides"] ?? []).flatMap { $0.split(separator: ",") }
+            .compactMap { $0.split(separator: "#", maxSplits: 1).last }.flatMap { $0.split(separator: ";") }
+        let urls = ((component.flags["etcd-servers"] ?? []) + overrides.map(String.init)).flatMap(EtcdURL.list)
+        let others = layout.etcds.filter { etcd in
+            !(etcd.endpoints + etcd.advertisedEndpoints).contains(where: urls.contains)
+        }
+        return others.count == layout.etcds.count ? [] : Set(others.map(\.name))
     }
 }
