@@ -109,14 +109,16 @@ public final class LocalStoreWriter {
                 .failed, "\(quoted(backup.reference)) is whole by now", hint: "look at it again with `etcd-snap list`")
         }
         let found = try contents.contents()
-        try note { record in
+        let removal: (inout ChainRecord) -> Void = { record in
             guard let run = record.run(of: backup.id, among: found.backups) else { return }
             record.remove(run)
         }
+        let isNoted = try noteIfThereIsRoom(removal)
         for name in [StoredBackup.archiveName(backup.id), StoredBackup.sidecarName(backup.id)] {
             try directory.removeFile(name)
             try directory.removeFile(PendingFile.temporaryPrefix + name)
         }
+        if !isNoted { try? note(removal) }
         try directory.sync()
     }
 

@@ -21,12 +21,7 @@ public final class Balancer: @unchecked Sendable {
         nextIndex = first
         byteCounts = serverPorts.map { _ in 0 }
         port = try EtcdServer.freePorts(1)[0]
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var reuse: Int32 = 1
-        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
-        guard withLoopback(port, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
-            throw TestSupportError("cannot listen on port \(port): error \(errno)")
-        }
+        listener = try listenAtLoopback(port)
         Thread.detachNewThread { [self] in accept() }
     }
 
@@ -59,31 +54,11 @@ public final class Balancer: @unchecked Sendable {
                 continue
             }
             lock.withLock { descriptors += [client, server] }
-            Thread.detachNewThread { [self] in forward(from: client, to: server) { _ in } }
+            Thread.detachNewThread { forward(from: client, to: server) }
             Thread.detachNewThread { [self] in
-                forward(from: server, to: client) { [self] count in lock.withLock { byteCounts[index] += count } }
+                forward(from: server, to: client, passed: { count in lock.withLock { byteCounts[index] += count } })
             }
         }
         Foundation.close(listener)
-    }
-
-    private func forward(from source: Int32, to destination: Int32, _ passed: (Int) -> Void) {
-        var bytes = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let count = recv(source, &bytes, bytes.count, 0)
-            guard count > 0 else { break }
-            passed(count)
-            var sent = 0
-            while sent < count {
-                let written = bytes[sent..<count].withUnsafeBytes {
-                    send(destination, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-                }
-                guard written > 0 else { break }
-                sent += written
-            }
-            guard sent == count else { break }
-        }
-        shutdown(source, Int32(SHUT_RDWR))
-        shutdown(destination, Int32(SHUT_RDWR))
     }
 }

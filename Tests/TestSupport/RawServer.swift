@@ -13,11 +13,8 @@ public final class RawServer: Sendable {
     ///   - resets: whether the connection ends by a reset.
     public init(answer: [UInt8], resets: Bool = false) throws {
         port = try EtcdServer.freePorts(1)[0]
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = try listenAtLoopback(port)
         self.listener = listener
-        guard withLoopback(port, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
-            throw TestSupportError("cannot listen on port \(port): error \(errno)")
-        }
         Thread.detachNewThread {
             while true {
                 let client = Foundation.accept(listener, nil, nil)

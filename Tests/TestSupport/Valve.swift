@@ -23,12 +23,7 @@ public final class Valve: @unchecked Sendable {
         self.serverPort = serverPort
         self.limit = limit
         port = try EtcdServer.freePorts(1)[0]
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var reuse: Int32 = 1
-        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
-        guard withLoopback(port, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
-            throw TestSupportError("cannot listen on port \(port): error \(errno)")
-        }
+        listener = try listenAtLoopback(port)
         Thread.detachNewThread { [self] in accept() }
     }
 
@@ -90,33 +85,14 @@ public final class Valve: @unchecked Sendable {
                 continue
             }
             condition.withLock { descriptors += [client, server] }
-            Thread.detachNewThread { [self] in forward(from: client, to: server, isAnswer: false) }
-            Thread.detachNewThread { [self] in forward(from: server, to: client, isAnswer: true) }
+            Thread.detachNewThread { forward(from: client, to: server) }
+            Thread.detachNewThread { [self] in
+                forward(
+                    from: server, to: client, allowance: waitForAllowance,
+                    passed: { count in condition.withLock { passed += count } })
+            }
         }
         Foundation.close(listener)
-    }
-
-    /// Copies one direction to its end; the descriptors stay open, for the other direction uses them too.
-    private func forward(from source: Int32, to destination: Int32, isAnswer: Bool) {
-        var bytes = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let allowed = isAnswer ? waitForAllowance(bytes.count) : bytes.count
-            guard allowed > 0 else { break }
-            let count = recv(source, &bytes, allowed, 0)
-            guard count > 0 else { break }
-            if isAnswer { condition.withLock { passed += count } }
-            var sent = 0
-            while sent < count {
-                let written = bytes[sent..<count].withUnsafeBytes {
-                    send(destination, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-                }
-                guard written > 0 else { break }
-                sent += written
-            }
-            guard sent == count else { break }
-        }
-        shutdown(source, Int32(SHUT_RDWR))
-        shutdown(destination, Int32(SHUT_RDWR))
     }
 
     /// Waits until some bytes may pass; 0 after ``close()``.
@@ -124,18 +100,6 @@ public final class Valve: @unchecked Sendable {
         condition.withLock {
             while passed >= limit, !isClosed { condition.wait() }
             return isClosed ? 0 : min(wanted, limit - passed)
-        }
-    }
-}
-
-func withLoopback(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = inet_addr("127.0.0.1")
-    address.sin_port = port.bigEndian
-    return withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
     }
 }
