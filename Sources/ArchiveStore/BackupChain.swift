@@ -162,8 +162,9 @@ extension ChainProblem {
             message: "which backup of \(latest.scope) is the latest is not certain, for no digest links "
                 + "\(latest.dated) with \(names): the first counts as the latest, for between chains the time decides"
                 + (isFuturePassedOver ? ", unless it is in the future" : ""),
-            advice: "a store was begun anew and older backups were copied into it, two hosts back up under one name, or "
-                + "a clock was wrong: name the backup that you mean by its ID, and move those of the other chain elsewhere")
+            advice: "a store was begun anew and older backups were copied into it, two hosts back up under one "
+                + "name, or a clock was wrong: name the backup that you mean by its ID, and move those of the other "
+                + "chain elsewhere")
     }
 }
 
