@@ -74,6 +74,17 @@ extension Integration {
             }
         }
 
+        /// Old keys in the clear lie around only where something was replaced, and then somebody was told.
+        private func expectKeptIsNamed(by result: CommandResult, _ step: String) throws {
+            let place = host + "/var/lib/etcd-snap-kept"
+            let said = "\(result.text)\(result.errorText)"
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: place)) ?? [] {
+                #expect(said.contains("\(place)/\(name)") && said.contains("rm -r "), "after \(step): \(said)")
+                let files = try run("find", ["\(place)/\(name)", "!", "-type", "d"]).text
+                #expect(files != "", "nothing is kept in \(name) after \(step)")
+            }
+        }
+
         private func expectRestored(_ step: String) throws {
             for (path, new) in files { #expect(contents(path) == new, "\(path) after \(step)") }
             #expect(try stagedFiles() == [], "after \(step)")
@@ -117,6 +128,7 @@ extension Integration {
                 let again = try SnapTool.attempt(inPlace())
                 #expect(again.status == 0, "\(step): \(again.errorText)")
                 try expectRestored(step)
+                try expectKeptIsNamed(by: again, step)
             }
             #expect(count >= minimumCount)
         }
@@ -126,6 +138,9 @@ extension Integration {
             let count = try atEveryStep(of: call, by: stride, "error=EIO") { result, step in
                 #expect(result.status == 1, "\(step): \(result.errorText)")
                 try expectNothingLost(step)
+                if call == "renameat" { try expectKeptIsNamed(by: result, step) }
+                let message = try #require(result.errorText.split(separator: "\n").first { $0.hasPrefix("error: ") })
+                #expect(message.components(separatedBy: "Input/output error").count == 2, "\(step): \(message)")
                 // What could not be removed is for the next run.
                 if call != "unlinkat" { #expect(try stagedFiles() == [], "\(step)") }
                 let again = try SnapTool.attempt(inPlace())
