@@ -176,5 +176,5 @@ extension Date {
 
 extension Manifest {
     /// How far the snapshots were verified when it was written: the least of their levels.
-    var reachedLevel: VerificationLevel { etcd.compactMap(\.verification.known).min() ?? .streamed }
+    public var reachedLevel: VerificationLevel { etcd.compactMap(\.verification.known).min() ?? .streamed }
 }

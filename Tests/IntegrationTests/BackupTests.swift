@@ -88,7 +88,7 @@ extension Integration {
 
         @Test func verifyChecksWithAndWithoutTheKey() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
-            try store.makeBackup()
+            let archive = try store.makeBackup()
             let without = try SnapTool.json(["verify"] + store.flags)
             #expect(without.checked.array.count == 1 && without.contentSize.value == nil)
             let with = try SnapTool.json(["verify", "-i", store.key.path] + store.flags)
@@ -96,6 +96,11 @@ extension Integration {
             #expect(with.unconfirmed.array.contains { $0.field.string == "completedAt" })
             let text = try SnapTool.run(["verify", "-i", store.key.path] + store.flags).text
             #expect(text.contains("every page of etcd's database") && text.contains("not confirmed:"))
+            try changeSidecar(of: archive) { $0["verification"] = "stored" }
+            let forged = try SnapTool.run(["verify", "-i", store.key.path] + store.flags).text
+            #expect(forged.contains("not confirmed:  verification, \"stored\""), "\(forged)")
+            let described = try SnapTool.run(["describe", "-i", store.key.path] + store.flags).text
+            #expect(described.contains("stored by the sidecar, structural is sealed"), "\(described)")
         }
 
         @Test func verifyClaimsNoDatabaseWhereThereIsNone() throws {

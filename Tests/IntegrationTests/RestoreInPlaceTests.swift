@@ -177,6 +177,26 @@ extension Integration {
             #expect(!listed.text.contains("placing"))
         }
 
+        /// Killed at the rename of the first key, or of the third.
+        @Test(arguments: [(2, false), (4, true)])
+        func theNextCommandSaysWhatIsKept(renameNumber: Int, isReplaced: Bool) throws {
+            try resetHost()
+            #expect(try attempt("renameat", "signal=SIGKILL:when=\(renameNumber)").status == SIGKILL)
+            let place = host + "/var/lib/etcd-snap-kept"
+            #expect(try run("find", [place, "-name", "ca.key"]).text != "")
+            let result = try SnapTool.attempt(["certs", "--root", host])
+            let kept = try? FileManager.default.contentsOfDirectory(atPath: place)
+            #expect((kept?.count ?? 0) == (isReplaced ? 1 : 0), "\(kept ?? [])")
+            let isNamed = result.errorText.contains("rm -r \(place)/\(kept?.first ?? "")")
+            #expect(isNamed == isReplaced, "\(result.errorText)")
+            try expectNothingLost("\(renameNumber)")
+            // Later ones go on naming it.
+            let text = try SnapTool.run(inPlace()).text
+            for name in kept ?? [] {
+                #expect(text.contains("earlier restores; remove it with: rm -r \(place)/\(name)"), "\(text)")
+            }
+        }
+
         @Test func staticPodsComeLastAndEtcdsFirst() throws {
             try resetHost()
             let log = store.directory.file("renames")
