@@ -12,6 +12,8 @@ public struct ChainProblem: Sendable, Equatable {
         case reused = "backup-number-reused"
         /// A backup names another sidecar before it than is there.
         case broken = "backup-chain-broken"
+        /// Backups that no digest links disagree about which is the latest.
+        case disputed = "backup-chains-disagree"
         /// What was removed is not known.
         case record = "backup-chain-unknown"
     }
@@ -30,10 +32,17 @@ public struct ChainProblem: Sendable, Equatable {
 struct BackupChain {
     let scope: StoreScope
     /// In the order of their numbers.
-    let backups: [StoredBackup]
+    private let backups: [StoredBackup]
     /// How many backups are there that can't be read: their numbers are not known, and what they are is told elsewhere.
-    let unreadableCount: Int
-    let record: ChainRecord
+    private let unreadableCount: Int
+    private let record: ChainRecord
+
+    init(scope: StoreScope, backups: [StoredBackup], unreadableCount: Int, record: ChainRecord) {
+        self.scope = scope
+        self.backups = backups.inOrderOfNumbers
+        self.unreadableCount = unreadableCount
+        self.record = record
+    }
 
     /// What does not hold, in the order of the numbers.
     func problems() -> [ChainProblem] {
@@ -140,7 +149,36 @@ struct BackupChain {
     }
 }
 
+extension ChainProblem {
+    /// That backups of other chains would be the latest by their numbers or times.
+    static func disputed(_ latest: StoredBackup, by rivals: [StoredBackup]) -> ChainProblem {
+        let others = rivals.count > 3 ? ", and \(rivals.count - 3) more" : ""
+        let names = rivals.suffix(3).reversed().map(\.dated).joined(separator: ", ") + others
+        let isFuturePassedOver = rivals.contains {
+            $0.isFromTheFuture && $0.sidecar.archive.createdAt > latest.sidecar.archive.createdAt
+        }
+        return ChainProblem(
+            code: .disputed, subject: "\(latest.scope)",
+            message: "which backup of \(latest.scope) is the latest is not certain, for no digest links "
+                + "\(latest.dated) with \(names): the first counts as the latest, for between chains the time decides"
+                + (isFuturePassedOver ? ", unless it is in the future" : ""),
+            advice: "a store was begun anew and older backups were copied into it, two hosts back up under one "
+                + "name, or a clock was wrong: name the backup that you mean by its ID, and move those of the other "
+                + "chain elsewhere")
+    }
+}
+
+extension [StoredBackup] {
+    /// IDs of one second sort by chance.
+    var inOrderOfNumbers: [StoredBackup] {
+        sorted { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
+    }
+}
+
 extension StoredBackup {
+    /// The identifier, which tells the time, and the number.
+    fileprivate var dated: String { "\(id) (number \(sidecar.sequence))" }
+
     /// SHA-256 of the sidecar in hexadecimal.
     var sidecarSHA256: String { SHA256Hasher.digest(of: sidecarBytes).hexadecimal }
 

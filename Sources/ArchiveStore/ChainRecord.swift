@@ -99,6 +99,8 @@ struct ChainRecord: Codable, Sendable, Equatable {
     }
 
     /// The number of a backup whose sidecar does not tell, by what is around it; nil where nothing is missing.
+    ///
+    /// - Parameter backups: those that are there, in the order of their numbers.
     func run(of id: BackupID, among backups: [StoredBackup]) -> RemovedRun? {
         if let last, last.id == id {
             return RemovedRun(
@@ -140,10 +142,10 @@ public struct ChainLink: Sendable, Equatable {
     /// SHA-256 of the sidecar before it in hexadecimal; nil for the first, or if that is not known.
     public var previousSidecarSHA256: String?
 
-    /// The link behind the newest backup that is or was there, whichever has the higher number.
-    init(after newest: StoredBackup?, _ record: ChainRecord) {
+    /// The link behind the backup of the highest number that is there, or was.
+    init(after highest: StoredBackup?, _ record: ChainRecord) {
         var before: [(sequence: Int, digest: String?)] = []
-        if let newest { before.append((newest.sidecar.sequence, newest.sidecarSHA256)) }
+        if let highest { before.append((highest.sidecar.sequence, highest.sidecarSHA256)) }
         if let last = record.last { before.append((last.sequence, last.sidecarSHA256)) }
         if let run = record.removed.last { before.append((run.lastSequence, run.sidecarSHA256)) }
         let number = before.map(\.sequence).max() ?? 0

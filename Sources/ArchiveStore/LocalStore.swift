@@ -30,6 +30,8 @@ public struct LocalStore: Sendable {
         listing.backups += flat.backups.filter {
             (cluster == nil || $0.scope.cluster == cluster) && (node == nil || $0.scope.node == node)
         }
+        listing.sort()
+        listing.chain += listing.disputes
         return listing
     }
 
@@ -157,6 +159,7 @@ public struct LocalStore: Sendable {
         listing.backups += found.backups
         listing.unreadable += found.unreadable
         listing.chain += found.chain
+        listing.records.merge(found.records) { first, _ in first }
     }
 
     private static let chainAttemptCount = 2

@@ -36,10 +36,12 @@ public final class LocalStoreWriter {
 
     /// The number of the next backup, and the sidecar that it names as the one before it.
     ///
-    /// - Parameter newest: the newest backup that is there.
+    /// It goes on behind the highest number, whichever chain that is of: no number is given twice.
+    ///
+    /// - Parameter listing: what is there.
     /// - Throws: as ``delete(_:)``, if it is not known what was removed.
-    public func nextLink(after newest: StoredBackup?) throws -> ChainLink {
-        ChainLink(after: newest, try record())
+    public func nextLink(after listing: StoreListing) throws -> ChainLink {
+        ChainLink(after: listing.highest(in: scope), try record())
     }
 
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
@@ -110,7 +112,7 @@ public final class LocalStoreWriter {
         }
         let found = try contents.contents()
         let removal: (inout ChainRecord) -> Void = { record in
-            guard let run = record.run(of: backup.id, among: found.backups) else { return }
+            guard let run = record.run(of: backup.id, among: found.backups.inOrderOfNumbers) else { return }
             record.remove(run)
         }
         let isNoted = try noteIfThereIsRoom(removal)

@@ -23,7 +23,7 @@ struct ScopeDirectory {
         case absent
     }
 
-    /// Everything that is here, in the order of the numbers, and what of the chain does not hold.
+    /// Everything that is here, and what of the chain does not hold.
     func contents() throws -> StoreListing {
         var listing = StoreListing()
         // Read first: what is published or removed later is then in neither.
@@ -40,9 +40,11 @@ struct ScopeDirectory {
                     UnreadableBackup(scope: scope, id: id, isOrphan: false, failure: Failure(wrapping: error)))
             }
         }
-        // IDs of one second sort by chance.
-        listing.backups.sort { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
-        if let scope { listing.chain = chain(of: listing, scope, record) }
+        if let scope {
+            listing.records[scope] = try? record.get()
+            listing.chain = chain(of: listing, scope, record)
+        }
+        listing.sort()
         return listing
     }
 

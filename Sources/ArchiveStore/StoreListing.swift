@@ -1,3 +1,4 @@
+import FoundationEssentials
 import HostIO
 import SealedArchive
 
@@ -78,6 +79,8 @@ public struct StoreListing: Sendable {
     public var hidden: [HiddenDirectory] = []
     /// What does not hold in the chains of backups.
     public var chain: [ChainProblem] = []
+    /// What the directories remember.
+    var records: [StoreScope: ChainRecord] = [:]
 
     /// An empty listing.
     public init() {}
@@ -93,13 +96,52 @@ public struct StoreListing: Sendable {
         problems.map { failure in failure.description + (failure.hint.map { " (\($0))" } ?? "") }
     }
 
-    /// The newest archive of a scope: within one node the number decides, for its clock may have been wrong.
-    public func latest(in scope: StoreScope) -> StoredBackup? { backups.last { $0.scope == scope && !$0.isFlat } }
+    /// The newest archive of a scope in its place, see ``BackupOrder``.
+    public func latest(in scope: StoreScope) -> StoredBackup? {
+        let own = backups.filter { $0.scope == scope && !$0.isFlat }
+        return order(of: own, scope).latest.map { own[$0] }
+    }
+
+    /// The archive of a scope in its place that has the highest number: the next one has the number behind it.
+    func highest(in scope: StoreScope) -> StoredBackup? {
+        backups.filter { $0.scope == scope && !$0.isFlat }.inOrderOfNumbers.last
+    }
 
     /// The newest archive of each node.
     public var latestOfNodes: [StoredBackup] {
-        Dictionary(grouping: backups, by: \.scope).values.compactMap { group in
-            group.max { ($0.sidecar.sequence, $0.id) < ($1.sidecar.sequence, $1.id) }
-        }.sorted { $0.reference < $1.reference }
+        scopes.compactMap { scope, own in order(of: own, scope).latest.map { own[$0] } }
+    }
+
+    /// Where the chains of a node's backups disagree about which is the latest.
+    public var disputes: [ChainProblem] {
+        scopes.compactMap { scope, own in
+            let order = order(of: own, scope)
+            guard let latest = order.latest, !order.rivals.isEmpty else { return nil }
+            return .disputed(own[latest], by: order.rivals.map { own[$0] })
+        }
+    }
+
+    /// Puts the archives in order.
+    mutating func sort() {
+        backups = scopes.flatMap { scope, own in order(of: own, scope).indices.map { own[$0] } }
+    }
+
+    private var scopes: [(StoreScope, [StoredBackup])] {
+        Dictionary(grouping: backups, by: \.scope).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    private func order(of backups: [StoredBackup], _ scope: StoreScope) -> BackupOrder {
+        BackupOrder(backups.map(\.ordered), record: records[scope] ?? ChainRecord(), now: Date())
+    }
+}
+
+extension StoredBackup {
+    /// Whether it says that it was made later than now, by more than clocks differ.
+    public var isFromTheFuture: Bool { BackupOrder.isFuture(sidecar.archive.createdAt, at: Date()) }
+
+    fileprivate var ordered: OrderedBackup {
+        OrderedBackup(
+            id: id, sequence: sidecar.sequence, createdAt: sidecar.archive.createdAt, sidecarSHA256: sidecarSHA256,
+            previousSidecarSHA256: sidecar.previousSidecarSHA256, isRebuilt: sidecar.rebuilt == true)
     }
 }

@@ -63,6 +63,24 @@ int clinux_is_mount_root(int directory) {
     return here.st_dev != above.st_dev || here.st_ino == above.st_ino;
 }
 
+int clinux_restrictions(int directory, const char *name) {
+    struct statx status;
+    int found = 0;
+    int knows_mounts = 0;
+    if (statx(directory, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) == 0) {
+        if (status.stx_attributes & STATX_ATTR_IMMUTABLE) found |= CLINUX_IMMUTABLE;
+        if (status.stx_attributes & STATX_ATTR_APPEND) found |= CLINUX_APPEND_ONLY;
+        if (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) found |= CLINUX_MOUNT_ROOT;
+        knows_mounts = (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
+    }
+    struct stat above, entry;
+    if (!knows_mounts && name[0] != 0 && fstat(directory, &above) == 0 &&
+        fstatat(directory, name, &entry, AT_SYMLINK_NOFOLLOW) == 0 && above.st_dev != entry.st_dev) {
+        found |= CLINUX_MOUNT_ROOT;
+    }
+    return found;
+}
+
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count) {
     (void)sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
 }

@@ -104,9 +104,18 @@ private struct Description {
                 sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }.joined(separator: "; ")
             ),
             ("recipients", sidecar.recipients.map(\.name).joined(separator: ", ")),
-            ("verified", sidecar.verification.rawValue),
+            ("verified", verified(sidecar)),
             ("findings", "\(sidecar.findingCount)"),
         ] + (sidecar.rebuilt == true ? [("sidecar", "rebuilt from the archive, its own was lost")] : [])
+    }
+
+    /// What the sidecar alone says is told from what is sealed.
+    private func verified(_ sidecar: Sidecar) -> String {
+        let level = sidecar.verification
+        guard let sealed = manifest?.reachedLevel, level.known.map({ $0 > sealed }) != false else {
+            return level.rawValue
+        }
+        return "\(level.rawValue) by the sidecar, \(sealed.rawValue) is sealed"
     }
 
     private func etcd(_ record: EtcdSnapshotRecord) -> String {

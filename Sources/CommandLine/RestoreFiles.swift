@@ -125,7 +125,7 @@ struct RestoreFiles: AsyncParsableCommand {
         if let blocked = plan.first(where: { $0.action == .blocked }) {
             throw Failure(
                 .failed, "\(quoted(blocked.path)) can't be placed: \(blocked.reason ?? "")",
-                hint: "move away what is there; nothing was changed")
+                hint: "clear the way and run it again; nothing was changed")
         }
         try RestoreFilesOperation.checkNothingRuns(at: target, observer: Console.shared.observer)
         if dryRun { return }
@@ -138,7 +138,7 @@ struct RestoreFiles: AsyncParsableCommand {
     private func finish(_ report: RestoreFilesReport) throws {
         warn(report.refused, below: report.root)
         try render(report, as: output.format) {
-            fields([
+            var lines = [
                 ("backup", report.reference), ("root", report.root),
                 (
                     "restored",
@@ -148,10 +148,16 @@ struct RestoreFiles: AsyncParsableCommand {
                     "replaced files",
                     report.keptPath.map { "kept in the clear in \($0); remove them with: rm -r \($0)" } ?? "none"
                 ),
-                ("left out", report.leftOut.isEmpty ? "nothing" : lines(report.leftOut).joined(separator: "; ")),
-                ("took", seconds(report.durationSeconds)),
-            ])
+            ]
+            if !report.keptBefore.isEmpty { lines.append(("kept before", keptBefore(report.keptBefore))) }
+            let leftOut = self.lines(report.leftOut).joined(separator: "; ")
+            lines.append(("left out", leftOut.isEmpty ? "nothing" : leftOut))
+            return fields(lines + [("took", seconds(report.durationSeconds))])
         }
+    }
+
+    private func keptBefore(_ paths: [String]) -> String {
+        "in the clear by earlier restores; remove it with: rm -r \(paths.joined(separator: " "))"
     }
 
     /// What was left out, a sentence for each reason.

@@ -9,7 +9,8 @@ struct Verify: AsyncParsableCommand {
         abstract: "Read a backup back and check every byte of it.",
         discussion: """
             Without -i the sealed bytes are checked against the sidecar. With it everything is decrypted too, and checked \
-            against the manifest and etcd's own digest; nothing is written anywhere.
+            against the manifest and etcd's own digest; nothing is written anywhere. The sidecar lies open in the store: what \
+            it says is compared with what is sealed, and what nothing sealed confirms is listed as not confirmed.
 
             Example: etcd-snap verify latest --store /var/lib/etcd-snap -i key.txt
             """)
@@ -29,6 +30,8 @@ struct Verify: AsyncParsableCommand {
         try render(report, as: output.format) {
             var lines = [("backup", report.reference), ("result", "intact")]
             lines += report.checked.map { ("checked", $0) }
+            if report.snapshotCount == 0 { lines.append(("etcd", "no snapshot of etcd is in it")) }
+            lines += report.unconfirmed.map { ("not confirmed", "\($0.field), \($0.value): \($0.reason)") }
             lines.append(("sealed", size(report.sealedSize)))
             if let content = report.contentSize { lines.append(("content", size(content))) }
             return fields(lines + [("took", seconds(report.durationSeconds))])

@@ -57,6 +57,9 @@ public struct BackupReference: Sendable {
                     .usage, "which backup is the latest is not certain: \(backup.reference) is from the future",
                     hint: "name what is to be removed by its ID")
             }
+            if let dispute = listing.disputes.first {
+                throw Failure(.usage, dispute.message, hint: "name what is to be removed by its ID")
+            }
             return .whole(try latest(of: listing, in: store, observer: observer))
         }
         let matches =
@@ -69,8 +72,8 @@ public struct BackupReference: Sendable {
         throw listing.obstacle ?? notFound(in: store)
     }
 
-    /// The newest archive: of one node the one with the highest number, of several nodes by the time, which then must not be
-    /// in the future.
+    /// The newest archive: of one node the newest of its chain, of several nodes by the time, which then must not be in the
+    /// future.
     private func latest(of listing: StoreListing, in store: LocalStore, observer: Observer) throws -> StoredBackup {
         let clusters = Set(listing.backups.map(\.scope.cluster)).sorted()
         guard clusters.count < 2 else {
@@ -79,6 +82,7 @@ public struct BackupReference: Sendable {
                 hint: "name one: \(clusters.prefix(5).joined(separator: ", "))", settings: [.cluster])
         }
         if let obstacle = listing.obstacle { throw obstacle }
+        for dispute in listing.disputes { observer.warn("\(dispute.message) (\(dispute.advice))") }
         var candidates = listing.latestOfNodes
         if candidates.count > 1 {
             for backup in candidates where backup.isFromTheFuture {
@@ -174,12 +178,4 @@ public struct BackupReference: Sendable {
             newer.failure.code, "the latest backup can't be relied on: \(newer.failure.message)",
             hint: "name the one before it if you want that: \(match.reference)")
     }
-}
-
-extension StoredBackup {
-    /// How much later than here it may be elsewhere, in seconds.
-    private static let clockTolerance: Double = 600
-
-    /// Whether it says that it was made later than now, by more than clocks differ.
-    var isFromTheFuture: Bool { sidecar.archive.createdAt.timeIntervalSinceNow > Self.clockTolerance }
 }

@@ -11,7 +11,7 @@ public enum LeftoverRemoval {
         removeStagingDirectories(observer: observer)
         do {
             let directory = try OpenDirectory(path: root.location(of: "/"))
-            for path in try PlacementJournal.removeLeftovers(below: directory) { observer.warn(sentence(path)) }
+            try PlacementJournal.removeLeftovers(below: directory).tell(observer)
         } catch let error as SystemCallError where [.permissionDenied, .notPermitted].contains(error.errno) {
             // Only root has restored in place there.
         } catch {
@@ -28,4 +28,15 @@ public enum LeftoverRemoval {
     }
 
     static func sentence(_ path: String) -> String { "removed \(quoted(path)), left by an interrupted restore" }
+}
+
+extension PlacementJournal.Leftovers {
+    /// Says what was removed, and what is still kept in the clear.
+    func tell(_ observer: Observer) {
+        for path in removed { observer.warn(LeftoverRemoval.sentence(path)) }
+        guard let keptPath else { return }
+        observer.warn(
+            "what an interrupted restore had replaced is kept in the clear in \(quoted(keptPath)); remove it with: "
+                + "rm -r \(keptPath)")
+    }
 }

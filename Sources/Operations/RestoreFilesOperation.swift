@@ -29,6 +29,8 @@ public struct RestoreFilesReport: Codable, Sendable {
     public var unchangedCount: Int
     /// Where what was replaced is kept; nil if nothing was.
     public var keptPath: String?
+    /// Where restores before this one keep what they have replaced.
+    public var keptBefore: [String]
     /// What was not placed, for nobody asked for it.
     public var leftOut: [LeftOutClass]
     /// How many owners or attributes the target did not take.
@@ -156,7 +158,7 @@ public enum RestoreFilesOperation {
             try VerifyOperation.checkMembers(reader, observer: observer)
             let placement = try FilePlacement(
                 replacingIn: target.open(), strippedPrefix: ArchiveFormat.filesPrefix)
-            for path in placement.removedLeftovers { observer.warn(LeftoverRemoval.sentence(path)) }
+            placement.leftovers.tell(observer)
             do {
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
@@ -179,31 +181,40 @@ public enum RestoreFilesOperation {
         return RestoreFilesReport(
             reference: archive.reference, root: target.root, createdCount: counts.createdCount,
             replacedCount: counts.replacedCount, unchangedCount: counts.unchangedCount,
-            keptPath: placement.keptPath.map { joined(target.root, $0) }, leftOut: leftOut,
+            keptPath: placement.keptPath.map { joined(target.root, $0) },
+            keptBefore: keptBefore(placement, target), leftOut: leftOut,
             refusedAttributeCount: placement.refusals.count, refused: placement.refusals,
             durationSeconds: (ContinuousClock.now - start).seconds)
+    }
+
+    /// Where earlier runs keep what they have replaced; what can't be read is not named.
+    private static func keptBefore(_ placement: FilePlacement, _ target: InPlaceTarget) -> [String] {
+        let places = (try? KeptDirectory.places(in: OpenDirectory(path: target.root))) ?? []
+        return places.filter { $0 != placement.keptPath }.map { joined(target.root, $0) }
     }
 
     private static func joined(_ root: String, _ path: String) -> String {
         (root.hasSuffix("/") ? root : root + "/") + path
     }
 
-    /// An error in the middle, with what was done by then.
+    /// An error in the middle, with what was done by then and is kept.
     private static func stopped(
         _ error: any Error, _ placement: FilePlacement, _ target: InPlaceTarget
     ) -> any Error {
         placement.abandon()
         let counts = placement.counts
-        guard counts.createdCount + counts.replacedCount > 0 else { return error }
-        let isStopped = error is CancellationError
-        let failure = isStopped ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
-        return Failure(
-            failure.code,
-            "\(failure.message); \(counts.createdCount) files were created and \(counts.replacedCount) replaced before",
-            hint: placement.keptPath.map {
-                "what was replaced is kept in \(quoted(joined(target.root, $0))); the same command again goes on"
-            } ?? failure.hint ?? "the same command again goes on",
-            cause: isStopped ? nil : error)
+        let keptPath = placement.keptPath.map { joined(target.root, $0) }
+        guard counts.createdCount + counts.replacedCount > 0 || keptPath != nil else { return error }
+        var failure = error is CancellationError ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
+        failure.message += "; \(counts.createdCount) files were created and \(counts.replacedCount) replaced before"
+        let goOn = "the same command again goes on"
+        guard let keptPath else {
+            failure.hint = failure.hint.map { "\($0); \(goOn)" } ?? goOn
+            return failure
+        }
+        let kept = "what was replaced is kept in the clear, until you remove it with: rm -r \(keptPath)"
+        failure.hint = [failure.hint, goOn, kept].compactMap(\.self).joined(separator: "; ")
+        return failure
     }
 }
 

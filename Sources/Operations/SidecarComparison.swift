@@ -1,32 +1,43 @@
+import Age
 import EtcdStorage
+import FoundationEssentials
 import HostIO
 import SealedArchive
 
 /// Compares what a sidecar says with what is sealed.
 ///
-/// A sidecar lies open in a store. All that the manifest knows is compared; what only the sidecar has, such as
-/// recipients and what was verified after the archive was sealed, is not confirmed by that.
-struct SidecarComparison {
+/// A sidecar lies open in a store. Everything that the sealed archive can confirm is compared; what it can't is listed by
+/// ``unconfirmed(by:)``. Used by one thread at a time.
+final class SidecarComparison {
     let sidecar: Sidecar
     /// What the archive is called in messages.
-    let name: String
+    private let name: String
+    /// The indices of recipients whose keys were at hand.
+    private(set) var confirmedRecipients: Set<Int> = []
+    /// The names of snapshots whose HashKV was computed and is the same.
+    private(set) var confirmedHashKVs: Set<String> = []
+    /// The uncompressed size of the largest zstd frame.
+    private(set) var largestFrameByteCount = 0
+
+    init(sidecar: Sidecar, name: String) {
+        self.sidecar = sidecar
+        self.name = name
+    }
 
     /// Without a format version the sidecar may hold a HashKV under a compaction that it does not name: that of members of
     /// the cluster which had compacted later.
     private var hasKnownHashKV: Bool { sidecar.formatVersion != nil }
 
-    /// Compares with the manifest of the archive.
+    /// Compares with the manifest and the frames of the archive.
     ///
     /// - Throws: ``Failure`` with the code `integrity` for the first field that differs.
-    func check(_ manifest: Manifest, tarByteCount: Int) throws(Failure) {
-        let header = manifest.archive
-        try header.check(isOf: sidecar.archive.reference, path: name, hint: Self.hint)
-        try check(sidecar.archive.createdAt, header.createdAt, "archive.createdAt")
-        guard header == sidecar.archive else {
-            throw Failure(
-                .integrity, "\(quoted(name)): its sidecar and what is sealed differ in archive", hint: Self.hint)
-        }
-        try check(sidecar.object.tarSize, tarByteCount, "object.tarSize")
+    func check(_ reader: ArchiveReader) throws {
+        let manifest = try reader.readManifest()
+        largestFrameByteCount = reader.largestFrameByteCount
+        try checkFormat(manifest)
+        try check(manifest.archive)
+        try check(sidecar.object.tarSize, reader.tarByteCount, "object.tarSize")
+        try checkFrames()
         try check(sidecar.entryCount, manifest.entries.count + 1, "entryCount")
         try check(
             sidecar.findingCount, manifest.findings.defectCount + sidecar.checkFindings.defectCount, "findingCount")
@@ -38,9 +49,50 @@ struct SidecarComparison {
         }
         try check(sidecar.etcd.map(\.name), manifest.etcd.map(\.name), "etcd.name")
         for (summary, record) in zip(sidecar.etcd, manifest.etcd) { try check(summary, record) }
-        let level = manifest.etcd.compactMap(\.verification.known).min() ?? .streamed
-        guard let reached = sidecar.verification.known, reached < level else { return }
-        try check(reached.rawValue, level.rawValue, "verification")
+        if sidecar.rebuilt == true { try checkRebuilt(manifest.archive) }
+        guard let reached = sidecar.verification.known, reached < manifest.reachedLevel else { return }
+        try check(reached.rawValue, manifest.reachedLevel.rawValue, "verification")
+    }
+
+    /// What every sidecar has since manifests have a format version: without it less would be compared.
+    private func checkFormat(_ manifest: Manifest) throws(Failure) {
+        guard let version = manifest.formatVersion else { return }
+        try check(known: version, sidecar.formatVersion, "formatVersion")
+        if let features = manifest.requires { try check(known: features, sidecar.requires, "requires") }
+        guard sidecar.object.headerSHA256 != nil else {
+            throw differs("object.headerSHA256", "nothing", "a digest, as all of this version have")
+        }
+    }
+
+    private func check(_ header: ArchiveHeader) throws(Failure) {
+        let stated = sidecar.archive
+        try check(stated.id.description, header.id.description, "archive.id")
+        try check(stated.cluster, header.cluster, "archive.cluster")
+        try check(stated.node, header.node, "archive.node")
+        try check(stated.createdAt.text, header.createdAt.text, "archive.createdAt")
+        try check(stated.tool.name, header.tool.name, "archive.tool.name")
+        try check(stated.tool.version, header.tool.version, "archive.tool.version")
+        try check(stated.formatVersion, header.formatVersion, "archive.formatVersion")
+        let required = (stated: stated.requires?.description, sealed: header.requires?.description)
+        try check(required.stated ?? "nothing", required.sealed ?? "nothing", "archive.requires")
+    }
+
+    /// A frame is never larger than the size at which frames are cut.
+    private func checkFrames() throws(Failure) {
+        let stated = sidecar.object.frameSize
+        guard stated < largestFrameByteCount else { return }
+        throw differs("object.frameSize", "\(stated)", "\(largestFrameByteCount) in the largest frame")
+    }
+
+    /// One that was made anew says only what is sealed, see `docs/archive-format.md`.
+    private func checkRebuilt(_ header: ArchiveHeader) throws(Failure) {
+        try check(sidecar.completedAt.text, header.createdAt.text, "completedAt, for it is rebuilt")
+        try check(sidecar.object.frameSize, largestFrameByteCount, "object.frameSize, for it is rebuilt")
+        try check(sidecar.object.compressionLevel, 0, "object.compressionLevel, for it is rebuilt")
+        try check(sidecar.checkFindings.count, 0, "checkFindings, for it is rebuilt")
+        if let level = sidecar.verification.known, level > .structural {
+            throw differs("verification, for it is rebuilt", level.rawValue, "at most structural")
+        }
     }
 
     private func check(_ summary: Sidecar.EtcdSummary, _ record: EtcdSnapshotRecord) throws(Failure) {
@@ -76,21 +128,53 @@ struct SidecarComparison {
         let found =
             isKnown ? contents.hashKV : try verified.survey(rereading: stored, compactRevision: compaction).hashKV
         // There is none where more keys were written since the compaction than fit into memory.
-        if let found { try check(hashKV, found.hash, "etcd.hashKV") }
+        guard let found else { return }
+        try check(hashKV, found.hash, "etcd.hashKV")
+        confirmedHashKVs.insert(snapshot)
+    }
+
+    /// Compares the recipients with the keys that are at hand.
+    ///
+    /// - Throws: like the others; ``AgeError``.
+    func check(_ header: Header, openedBy identities: [any Identity]) throws {
+        let keys = identities.compactMap { $0 as? any KeyIdentity }
+        for (index, (stanza, stated)) in zip(header.stanzas, sidecar.recipients).enumerated() {
+            guard let key = try keys.first(where: { try $0.unwrap([stanza]) != nil }) else { continue }
+            // It was made anew with another key.
+            if sidecar.rebuilt == true, stated.fingerprint.isEmpty { continue }
+            try check(stated.fingerprint, key.fingerprint ?? "", "recipients[\(index)].fingerprint")
+            confirmedRecipients.insert(index)
+        }
     }
 
     private func check<Value: Equatable>(known expected: Value?, _ value: Value?, _ field: String) throws(Failure) {
         guard let expected, value != expected else { return }
-        try check(value.map { "\($0)" } ?? "nothing", "\(expected)", field)
+        throw differs(field, value.map { "\($0)" } ?? "nothing", "\(expected)")
     }
 
     private func check<Value: Equatable>(_ stated: Value, _ sealed: Value, _ field: String) throws(Failure) {
         guard stated != sealed else { return }
-        throw Failure(
-            .integrity, "\(quoted(name)): its sidecar and what is sealed differ in \(field): \(stated) and \(sealed)",
-            hint: Self.hint)
+        throw differs(field, "\(stated)", "\(sealed)")
     }
 
-    private static let hint =
-        "archive and sidecar do not belong together, or one was changed: compare them with another copy of the store"
+    private func differs(_ field: String, _ stated: String, _ sealed: String) -> Failure {
+        Failure(
+            .integrity, "\(quoted(name)): its sidecar and what is sealed differ in \(field): \(stated) and \(sealed)",
+            hint: "archive and sidecar do not belong together, or one was changed: compare them with another copy of "
+                + "the store")
+    }
+}
+
+extension KeyIdentity {
+    fileprivate var fingerprint: String? { recipient.fingerprint }
+}
+
+extension Date {
+    /// As documents have it.
+    var text: String { formatted(.iso8601) }
+}
+
+extension Manifest {
+    /// How far the snapshots were verified when it was written: the least of their levels.
+    public var reachedLevel: VerificationLevel { etcd.compactMap(\.verification.known).min() ?? .streamed }
 }

@@ -12,6 +12,10 @@ public struct VerifyReport: Codable, Sendable {
     public var reference: String
     /// What was checked, in words.
     public var checked: [String]
+    /// What only the sidecar says; empty without one.
+    public var unconfirmed: [UnconfirmedField]
+    /// How many snapshots of etcd are in it; nil without an identity.
+    public var snapshotCount: Int?
     /// The size of the sealed object in bytes.
     public var sealedSize: Int
     /// The bytes of the entries that were decrypted and hashed; nil without an identity.
@@ -42,12 +46,17 @@ public enum VerifyOperation {
             try checkSealed(file, sidecar, observer: identities == nil ? observer : Observer())
         }
         var report = VerifyReport(
-            reference: archive.reference, checked: [], sealedSize: file.byteCount, durationSeconds: 0)
+            reference: archive.reference, checked: sidecar.map { [checkedOfSealed($0)] } ?? [],
+            unconfirmed: sidecar == nil ? [] : [.allThatIsSealed], sealedSize: file.byteCount, durationSeconds: 0)
         if let identities {
             do {
-                report.contentSize = try await withBlockingThread("etcd-snap.verify.content") {
+                let content = try await withBlockingThread("etcd-snap.verify.content") {
                     try checkContent(file, sidecar, identities: identities, observer: observer)
                 }
+                report.contentSize = content.byteCount
+                report.snapshotCount = content.snapshotCount
+                report.checked += content.checked
+                report.unconfirmed = content.unconfirmed
             } catch  where !(error is CancellationError) {
                 // What is wrong with the sealed bytes says more than what comes of decrypting them.
                 try await sealed
@@ -55,24 +64,13 @@ public enum VerifyOperation {
             }
         }
         try await sealed
-        report.checked = checked(sidecar, hasContent: identities != nil)
         report.durationSeconds = (ContinuousClock.now - start).seconds
         return report
     }
 
-    /// What was checked, in words.
-    private static func checked(_ sidecar: Sidecar?, hasContent: Bool) -> [String] {
-        var checked: [String] = []
-        if let sidecar {
-            let header = sidecar.object.headerSHA256 == nil ? "" : " and of its age header"
-            checked.append("size, types of recipients and sha256 of the sealed object\(header)")
-        }
-        if hasContent {
-            checked.append(
-                "every entry's sha256, every page of etcd's database, its trailer, the manifest"
-                    + (sidecar == nil ? "; there is no sidecar" : ", and what the sidecar says of them"))
-        }
-        return checked
+    private static func checkedOfSealed(_ sidecar: Sidecar) -> String {
+        let header = sidecar.object.headerSHA256 == nil ? "" : " and of its age header"
+        return "size, types of recipients and sha256 of the sealed object\(header)"
     }
 
     /// Size, recipients and digest of the sealed object, for which no identity is needed.
@@ -84,8 +82,8 @@ public enum VerifyOperation {
         guard digest == object.payloadSHA256 else {
             throw Failure(
                 .integrity,
-                "\(quoted(file.name)): payload sha256 mismatch (expected \(object.payloadSHA256.prefix(16))…, "
-                    + "found \(digest.prefix(16))…)",
+                "\(quoted(file.name)): payload sha256 mismatch (object.payloadSHA256 of its sidecar is "
+                    + "\(object.payloadSHA256.prefix(16))…, found \(digest.prefix(16))…)",
                 hint: "it is damaged or was replaced: use another copy or another backup")
         }
     }
@@ -94,12 +92,16 @@ public enum VerifyOperation {
     static func checkHeader(_ file: any RandomAccessBytes, _ sidecar: Sidecar) throws {
         try sidecar.object.checkHeader(of: file)
         let header = try Header.read(from: file)
-        let types = header.stanzas.map(\.type)
-        guard header.byteCount == sidecar.object.headerSize, types == sidecar.recipients.map(\.type) else {
-            throw Failure(
-                .integrity, "\(quoted(file.name)) is sealed for other recipients than its sidecar says",
-                hint: "it was replaced or rewrapped: use another copy or another backup")
-        }
+        let found = (types: header.stanzas.map(\.type), size: header.byteCount)
+        let stated = (types: sidecar.recipients.map(\.type), size: sidecar.object.headerSize)
+        guard found != stated else { return }
+        let difference =
+            found.types == stated.types
+            ? "object.headerSize is \(found.size) and not \(stated.size)"
+            : "recipients.type is \(found.types.map(quoted)) and not \(stated.types.map(quoted))"
+        throw Failure(
+            .integrity, "\(quoted(file.name)) is sealed for other recipients than its sidecar says: \(difference)",
+            hint: "it was replaced or rewrapped: use another copy or another backup")
     }
 
     /// SHA-256 of what follows the first `start` bytes of a file.
@@ -118,23 +120,43 @@ public enum VerifyOperation {
         return Array(hash.finalize())
     }
 
+    /// What the check of an open archive came to.
+    private struct ContentCheck: Sendable {
+        var byteCount: Int
+        var snapshotCount: Int
+        var checked: [String]
+        var unconfirmed: [UnconfirmedField]
+    }
+
     private static func checkContent(
         _ file: any RandomAccessBytes, _ sidecar: Sidecar?, identities: [any Identity], observer: Observer
-    ) throws -> Int {
+    ) throws -> ContentCheck {
         let reader = try ArchiveReader(file, identities: identities)
-        if let sidecar { try check(reader, against: sidecar) }
-        return try checkMembers(reader, against: sidecar, observer: observer)
+        let comparison = try sidecar.map { try compared(reader, with: $0) }
+        try comparison?.check(Header.read(from: file), openedBy: identities)
+        let manifest = try reader.readManifest()
+        let byteCount = try checkMembers(reader, comparison, observer: observer)
+        let snapshotCount = manifest.etcd.count
+        var checked = ["the manifest, and the sha256 of every entry"]
+        if snapshotCount == 1 { checked.append("every page of etcd's database, and its trailer") }
+        if snapshotCount > 1 { checked.append("every page of etcd's databases, and their trailers") }
+        let unconfirmed = comparison?.unconfirmed(by: manifest) ?? []
+        if let comparison {
+            let fields = comparison.confirmed(except: unconfirmed).joined(separator: ", ")
+            checked.append("of the sidecar against what is sealed: \(fields)")
+        }
+        return ContentCheck(
+            byteCount: byteCount, snapshotCount: snapshotCount, checked: checked, unconfirmed: unconfirmed)
     }
 
     /// Reads all members and checks them against the manifest; snapshots of etcd page by page too.
     ///
-    /// - Parameter sidecar: what must agree with the snapshots, where it is at hand.
+    /// - Parameter comparison: what must agree with the snapshots, where a sidecar is at hand.
     /// - Returns: the number of bytes checked.
     @discardableResult
     static func checkMembers(
-        _ reader: ArchiveReader, against sidecar: Sidecar? = nil, observer: Observer
+        _ reader: ArchiveReader, _ comparison: SidecarComparison? = nil, observer: Observer
     ) throws -> Int {
-        let comparison = sidecar.map { SidecarComparison(sidecar: $0, name: reader.name) }
         var checker = try MemberChecker(reader)
         let records = try reader.readManifest().etcd
         try reader.forEachMember { member in
@@ -186,14 +208,27 @@ public enum VerifyOperation {
 
     /// That the archive is the one that the sidecar describes.
     static func check(_ reader: ArchiveReader, against sidecar: Sidecar) throws {
+        _ = try compared(reader, with: sidecar)
+    }
+
+    private static func compared(_ reader: ArchiveReader, with sidecar: Sidecar) throws -> SidecarComparison {
         guard reader.manifestSHA256 == sidecar.manifestSHA256 else {
             throw Failure(
-                .integrity, "\(quoted(reader.name)) has another manifest than its sidecar says",
+                .integrity,
+                "\(quoted(reader.name)) has another manifest than its sidecar says: manifestSHA256 is "
+                    + "\(reader.manifestSHA256.prefix(16))… and not \(sidecar.manifestSHA256.prefix(16))…",
                 hint: "archive and sidecar do not belong together: compare them with another copy of the store")
         }
-        try SidecarComparison(sidecar: sidecar, name: reader.name)
-            .check(reader.readManifest(), tarByteCount: reader.tarByteCount)
+        let comparison = SidecarComparison(sidecar: sidecar, name: reader.name)
+        try comparison.check(reader)
+        return comparison
     }
+}
+
+extension UnconfirmedField {
+    /// Without a key.
+    fileprivate static let allThatIsSealed = UnconfirmedField(
+        field: "everything else", value: "what the sidecar says", reason: "it is sealed, and no key was named")
 }
 
 extension Duration {

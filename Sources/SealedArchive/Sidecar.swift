@@ -32,10 +32,17 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
             let bytes = try file.bytes(at: 0, count: min(headerSize, Header.byteCountLimit))
             let digest = Array(SHA256.hash(data: bytes)).hexadecimal
             guard digest != headerSHA256 else { return }
+            if let found = try? Header.read(from: file).byteCount, found != headerSize {
+                throw Failure(
+                    .integrity,
+                    "\(quoted(file.name)): its age header has \(found) bytes, its sidecar says \(headerSize) in "
+                        + "object.headerSize",
+                    hint: "it was replaced, or its sidecar was changed: use another copy or another backup")
+            }
             throw Failure(
                 .integrity,
-                "\(quoted(file.name)): age header sha256 mismatch (expected \(headerSHA256.prefix(16))…, "
-                    + "found \(digest.prefix(16))…)",
+                "\(quoted(file.name)): age header sha256 mismatch (object.headerSHA256 of its sidecar is "
+                    + "\(headerSHA256.prefix(16))…, found \(digest.prefix(16))…)",
                 hint: "it is damaged, or was replaced without its sidecar: use another copy or another backup")
         }
 
@@ -45,7 +52,7 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
         public func checkSize(_ byteCount: Int, of name: String) throws(Failure) {
             guard byteCount != size else { return }
             throw Failure(
-                .integrity, "\(quoted(name)) has \(byteCount) bytes, its sidecar says \(size)",
+                .integrity, "\(quoted(name)) has \(byteCount) bytes, its sidecar says \(size) in object.size",
                 hint: "it is cut short or was replaced: use another copy or another backup")
         }
     }

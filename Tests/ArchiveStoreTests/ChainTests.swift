@@ -178,7 +178,7 @@ import Testing
         let bytes = try DocumentCoding.encode(sidecar)
         try Data(bytes).write(to: URL(filePath: "\(directory)/\(backup.sidecarName)"))
         #expect(try codes() == ["backup-missing"])
-        #expect(try store.writer(for: scope).nextLink(after: store.list().backups.first).sequence == (1 << 53) + 1)
+        #expect(try store.writer(for: scope).nextLink(after: store.list()).sequence == (1 << 53) + 1)
     }
 
     /// A directory that `download` has filled.

@@ -11,7 +11,9 @@ struct StoreLaboratory {
     let root: String
     var store: LocalStore { LocalStore(root: root) }
 
-    func id(_ second: Int) -> BackupID { BackupID(time: Date(timeIntervalSince1970: 1_795_402_800 + Double(second))) }
+    func time(_ second: Int) -> Date { Date(timeIntervalSince1970: 1_795_402_800 + Double(second)) }
+
+    func id(_ second: Int) -> BackupID { BackupID(time: time(second)) }
 
     func scope(_ cluster: String = "prod", _ node: String = "cp-0") throws -> StoreScope {
         try StoreScope(cluster: cluster, node: node)
@@ -20,11 +22,12 @@ struct StoreLaboratory {
     func directory(_ scope: StoreScope) -> String { "\(root)/\(scope)" }
 
     /// Writes a small archive; gives it pending with the sidecar that belongs to it.
-    func seal(_ id: BackupID, with writer: LocalStoreWriter) throws -> (PendingFile, Sidecar) {
+    func seal(
+        _ id: BackupID, with writer: LocalStoreWriter, at time: Date = Date(timeIntervalSince1970: 1_795_402_800)
+    ) throws -> (PendingFile, Sidecar) {
         let file = try writer.begin(id)
         let header = ArchiveHeader(
-            id: id, cluster: writer.scope.cluster, node: writer.scope.node,
-            createdAt: Date(timeIntervalSince1970: 1_795_402_800))
+            id: id, cluster: writer.scope.cluster, node: writer.scope.node, createdAt: time)
         let archive = try ArchiveWriter(
             to: file, recipients: [X25519Identity.generate().recipient], header: header,
             options: CompressionOptions(frameSize: 4096, coreCount: 1))
@@ -41,8 +44,8 @@ struct StoreLaboratory {
     func add(_ second: Int = 0, to scope: StoreScope) throws -> StoredBackup {
         let id = id(second)
         let writer = try store.writer(for: scope)
-        var (file, sidecar) = try seal(id, with: writer)
-        let link = try writer.nextLink(after: store.list().latest(in: scope))
+        var (file, sidecar) = try seal(id, with: writer, at: time(second))
+        let link = try writer.nextLink(after: store.list())
         sidecar.sequence = link.sequence
         sidecar.previousSidecarSHA256 = link.previousSidecarSHA256
         try writer.publish(file, sidecar: sidecar)

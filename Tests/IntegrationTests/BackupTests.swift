@@ -88,11 +88,31 @@ extension Integration {
 
         @Test func verifyChecksWithAndWithoutTheKey() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
-            try store.makeBackup()
+            let archive = try store.makeBackup()
             let without = try SnapTool.json(["verify"] + store.flags)
             #expect(without.checked.array.count == 1 && without.contentSize.value == nil)
             let with = try SnapTool.json(["verify", "-i", store.key.path] + store.flags)
-            #expect(with.checked.array.count == 2 && with.contentSize.int > 0)
+            #expect(with.checked.array.count == 4 && with.contentSize.int > 0)
+            #expect(with.unconfirmed.array.contains { $0.field.string == "completedAt" })
+            let text = try SnapTool.run(["verify", "-i", store.key.path] + store.flags).text
+            #expect(text.contains("every page of etcd's database") && text.contains("not confirmed:"))
+            try changeSidecar(of: archive) { $0["verification"] = "stored" }
+            let forged = try SnapTool.run(["verify", "-i", store.key.path] + store.flags).text
+            #expect(forged.contains("not confirmed:  verification, \"stored\""), "\(forged)")
+            let described = try SnapTool.run(["describe", "-i", store.key.path] + store.flags).text
+            #expect(described.contains("stored by the sidecar, structural is sealed"), "\(described)")
+        }
+
+        @Test func verifyClaimsNoDatabaseWhereThereIsNone() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            let file = try store.directory.write("x", to: "included")
+            let configuration = try Laboratory.shared().plainConfiguration
+            try SnapTool.run(
+                ["backup", "--config", configuration, "-r", store.key.recipient, "--no-etcd", "--include", file]
+                    + store.flags)
+            let text = try SnapTool.run(["verify", "-i", store.key.path] + store.flags).text
+            #expect(text.contains("no snapshot of etcd is in it"))
+            #expect(!text.contains("page") && !text.contains("trailer"))
         }
 
         @Test func downloadGivesTheSealedBytes() throws {

@@ -74,6 +74,17 @@ extension Integration {
             }
         }
 
+        /// Old keys in the clear lie around only where something was replaced, and then somebody was told.
+        private func expectKeptIsNamed(by result: CommandResult, _ step: String) throws {
+            let place = host + "/var/lib/etcd-snap-kept"
+            let said = "\(result.text)\(result.errorText)"
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: place)) ?? [] {
+                #expect(said.contains("\(place)/\(name)") && said.contains("rm -r "), "after \(step): \(said)")
+                let files = try run("find", ["\(place)/\(name)", "!", "-type", "d"]).text
+                #expect(files != "", "nothing is kept in \(name) after \(step)")
+            }
+        }
+
         private func expectRestored(_ step: String) throws {
             for (path, new) in files { #expect(contents(path) == new, "\(path) after \(step)") }
             #expect(try stagedFiles() == [], "after \(step)")
@@ -117,6 +128,7 @@ extension Integration {
                 let again = try SnapTool.attempt(inPlace())
                 #expect(again.status == 0, "\(step): \(again.errorText)")
                 try expectRestored(step)
+                try expectKeptIsNamed(by: again, step)
             }
             #expect(count >= minimumCount)
         }
@@ -126,6 +138,9 @@ extension Integration {
             let count = try atEveryStep(of: call, by: stride, "error=EIO") { result, step in
                 #expect(result.status == 1, "\(step): \(result.errorText)")
                 try expectNothingLost(step)
+                if call == "renameat" { try expectKeptIsNamed(by: result, step) }
+                let message = try #require(result.errorText.split(separator: "\n").first { $0.hasPrefix("error: ") })
+                #expect(message.components(separatedBy: "Input/output error").count == 2, "\(step): \(message)")
                 // What could not be removed is for the next run.
                 if call != "unlinkat" { #expect(try stagedFiles() == [], "\(step)") }
                 let again = try SnapTool.attempt(inPlace())
@@ -160,6 +175,26 @@ extension Integration {
             guard command == "backup" else { return }
             let listed = try SnapTool.run(["describe", "latest", "-i", store.key.path, "-o", "json"] + store.flags)
             #expect(!listed.text.contains("placing"))
+        }
+
+        /// Killed at the rename of the first key, or of the third.
+        @Test(arguments: [(2, false), (4, true)])
+        func theNextCommandSaysWhatIsKept(renameNumber: Int, isReplaced: Bool) throws {
+            try resetHost()
+            #expect(try attempt("renameat", "signal=SIGKILL:when=\(renameNumber)").status == SIGKILL)
+            let place = host + "/var/lib/etcd-snap-kept"
+            #expect(try run("find", [place, "-name", "ca.key"]).text != "")
+            let result = try SnapTool.attempt(["certs", "--root", host])
+            let kept = try? FileManager.default.contentsOfDirectory(atPath: place)
+            #expect((kept?.count ?? 0) == (isReplaced ? 1 : 0), "\(kept ?? [])")
+            let isNamed = result.errorText.contains("rm -r \(place)/\(kept?.first ?? "")")
+            #expect(isNamed == isReplaced, "\(result.errorText)")
+            try expectNothingLost("\(renameNumber)")
+            // Later ones go on naming it.
+            let text = try SnapTool.run(inPlace()).text
+            for name in kept ?? [] {
+                #expect(text.contains("earlier restores; remove it with: rm -r \(place)/\(name)"), "\(text)")
+            }
         }
 
         @Test func staticPodsComeLastAndEtcdsFirst() throws {

@@ -39,13 +39,6 @@ enum SidecarField {
         ]
     }
 
-    /// Removes a field of the first etcd.
-    static func remove(_ field: String, fromEtcdOf document: inout [String: Any]) {
-        guard var etcds = document["etcd"] as? [[String: Any]] else { return }
-        etcds[0][field] = nil
-        document["etcd"] = etcds
-    }
-
     static func set(_ field: String, _ value: Any, in document: inout [String: Any]) {
         let names = field.split(separator: ".").map(String.init)
         guard names.count > 1 else { return document[field] = value }

@@ -88,6 +88,24 @@ import Testing
         #expect(try DeleteOperation.find([BackupReference("2031")], in: store).count == 1)
     }
 
+    /// A store that was begun anew, into which a backup of the old one was copied.
+    @Test func chainsThatDisagreeAreSaidAndNotDeletedByLatest() throws {
+        let store = LocalStore(root: scratch.file("disputed"))
+        let scope = try StoreScope(cluster: "a", node: "n1")
+        for (time, number) in [("2026-02-01T00:00:00Z", 1), ("2026-01-01T00:00:00Z", 7)] {
+            let date = try Date(time, strategy: .iso8601)
+            try add(BackupID(time: date), to: scope, of: store, createdAt: date, sequence: number)
+        }
+        let found = try latest(store)
+        #expect(found.reference.hasPrefix("a/n1/20260201"))
+        let warning = try #require(found.warnings.first)
+        #expect(found.warnings.count == 1 && warning.contains("20260201") && warning.contains("(number 7)"))
+        #expect(warning.contains("between chains the time decides"))
+        let error = #expect(throws: Failure.self) { try DeleteOperation.find([BackupReference("latest")], in: store) }
+        #expect(error?.code == .usage && error?.message.contains("20260101") == true)
+        #expect(try DeleteOperation.find([BackupReference("202601")], in: store).count == 1)
+    }
+
     @Test func aWrongNameIsAnsweredWithTheNamesThatThereAre() throws {
         for (text, cluster, node, names) in [
             ("latest", "typo", nil, "a, b"), ("typo/n1/latest", nil, nil, "a, b"), ("2026", "typo", "n1", "a, b"),

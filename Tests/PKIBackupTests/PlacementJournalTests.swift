@@ -85,14 +85,14 @@ import Testing
             """)
         let outside = "\(target.directory.path)/.etcd-snap-placing-1111111111111111"
         try "kept".write(toFile: outside, atomically: true, encoding: .utf8)
-        let removed = try PlacementJournal.removeLeftovers(below: root())
+        let removed = try PlacementJournal.removeLeftovers(below: root()).removed
         #expect(removed.count == 2 && removed[0].hasSuffix("etc/a/.etcd-snap-placing-0123456789abcdef"))
         // What no record names that is whole was not yet there.
         let left: Set = ["/etc/a/.etcd-snap-placing-mine", "/etc/.etcd-snap-placing-0000000000000000"]
         #expect(try target.files() == left)
         #expect(FileManager.default.fileExists(atPath: outside))
         #expect(!FileManager.default.fileExists(atPath: "\(target.path)/var/lib/etcd-snap-kept"))
-        #expect(try PlacementJournal.removeLeftovers(below: root()).isEmpty)
+        #expect(try PlacementJournal.removeLeftovers(below: root()) == .init())
     }
 
     @Test func whatALivingRunHoldsStays() throws {
@@ -101,7 +101,7 @@ import Testing
         try stage(reader, placement)
         let staged = try stagedFiles()
         #expect(staged.count == 6)
-        #expect(try PlacementJournal.removeLeftovers(below: root()).isEmpty)
+        #expect(try PlacementJournal.removeLeftovers(below: root()) == .init())
         #expect(try stagedFiles() == staged)
         let error = #expect(throws: Failure.self) { try self.placement() }
         #expect(error?.code == .locked && error?.hint != nil)

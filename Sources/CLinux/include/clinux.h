@@ -18,6 +18,13 @@ int clinux_rename_exclusive(int source_directory, const char *source, int target
 /// another device than the directory above, which overlooks a bind mount of the same device). Returns 1, 0, or -1.
 int clinux_is_mount_root(int directory);
 
+enum { CLINUX_IMMUTABLE = 1, CLINUX_APPEND_ONLY = 2, CLINUX_MOUNT_ROOT = 4 };
+
+/// What keeps an entry of a directory, or with an empty name the directory itself, from being changed, whoever asks: flags of
+/// above (statx(2), `stx_attributes`). Before Linux 5.8 a mount of the same device is overlooked, and where the file system
+/// does not tell its attributes, or the call is refused, these are.
+int clinux_restrictions(int directory, const char *name);
+
 /// Asks the kernel to start writing back `count` bytes at `offset`, without waiting (`sync_file_range`).
 /// A hint: file systems that can't do it are not an error.
 void clinux_start_writeback(int descriptor, int64_t offset, int64_t count);

@@ -34,9 +34,23 @@ extension FilePlacement {
         if let keptPlace { return keptPlace }
         guard let kept = journal?.kept else { preconditionFailure("only a placement that replaces keeps anything") }
         let (directory, name) = try kept.makePlace(at: Date())
+        do {
+            try journal?.note(place: name)
+        } catch {
+            _ = kept.removeUnreplaced(in: name)
+            throw error
+        }
         keptPath = "\(kept.realPath)/\(name)"
         keptPlace = directory
         return directory
+    }
+
+    /// Keeps nothing of what was not replaced in the end.
+    func removeUnreplaced() {
+        guard let kept = journal?.kept, let path = keptPath, let name = kept.place(atPath: path.utf8),
+            kept.removeUnreplaced(in: name)
+        else { return }
+        (keptPath, keptPlace) = (nil, nil)
     }
 
     /// By a further name where that is possible, else by a copy: what is kept may be on another file system.

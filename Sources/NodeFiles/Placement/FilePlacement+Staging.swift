@@ -25,6 +25,7 @@ extension FilePlacement {
         }
         let existing = try parent.existingAttributes(of: name)
         if let existing, existing.kind != .directory {
+            try checkObstacle(toReplacing: name, in: parent)
             try keepAside(names, existing, in: parent)
             try parent.removeFile(name)
             counts.replacedCount += 1
@@ -46,12 +47,13 @@ extension FilePlacement {
         do {
             let isDatabase = try make(temporaryName, member, in: parent, inspect)
             let isLink = member.metadata.kind == .hardLink
-            if let existing, try parent.isSame(name, existing, as: temporaryName, isLink: isLink) {
+            if let existing, try parent.isSame(name, existing, as: temporaryName, in: parent, isLink: isLink) {
                 try parent.removeFile(temporaryName)
                 counts.unchangedCount += 1
                 databases.note(names, isDatabase: isDatabase)
                 return databases.noteUnchanged(names)
             }
+            if existing != nil { try checkObstacle(toReplacing: name, in: parent) }
             staged.append(
                 StagedEntry(
                     names: names, temporaryName: temporaryName, kind: member.metadata.kind, isDatabase: isDatabase,
@@ -74,6 +76,14 @@ extension FilePlacement {
             throw Failure(
                 .failed, "\(quoted(path)) is no file, which is not replaced", hint: "remove it")
         }
+    }
+
+    /// Refuses, before anything is replaced, what no rename could replace.
+    private func checkObstacle(toReplacing name: EntryName, in parent: OpenDirectory) throws {
+        guard let obstacle = parent.obstacle(toReplacing: name) ?? parent.obstacleToWriting else { return }
+        throw Failure(
+            .failed, "\(quoted(parent.path(of: name))) can't be replaced: \(obstacle)",
+            hint: "do that first, and restore again")
     }
 
     private func comesFirst(_ order: PlacementOrder, _ name: EntryName, in directory: OpenDirectory) -> Bool {

@@ -40,8 +40,8 @@ public final class FilePlacement {
     public internal(set) var counts = Counts()
     /// Where what was replaced is kept, relative to the root; nil if nothing was.
     public internal(set) var keptPath: String?
-    /// What an interrupted placement had left below the root and was removed, as paths.
-    public var removedLeftovers: [String] { journal?.removedLeftovers ?? [] }
+    /// What an interrupted placement had left below the root.
+    public var leftovers: PlacementJournal.Leftovers { journal?.leftovers ?? PlacementJournal.Leftovers() }
 
     let root: OpenDirectory
     /// For a placement that replaces.
@@ -135,7 +135,8 @@ public final class FilePlacement {
         isEnded = true
     }
 
-    /// Removes what is staged, and the directories made for it unless something is in them; what is in place stays.
+    /// Removes what is staged, the directories made for it unless something is in them, and what is kept of files that were
+    /// not replaced; what is in place stays.
     ///
     /// As far as that is possible: it is for what failed, and the next run removes the rest.
     public func abandon() {
@@ -151,6 +152,7 @@ public final class FilePlacement {
             try? parent(of: names).removeEmptyDirectory(name)
         }
         for directory in directories(where: { _ in true }) { try? setAttributes(of: directory) }
+        removeUnreplaced()
         if !leavesSomething { try? journal?.remove() }
     }
 

@@ -74,6 +74,54 @@ public struct KeptDirectory {
         return (try resolved.directory.openDirectory(name), display(Array(resolved.path.dropFirst())) + "/")
     }
 
+    /// The directories in which something is kept, relative to the root, in the order of their times.
+    func places() throws -> [String] {
+        try directory.utf8Names().filter(directory.isDirectory).sorted().map { "\(realPath)/\($0)" }
+    }
+
+    /// The directories of a root in which restores keep what they have replaced, relative to the root, the oldest first.
+    ///
+    /// - Throws: ``SystemCallError`` if they can't be read.
+    public static func places(in root: OpenDirectory) throws -> [String] {
+        try KeptDirectory(existingIn: root)?.places() ?? []
+    }
+
+    /// The name of one of the directories by its path relative to the root; nil for other paths.
+    func place(atPath path: some Collection<UInt8>) -> String? {
+        let prefix = Array("\(realPath)/".utf8)
+        guard path.starts(with: prefix) else { return nil }
+        let name = String(decoding: path.dropFirst(prefix.count), as: UTF8.self)
+        return name.isEmpty || name.hasPrefix(".") || name.contains("/") ? nil : name
+    }
+
+    /// Removes from one of the directories what is still where it was, and then the directory if nothing is left in it.
+    ///
+    /// As far as that is possible: what stays is kept.
+    ///
+    /// - Returns: whether it is gone.
+    func removeUnreplaced(in name: String) -> Bool {
+        guard let entry = EntryName(name.utf8), let place = try? directory.openDirectory(entry) else {
+            return !directory.contains(name)
+        }
+        removeUnreplaced(in: place, originals: root)
+        try? directory.removeEmptyDirectory(entry)
+        try? directory.sync()
+        return !directory.contains(name)
+    }
+
+    private func removeUnreplaced(in kept: OpenDirectory, originals: OpenDirectory?) {
+        for name in ((try? kept.names()) ?? []).compactMap({ EntryName($0) }) {
+            if let directory = try? kept.openDirectory(name) {
+                removeUnreplaced(in: directory, originals: try? originals?.openDirectory(name))
+                try? kept.removeEmptyDirectory(name)
+            } else if let originals, let existing = try? originals.existingAttributes(of: name),
+                (try? originals.isSame(name, existing, as: name, in: kept, isLink: false)) == true
+            {
+                try? kept.removeFile(name)
+            }
+        }
+    }
+
     /// Removes it if nothing is kept in it, and what was made for it above.
     func removeIfEmpty() {
         let names = Self.parents + [Self.name]
@@ -112,9 +160,10 @@ extension KeptDirectory {
     /// it is reached.
     ///
     /// - Parameter stores: the stores' paths, which need not exist.
-    /// - Throws: ``Failure`` with the code `usage`.
+    /// - Throws: ``Failure`` with the code `usage` for one within a store, `failed` where nothing can be written.
     public static func check(in root: OpenDirectory, isOutside stores: [String]) throws {
         var directory = try deepest(in: root)
+        let obstacle = directory.obstacleToWriting
         var above: Set<FileIdentity> = []
         while try above.insert(directory.attributes().identity).inserted {
             directory = try directory.openDirectory("..")
@@ -129,6 +178,10 @@ extension KeptDirectory {
                 "what is replaced would be kept in the clear in \(quoted(keptPath)), within the store \(quoted(store))",
                 hint: "move the store to a directory of its own, or restore from a copy of the archive")
         }
+        guard let obstacle else { return }
+        throw Failure(
+            .failed, "what is replaced can't be kept in \(quoted(keptPath)): \(obstacle)",
+            hint: "do that first, and restore again; nothing was changed")
     }
 
     /// The directory itself, or the last one above it that is there.

@@ -8,14 +8,23 @@ import SystemPackage
 /// Where a placement that is under way has staged entries, so that the next run finds them should this one be killed.
 ///
 /// It is the file `journal` of the ``KeptDirectory``: paths of directories below the root, each with a zero byte behind it.
-/// A path is durable before the first entry is staged in its directory. The file is held by `flock(2)` while its process
+/// A path is durable before the first entry is staged in its directory. The path of the directory in which this run keeps what
+/// it replaces is one of them, durable before anything is replaced. The file is held by `flock(2)` while its process
 /// lives, and removed at the end.
 public final class PlacementJournal {
     private static let name = "journal"
     private static let maximumByteCount = 16 << 20
 
-    /// What an interrupted run had left and was removed, as paths.
-    public private(set) var removedLeftovers: [String] = []
+    /// What an interrupted run had left.
+    public struct Leftovers: Sendable, Equatable {
+        /// The staged entries that were removed, as paths.
+        public var removed: [String] = []
+        /// The directory in which it keeps what it had replaced by then, as a path; nil if it had replaced nothing.
+        public var keptPath: String?
+    }
+
+    /// What an interrupted run had left.
+    public private(set) var leftovers = Leftovers()
 
     let kept: KeptDirectory
     private let root: OpenDirectory
@@ -29,7 +38,7 @@ public final class PlacementJournal {
     init(root: OpenDirectory) throws {
         self.root = root
         (kept, descriptor) = try Self.begin(root)
-        removedLeftovers = try Self.removeStaged(by: descriptor, below: root, kept)
+        leftovers = try Self.removeStaged(by: descriptor, below: root, kept)
         try retryingInterrupts("truncate", kept.directory.path(of: Self.name)) { ftruncate(descriptor.rawValue, 0) }
         try kept.directory.sync()
     }
@@ -56,15 +65,22 @@ public final class PlacementJournal {
     /// Notes durably that entries are staged in a directory.
     func note(_ directory: [EntryName]) throws {
         guard !notedDirectories.contains(directory) else { return }
+        try append(Array(directory.map(\.bytes).joined(separator: [0x2F])))
+        notedDirectories.insert(directory)
+    }
+
+    /// Notes durably in which of the directories of ``kept`` this run keeps what it replaces.
+    func note(place: String) throws { try append(Array("\(kept.realPath)/\(place)".utf8)) }
+
+    private func append(_ path: [UInt8]) throws {
+        let record = path + [0]
         let path = kept.directory.path(of: Self.name)
-        let record = Array(directory.map(\.bytes).joined(separator: [0x2F])) + [0]
         let count = try retryingInterrupts("write to", path) {
             pwrite(descriptor.rawValue, record, record.count, off_t(byteCount))
         }
         guard count == record.count else { throw SystemCallError("write to", path, errno: .noSpace) }
         byteCount += count
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
-        notedDirectories.insert(directory)
     }
 
     /// Removes the journal, once nothing is staged any more.
@@ -76,17 +92,16 @@ public final class PlacementJournal {
 
     // MARK: What an interrupted run has left
 
-    /// Removes the staged entries of a placement whose process is no more; those of a living one stay.
-    ///
-    /// - Returns: their paths.
-    public static func removeLeftovers(below root: OpenDirectory) throws -> [String] {
+    /// Removes the staged entries of a placement whose process is no more, and what it keeps of files that it has not
+    /// replaced; those of a living one stay.
+    public static func removeLeftovers(below root: OpenDirectory) throws -> Leftovers {
         guard let kept = try KeptDirectory(existingIn: root), let descriptor = try open(in: kept.directory, 0) else {
-            return []
+            return Leftovers()
         }
         defer { try? descriptor.close() }
         guard try tryLockExclusively(descriptor, name: kept.directory.path(of: name)),
             kept.directory.isEntry(name, descriptor)
-        else { return [] }
+        else { return Leftovers() }
         let removed = try removeStaged(by: descriptor, below: root, kept)
         try kept.directory.removeFile(name)
         try kept.directory.sync()
@@ -96,20 +111,24 @@ public final class PlacementJournal {
 
     private static func removeStaged(
         by journal: FileDescriptor, below root: OpenDirectory, _ kept: KeptDirectory
-    ) throws -> [String] {
-        var removed: [String] = []
+    ) throws -> Leftovers {
+        var leftovers = Leftovers()
         for path in try records(journal, name: kept.directory.path(of: name)) {
+            if let place = kept.place(atPath: path) {
+                if !kept.removeUnreplaced(in: place) { leftovers.keptPath = kept.directory.path(of: place) }
+                continue
+            }
             guard let names = EntryName.components(of: path), let directory = try open(names, below: root) else {
                 continue
             }
             let staged = try directory.names().filter(StagedName.matches).compactMap { EntryName($0) }
             for name in staged {
                 try directory.removeEntry(name)
-                removed.append(directory.path(of: name))
+                leftovers.removed.append(directory.path(of: name))
             }
             if !staged.isEmpty { try directory.sync() }
         }
-        return removed
+        return leftovers
     }
 
     /// A record without its end was not yet durable, so nothing was staged for it.

@@ -65,26 +65,36 @@ extension FilePlacement {
     private func action(
         for entry: ManifestEntry, _ names: [EntryName]
     ) throws -> (PlannedPlacement.Action, String?) {
-        let parent: OpenDirectory
+        var parent = root
         do {
-            parent = try names.dropLast().reduce(root) { try $0.openDirectory($1) }
-        } catch let error as SystemCallError {
-            if error.errno == .noSuchFileOrDirectory {
-                return (entry.kind == .directory ? .makeDirectory : .create, nil)
-            }
+            for name in names.dropLast() { parent = try parent.openDirectory(name) }
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return making(entry, in: parent) }
             guard [.notDirectory, .tooManySymbolicLinkLevels].contains(error.errno) else { throw error }
             return (.blocked, "a directory on the way is a link or no directory")
         }
         guard let name = names.last, let existing = try parent.existingAttributes(of: name) else {
-            return (entry.kind == .directory ? .makeDirectory : .create, nil)
+            return making(entry, in: parent)
         }
         switch (entry.kind.known, existing.kind) {
         case (.directory, .directory): return (.unchanged, nil)
         case (_, .directory), (_, .fifo), (_, .socket), (_, .device): return (.blocked, "a \(existing.kind) is there")
         default: break
         }
+        // What is the same is staged too, for only that tells.
+        if let obstacle = parent.obstacleToWriting { return (.blocked, obstacle) }
         let differences = try differences(entry, name, existing, in: parent)
-        return differences.isEmpty ? (.unchanged, nil) : (.replace, differences.joined(separator: ", "))
+        if differences.isEmpty { return (.unchanged, nil) }
+        if let obstacle = parent.obstacle(toReplacing: name) { return (.blocked, obstacle) }
+        return (.replace, differences.joined(separator: ", "))
+    }
+
+    /// - Parameter parent: the last directory on the way that is there.
+    private func making(
+        _ entry: ManifestEntry, in parent: OpenDirectory
+    ) -> (PlannedPlacement.Action, String?) {
+        if let obstacle = parent.obstacleToWriting { return (.blocked, obstacle) }
+        return (entry.kind == .directory ? .makeDirectory : .create, nil)
     }
 
     private func differences(

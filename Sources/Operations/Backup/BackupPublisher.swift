@@ -32,7 +32,7 @@ struct BackupPublisher: @unchecked Sendable {
         if let obstacle = listing.obstacle { throw obstacle }
         for warning in listing.warnings { observer.warn(warning) }
         previous = listing.latest(in: plan.scope)
-        link = try writer.nextLink(after: previous)
+        link = try writer.nextLink(after: listing)
         chainFindings = listing.chain.map(\.finding)
     }
 
