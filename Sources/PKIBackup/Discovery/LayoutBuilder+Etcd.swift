@@ -123,8 +123,8 @@ extension LayoutBuilder {
     }
 
     private func nodePath(_ flag: String, _ component: Component) -> String? {
-        guard let value = component.flags[flag]?.last, value.hasPrefix("/") else { return nil }
-        return component.nodePath(of: value)
+        guard let value = component.flags[flag]?.last.flatMap({ absolute($0, in: component) }) else { return nil }
+        return nodePath(of: value, in: component)
     }
 
     // MARK: Members
@@ -255,7 +255,7 @@ extension LayoutBuilder {
     private func endpoints(ofEmbedded distribution: String) -> [String] {
         if distribution == "microshift" { return ["https://localhost:2379"] }
         let server = layout.components.first { $0.name == distribution }
-        let arguments = CommandLineFlags((server?.flags["etcd-arg"] ?? []).map { "--\($0)" }, name: "etcd").flags
+        let arguments = CommandLineFlags.flags(ofArguments: server?.flags["etcd-arg"] ?? [])
         let listening = (arguments["listen-client-urls"] ?? []).flatMap(EtcdURL.list)
         guard listening.isEmpty else { return listening }
         let loopback = ["https://127.0.0.1:2379", "https://[::1]:2379"]
