@@ -47,7 +47,7 @@ struct StartedCommand {
             enter(container, depth)
             return
         }
-        let index = words.firstIndex(where: CommandLineFlags.names)
+        let index = Self.programIndex(in: words)
         if let shell = Self.script(of: words, before: index ?? words.count) {
             let outer = Self.variables(words[..<shell.index], environment)
             run(shell.text, outer, Array(words.dropFirst(shell.index + 3)), read, depth)
@@ -56,6 +56,12 @@ struct StartedCommand {
         programIndex = index
         apply(words[..<(index ?? words.count)])
         readScript(at: index, read, depth)
+    }
+
+    /// The first word that names a program and is no value of a wrapper's option, as in `runuser -u etcd -- kube-apiserver`.
+    private static func programIndex(in words: [String]) -> Int? {
+        let named = words.indices.filter { !words[$0].hasPrefix("-") && CommandLineFlags.names(words[$0]) }
+        return named.first { $0 == 0 || words[$0 - 1] == "--" || !words[$0 - 1].hasPrefix("-") } ?? named.first
     }
 
     /// The text of `sh -c`, whose `-c` may stand among other options.
@@ -196,18 +202,19 @@ struct StartedCommand {
         "start-stop-daemon", "supervise-daemon", "watch-termination", "hyperkube", "kubenswrapper",
     ]
 
-    /// Whether the words start the program and do not only name it: it is the first, it stands behind a known wrapper, or it has
-    /// what only itself is told, its serving command or a flag that is known to be its own.
+    /// Whether the words start the program and do not only name it: it is the first, it stands behind a known wrapper, or it is
+    /// told what only itself is: its serving command or, behind its path, a flag that is known to be its own.
     var isStart: Bool {
         guard let index = programIndex else { return false }
-        if index == 0 || container != nil { return true }
+        if index == 0 { return true }
         let first = lastName(words[0])
         if Self.wrappers.contains(first) { return true }
         let program = lastName(words[index])
         if let commands = CommandLineFlags.servingCommands[program] {
             return index + 1 < words.count && commands.contains(words[index + 1])
         }
-        guard !["echo", "printf"].contains(first) else { return false }
+        // Other tools take the name of a pod or a user, but not the path of a program.
+        guard words[index].contains("/") || container != nil, !["echo", "printf"].contains(first) else { return false }
         return CommandLineFlags.flags(Array(words[(index + 1)...])).values.keys.contains {
             FlagTable.use(of: $0, component: program) != nil
         }

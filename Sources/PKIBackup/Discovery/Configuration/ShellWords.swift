@@ -133,8 +133,10 @@ struct ShellWords {
             let byte = bytes[index]
             index += 1
             switch byte {
-            // Of `"$@"` each argument is a word.
-            case UInt8(ascii: "$"): append(expansion(), splits: bytes[index - 1] == UInt8(ascii: "@"))
+            case UInt8(ascii: "$"):
+                // Of `"$@"` each argument is a word.
+                let isArguments = bytes[index...].starts(with: "@".utf8) || bytes[index...].starts(with: "{@}".utf8)
+                append(expansion(), splits: isArguments)
             case UInt8(ascii: "`"):
                 skipBackquoted()
                 append(String(Self.unknown), splits: false)

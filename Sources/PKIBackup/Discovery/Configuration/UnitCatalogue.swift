@@ -63,11 +63,17 @@ struct UnitCatalogue {
 
     /// The name of the unit that a name stands for: a link to another unit's file is an alias of it.
     private func canonical(_ name: UnitName) -> UnitName {
-        guard let path = entry(of: name) ?? name.template.flatMap(entry), let real = try? root.realPath(of: path),
-            let target = UnitName(lastName(real)), lastName(real) != lastName(path), isUnitDirectory(parentPath(real))
-        else { return name }
-        guard target.isTemplate else { return target }
-        return name.instance.map(target.instantiated) ?? name
+        guard let path = entry(of: name) ?? name.template.flatMap(entry) else { return name }
+        var links: [String] = []
+        let end = try? root.resolve(Array(path.utf8)) { step in
+            if step.attributes.kind == .symbolicLink { links.append(String(decoding: step.path, as: UTF8.self)) }
+        }
+        guard let end else { return name }
+        let steps = links + [String(decoding: end.path, as: UTF8.self)]
+        return steps.filter { isUnitDirectory(parentPath($0)) }.compactMap { UnitName(lastName($0)) }
+            .reduce(name) { name, target in
+                target.isTemplate ? name.instance.map(target.instantiated) ?? name : target
+            }
     }
 
     /// A file outside of the units' directories is linked under the name that the link has.
