@@ -236,7 +236,7 @@ extension LayoutBuilder {
             // What the etcd itself tells goes before; only its client's files are the distribution's.
             candidate.endpoints = member(known).endpoints
         } else if let configuration, root.hasEntry(configuration), let document = document(at: configuration) {
-            var etcd = Component(name: "etcd", source: configuration)
+            var etcd = Component(name: "etcd", source: configuration, mounts: containerMounts[distribution])
             etcd.configuration = MergedConfiguration(EtcdConfiguration.settings(in: document), from: configuration)
             addFlags(of: etcd)
             layout.components.append(etcd)

@@ -63,9 +63,14 @@ extension LayoutBuilder {
     func absolute(_ value: String, in component: Component) -> String? {
         if value.hasPrefix("/") { return value }
         guard let directory = component.workingDirectory, !directory.contains(ShellWords.unknown),
-            value.contains("/") || value.contains("."), !value.contains("://")
+            Self.mayBePath(value)
         else { return nil }
         return joinPath(directory, value)
+    }
+
+    /// Whether a value that does not begin with a slash may be a relative path.
+    private static func mayBePath(_ value: String) -> Bool {
+        (value.contains("/") || value.contains(".")) && !value.contains("://")
     }
 
     /// Flags whose files need not be there, or whose components make them.
@@ -79,7 +84,9 @@ extension LayoutBuilder {
     private mutating func addNamed(
         _ value: String, _ captureClass: CaptureClass, _ referrer: String, _ flag: String, _ component: Component
     ) {
-        guard let value = absolute(value, in: component) else { return }
+        guard let value = absolute(value, in: component) else {
+            return reportRelative(value, flag, component)
+        }
         guard let path = nodePath(of: value, in: component) else {
             let place = component.place(of: value) == .volume ? "a volume of its own" : "the image"
             return collector.skip(value, "in \(place) of \(component.name), not on the node")
@@ -127,6 +134,18 @@ extension LayoutBuilder {
                 "\(component.name) in \(quoted(value.origin)) has \(what), which only the running system can tell: what it names is not in the backup",
                 "write out what it stands for, or name the files among the paths to capture")
         }
+    }
+
+    /// Says of a relative path that it is not known what it counts from.
+    private mutating func reportRelative(_ value: String, _ flag: String, _ component: Component) {
+        guard component.workingDirectory?.contains(ShellWords.unknown) != false, Self.mayBePath(value),
+            !Self.optional.contains(flag),
+            CommandLineFlags.knownPrograms.contains(component.name)
+        else { return }
+        find(
+            .error, "path-unresolved", component.source,
+            "\(component.name) in \(quoted(component.source)) has --\(flag)=\(value), and which directory that counts from only the running system can tell: what it names is not in the backup",
+            "write the path out, or name the file among the paths to capture")
     }
 
     private func namesFiles(_ flag: String, _ value: String, of component: Component) -> Bool {

@@ -76,6 +76,8 @@ struct LayoutBuilder {
     var kubeletDirectories = [KubeletConfiguration.rootDirectory]
     /// Processes whose files are not known.
     var unseen: [RunningComponent] = []
+    /// What distributions that run in containers see of the node's files.
+    var containerMounts: [String: [ContainerMount]] = [:]
     /// Services that are called like a program of the control plane, and may start it in a way that is not understood.
     var unknownServices: [ServiceDefinition] = []
 

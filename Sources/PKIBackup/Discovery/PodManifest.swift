@@ -80,7 +80,7 @@ struct PodManifest {
             name: line.program, source: source, image: container.text("image"), environment: line.environment,
             mounts: container.items("volumeMounts").compactMap { mount($0, hostPaths) })
         component.configuration = MergedConfiguration(line.flags, unresolved: line.unresolved, from: source)
-        component.workingDirectory = line.workingDirectory ?? container.text("workingDir")
+        component.workingDirectory = line.workingDirectory ?? container.text("workingDir") ?? "/"
         return component
     }
 

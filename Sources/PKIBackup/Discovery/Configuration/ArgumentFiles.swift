@@ -52,6 +52,7 @@ extension LayoutBuilder {
                 let words = ArgumentFiles.words(bytes, variables: snap.variables)
                 let flags = CommandLineFlags.flags(words)
                 var component = Component(name: program, source: path)
+                component.workingDirectory = "/"
                 component.configuration = MergedConfiguration(flags.values, unresolved: flags.unresolved, from: path)
                 guard !layout.components.contains(where: { isSame($0, component) }), isUsed(component) else { continue }
                 add(component)

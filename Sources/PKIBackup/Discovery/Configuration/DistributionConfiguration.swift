@@ -109,7 +109,8 @@ extension LayoutBuilder {
         let environment = (started?.environment ?? [:]).merging(process?.environment ?? [:]) { _, new in new }
         let source = process?.source ?? started?.source
         var server = Component(name: program, source: source ?? program)
-        if process == nil { (server.mounts, server.workingDirectory) = (started?.mounts, started?.workingDirectory) }
+        if process == nil { server.mounts = started?.mounts }
+        server.workingDirectory = process?.workingDirectory ?? started?.workingDirectory ?? "/"
         var configuration = arguments
         if program == "k0s" {
             addK0sSettings(to: &configuration, of: server)
@@ -128,6 +129,7 @@ extension LayoutBuilder {
         server.configuration = configuration
         addFlags(of: server)
         // Its layout is that of the node.
+        containerMounts[program] = server.mounts
         server.mounts = nil
         layout.components.append(server)
     }
