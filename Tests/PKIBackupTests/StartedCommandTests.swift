@@ -176,6 +176,18 @@ import Testing
         #expect(tree.discover().codes == ["component-paths-unknown"])
     }
 
+    @Test func podsOfPodman() throws {
+        let tree = try NodeTree()
+        try tree.touch(["/srv/policy.yaml"])
+        try tree.write("[Kube]\nYaml=api.yaml\n", to: "/etc/containers/systemd/api.kube")
+        try tree.write(
+            "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, command: [kube-apiserver, --audit-policy-file=/p/policy.yaml], volumeMounts: [{name: s, mountPath: /p}]}], volumes: [{name: s, hostPath: {path: /srv}}]}\n",
+            to: "/etc/containers/systemd/api.yaml")
+        let layout = tree.discover()
+        #expect(layout.reference("/srv/policy.yaml")?.captureClass == .auditPolicy)
+        #expect(layout.reference("/etc/containers/systemd/api.yaml") != nil)
+    }
+
     // MARK: What is not understood
 
     @Test func anEnabledServiceOfAProgramsNameIsNeverPassedOver() throws {
@@ -188,5 +200,13 @@ import Testing
         #expect(layout.reference("/etc/systemd/system/kube-apiserver.service") != nil)
         try tree.write("#!/bin/sh\nexec kube-apiserver $(cat /etc/arguments)\n", to: "/opt/launcher")
         #expect(tree.discover().codes == ["path-unresolved"])
+    }
+
+    /// A worker may have its unit under the name of the server's.
+    @Test func anotherCommandOfAProgramIsUnderstood() throws {
+        let tree = try NodeTree()
+        try tree.write("[Service]\nExecStart=/usr/local/bin/k3s agent\n", to: "/etc/systemd/system/k3s.service")
+        try tree.make("cd etc/systemd/system; mkdir a.target.wants; ln -s ../k3s.service a.target.wants")
+        #expect(tree.discover().codes == [])
     }
 }

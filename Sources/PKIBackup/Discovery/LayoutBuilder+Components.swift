@@ -16,6 +16,12 @@ extension LayoutBuilder {
             // The kubelet passes over names with a dot in front (`pkg/kubelet/config/file.go`).
             for name in names where !name.hasPrefix(".") { addStaticPod(joinPath(directory, name)) }
         }
+        // Podman runs pods too.
+        for (manifest, quadlet) in Quadlets(root: root).pods() where root.hasEntry(manifest) {
+            collector.add(quadlet, .systemd, by: "Podman's pods", isRequired: false)
+            collector.add(manifest, .component, by: quadlet, isRequired: false)
+            addStaticPod(manifest)
+        }
     }
 
     private mutating func staticPodNames(in directory: String) -> [String]? {

@@ -10,13 +10,14 @@ struct Quadlets {
         "/run/containers/systemd", "/etc/containers/systemd", "/usr/share/containers/systemd",
     ]
     private static let ending = ".container"
+    private static let podEnding = ".kube"
     private static let depthLimit = 4
 
     init(root: NodeRoot) { self.root = root }
 
     /// The services whose container is known to run one of the control plane's programs, in the order of their names.
     func services() -> [ServiceDefinition] {
-        let files = Self.directories.reversed().flatMap { self.files(in: $0, depth: 0) }
+        let files = Self.directories.reversed().flatMap { self.files(in: $0, depth: 0, ending: Self.ending) }
         let paths = Dictionary(files.map { (lastName($0), $0) }) { _, later in later }
         return paths.sorted { $0.key < $1.key }.flatMap { name, path -> [ServiceDefinition] in
             let base = String(name.dropLast(Self.ending.count))
@@ -26,12 +27,26 @@ struct Quadlets {
         }
     }
 
-    private func files(in directory: String, depth: Int) -> [String] {
+    /// The files of pods that Podman runs, each with the file that names it.
+    func pods() -> [(manifest: String, quadlet: String)] {
+        Self.directories.flatMap { files(in: $0, depth: 0, ending: Self.podEnding) }.flatMap {
+            path -> [(manifest: String, quadlet: String)] in
+            let base = String(lastName(path).dropLast(Self.podEnding.count))
+            guard let unit = UnitName(base + UnitName.ending), let bytes = try? root.bytes(of: path) else { return [] }
+            let specifiers = UnitSpecifiers(unit: unit, fragment: path, root: root)
+            return UnitFile(bytes).assignments.filter { $0.section == "Kube" && $0.key == "Yaml" }
+                .flatMap { UnitWords.split($0.value) }
+                .map { (absolutePath(specifiers.expanded($0), from: parentPath(path)), path) }
+        }
+    }
+
+    private func files(in directory: String, depth: Int, ending: String) -> [String] {
         guard depth < Self.depthLimit else { return [] }
         return ((try? root.names(in: directory)) ?? []).flatMap { name -> [String] in
             let path = joinPath(directory, name)
-            if name.hasSuffix(Self.ending) { return [path] }
-            return root.attributes(of: path)?.kind == .directory ? files(in: path, depth: depth + 1) : []
+            if name.hasSuffix(ending) { return [path] }
+            let isDirectory = root.attributes(of: path)?.kind == .directory
+            return isDirectory ? files(in: path, depth: depth + 1, ending: ending) : []
         }
     }
 

@@ -68,7 +68,7 @@ struct ServiceUnits {
         let commands = settings.commandLines(environment)
         let started = commands.first { isStart($0, environment) }
         guard let words = started ?? commands.first,
-            started != nil || !links.isEmpty && Self.essential[unit.prefix] != nil
+            started != nil || !links.isEmpty && isUnknown(words, of: unit, environment)
         else { return nil }
         var service = ServiceDefinition(
             name: unit.base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
@@ -83,6 +83,14 @@ struct ServiceUnits {
 
     private func isStart(_ words: [String], _ environment: [String: String]) -> Bool {
         CommandLineFlags(words, variables: environment, read: root.script).startsKnownProgram
+    }
+
+    /// Whether a unit has the name of one that starts a program of the control plane, and starts something else than another
+    /// command of that program, such as `k3s agent`.
+    private func isUnknown(_ words: [String], of unit: UnitName, _ environment: [String: String]) -> Bool {
+        guard let program = Self.essential[unit.prefix] else { return false }
+        let line = CommandLineFlags(words, variables: environment, read: root.script)
+        return !(line.program.hasPrefix("\(program)-") && words.contains(where: CommandLineFlags.names))
     }
 
     /// Units by the names of which the programs are known that they should start.
