@@ -48,6 +48,19 @@ import Testing
         #expect(layout.etcds.first?.dataDirectory == "/srv/etcd")
     }
 
+    /// A relative path counts from where the process is; where that is not shown, it is not passed over.
+    @Test func relativePathsOfProcesses() throws {
+        let tree = try NodeTree()
+        let processes = try TemporaryDirectory()
+        try tree.touch(["/srv/policy.yaml"])
+        try process(5, ["kube-apiserver", "--audit-policy-file=./policy.yaml", "--cert-dir=a/b"], in: processes)
+        #expect(tree.discover(processes: processes.path).codes == ["path-unresolved"])
+        try run("ln", ["-s", "/srv", processes.file("5/cwd")])
+        let layout = tree.discover(processes: processes.path)
+        #expect(layout.findings.isEmpty, "\(layout.findings)")
+        #expect(layout.reference("/srv/policy.yaml")?.captureClass == .auditPolicy)
+    }
+
     @Test func aComponentThatRunsAndHasAManifestIsOne() throws {
         let tree = try NodeTree.kubeadm()
         let processes = try TemporaryDirectory()

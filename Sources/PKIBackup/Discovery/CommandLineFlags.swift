@@ -8,53 +8,61 @@ struct CommandLineFlags {
     /// What a program does instead of being that component is part of the name: `etcd grpc-proxy` is `etcd-grpc-proxy`.
     private(set) var program: String
     /// The flags by their names without dashes, each with its values in order; `true` for a flag without one.
-    private(set) var flags: [String: [String]] = [:]
+    private(set) var flags: [String: [String]]
     /// The variables that a shell's script sets before it starts the program, and those it was given.
     private(set) var environment: [String: String]
-    /// The words before the program's name: wrappers, and what a container is started with.
-    private(set) var wrapper: [String]
+    /// What relative paths count from, if the command line says so.
+    private(set) var workingDirectory: String?
+    /// The container that the program is started in.
+    private(set) var container: ContainerCommand?
+    /// The scripts of the node that were read to find the program.
+    private(set) var scripts: [String]
+    /// Flags whose values only a run would tell; a flag without a name for words that may hold some.
+    private(set) var unresolved: [String: String]
+    private let isStart: Bool
 
     /// Programs of control planes, which also stand behind a wrapper or a shell in a command line.
     static let knownPrograms: Set<String> = [
         "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cloud-controller-manager", "kubelet",
         "kube-proxy", "etcd", "k3s", "rke2", "k0s", "microshift", "proxy-server", "kube-vip", "kube-aggregator", "dex",
-        "cilium-agent", "calico-node", "flanneld", "openshift-apiserver", "kine",
+        "cilium-agent", "calico-node", "flanneld", "openshift-apiserver", "kine", "kubelite",
     ]
 
     /// Commands of programs that do many things by which they are the component of their name.
-    private static let servingCommands: [String: Set<String>] = [
+    static let servingCommands: [String: Set<String>] = [
         "k3s": ["server"], "rke2": ["server"], "k0s": ["controller"], "microshift": ["run"],
     ]
     /// Commands of etcd by which it is no member (etcd, `server/etcdmain/main.go`).
     private static let proxies: Set<String> = ["grpc-proxy", "gateway"]
-    /// What starts other programs, with flags and numbers of its own.
-    private static let wrappers: Set<String> = [
-        "exec", "nice", "ionice", "env", "sudo", "setpriv", "chrt", "taskset", "tini", "dumb-init", "nohup",
-        "watch-termination", "hyperkube", "kubenswrapper",
-    ]
 
     /// Reads the words of a command.
     ///
     /// - Parameters:
     ///   - name: what to call the program if the words don't tell, such as a container's name.
     ///   - variables: the environment, for a shell's script among the words.
-    init(_ words: [String], name: String? = nil, variables: [String: String] = [:]) {
-        let (command, environment) = Self.command(of: words, variables)
-        self.environment = environment
-        let start = command.firstIndex(where: Self.names)
+    ///   - read: the bytes of a file of the node that may be a script; nil if there is none.
+    init(
+        _ words: [String], name: String? = nil, variables: [String: String] = [:],
+        read: (String) -> [UInt8]? = { _ in nil }
+    ) {
+        let started = StartedCommand(words, variables: variables, read: read)
+        environment = started.environment
+        workingDirectory = started.workingDirectory
+        container = started.container
+        scripts = started.scripts
+        isStart = started.isStart
+        let command = started.words
+        let start = started.programIndex
         let first = command.first.flatMap { $0.hasPrefix("-") ? nil : lastName($0) }
         let rest = start.map { command[($0 + 1)...] } ?? command[...]
         let base = start.map { lastName(command[$0]) } ?? name ?? first ?? ""
         program = start == nil ? base : Self.program(base, subcommand: rest.first)
-        wrapper = start.map { Array(command[..<$0]) } ?? []
-        flags = Self.flags(Array(rest))
+        let flags = Self.flags(Array(rest))
+        (self.flags, unresolved) = (flags.values, flags.unresolved)
     }
 
     /// Whether it starts one of ``knownPrograms``, and does not only name it.
-    var startsKnownProgram: Bool {
-        Self.knownPrograms.contains(program)
-            && (wrapper.allSatisfy(Self.isWrapping) || ContainerCommand.mounts(wrapper) != nil)
-    }
+    var startsKnownProgram: Bool { Self.knownPrograms.contains(program) && isStart }
 
     /// Whether a word is a known program, or the path of one.
     static func names(_ word: String) -> Bool { knownPrograms.contains(lastName(word)) }
@@ -65,40 +73,20 @@ struct CommandLineFlags {
         return base == "etcd" && proxies.contains(subcommand) ? "etcd-\(subcommand)" : base
     }
 
-    // MARK: Shells
-
-    /// The command among the words of a shell's script that starts a known program; the words themselves without a shell.
-    private static func command(of words: [String], _ variables: [String: String]) -> ([String], [String: String]) {
-        guard let shell = words.first.map(lastName), ["sh", "bash", "ash", "dash"].contains(shell),
-            let option = words.firstIndex(where: { $0.hasPrefix("-") && $0.hasSuffix("c") }), option + 1 < words.count
-        else { return (words, variables) }
-        let script = ShellScript(words[option + 1], variables: variables)
-        let command =
-            script.commands.last(where: isStart) ?? script.commands.last { $0.contains(where: names) }
-            ?? script.commands.last ?? []
-        return (command, script.variables)
-    }
-
-    /// Whether a command starts a known program and does not only name it.
-    private static func isStart(_ command: [String]) -> Bool {
-        guard let start = command.firstIndex(where: names) else { return false }
-        return command[..<start].allSatisfy(isWrapping)
-    }
-
-    /// Whether a word is one that starts another program, or such a program's flag or number.
-    private static func isWrapping(_ word: String) -> Bool {
-        wrappers.contains(lastName(word)) || word.hasPrefix("-") || word.allSatisfy(\.isNumber)
-    }
-
     // MARK: Flags
 
-    private static func flags(_ words: [String]) -> [String: [String]] {
+    /// The flags among words, and those whose values only a run would tell, as ``unresolved`` has them.
+    static func flags(_ words: [String]) -> (values: [String: [String]], unresolved: [String: String]) {
         var flags: [String: [String]] = [:]
+        var unresolved: [String: String] = [:]
         // pflag takes `_` for `-` (component-base `cli/flag`, `WordSepNormalizeFunc`).
         func add(_ name: Substring, _ value: String) {
-            // What only a run of the script would tell is not known.
-            guard !value.contains(ShellWords.unknown) else { return }
-            flags[String(name).replacing("_", with: "-"), default: []].append(value)
+            let name = String(name).replacing("_", with: "-")
+            if value.contains(ShellWords.unknown) {
+                unresolved[name] = value.replacing(String(ShellWords.unknown), with: "?")
+            } else {
+                flags[name, default: []].append(value)
+            }
         }
         var index = 0
         while index < words.count {
@@ -106,6 +94,7 @@ struct CommandLineFlags {
             index += 1
             let name = word.drop { $0 == "-" }
             let dashCount = word.utf8.count - name.utf8.count
+            if dashCount == 0, word == String(ShellWords.unknown) { unresolved[""] = "?" }
             guard (1...2).contains(dashCount), !name.isEmpty else { continue }
             if let equals = name.firstIndex(of: "=") {
                 add(name[..<equals], String(name[name.index(after: equals)...]))
@@ -116,6 +105,21 @@ struct CommandLineFlags {
                 add(name, "true")
             }
         }
-        return flags
+        return (flags, unresolved)
+    }
+
+    /// The flags among arguments that a server hands on to a component, with or without dashes: `flag=value`, `--flag=value`,
+    /// and `flag+=value` or `flag-=value` by which k3s adds to what it sets itself.
+    ///
+    /// Source: k3s, `pkg/util/args.go`, `GetArgs`.
+    static func flags(ofArguments arguments: [String]) -> [String: [String]] {
+        arguments.reduce(into: [:]) { flags, argument in
+            let text = argument.hasPrefix("--") ? argument.dropFirst(2) : argument[...]
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            var name = parts[0][...]
+            while let last = name.last, last == "-" || last == "+" { name.removeLast() }
+            guard !name.isEmpty else { return }
+            flags[String(name).replacing("_", with: "-"), default: []].append(parts.count > 1 ? parts[1] : "true")
+        }
     }
 }

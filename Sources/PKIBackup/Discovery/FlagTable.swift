@@ -136,5 +136,7 @@ enum FlagTable {
         "config": .path(.distribution), "data-dir": .output("of known layout"), "token-file": .path(.joinToken),
         "status-socket": .output("a socket"), "kubelet-root-dir": .output("the state of pods"),
         "logfile": .writtenFile("a log"), "etcd-arg": .arguments(of: "etcd"), "datastore-endpoint": .output("no file"),
+        "kube-apiserver-arg": .arguments(of: "kube-apiserver"), "kube-scheduler-arg": .arguments(of: "kube-scheduler"),
+        "kube-controller-manager-arg": .arguments(of: "kube-controller-manager"),
     ]
 }

@@ -131,7 +131,7 @@ extension LayoutBuilder {
                 for path in paths { addKnown(joinPath(directory, path), captureClass, by: "kubelet of the host") }
             }
         }
-        for directory in ServiceUnits.directories where directory != "/run/systemd/system" {
+        for directory in UnitCatalogue.directories where !directory.hasPrefix("/run/") {
             guard let names = try? root.names(in: directory) else { continue }
             let present = Set(names)
             for unit in HostGroups.units {

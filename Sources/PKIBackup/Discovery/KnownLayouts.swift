@@ -19,7 +19,7 @@ struct KnownLayout {
     static func all(dataDirectory: (_ distribution: String) -> String) -> [KnownLayout] {
         [
             kubeadm, kubespray, openShift, rancher("k3s", dataDirectory("k3s")), rancher("rke2", dataDirectory("rke2")),
-            k0s(dataDirectory("k0s")), microShift,
+            k0s(dataDirectory("k0s")), microShift, microK8s, canonical,
         ]
     }
 
@@ -104,6 +104,28 @@ struct KnownLayout {
             ],
             excluded: [("\(data)/etcd", PathPolicy.etcdData)], imageDirectories: ["\(data)/images"])
     }
+
+    /// Source: MicroK8s, `microk8s-resources/wrappers` and `scripts/cluster`; its database is dqlite.
+    private static let microK8s: KnownLayout = {
+        let data = "/var/snap/microk8s/current"
+        let backend = "\(data)/var/kubernetes/backend"
+        return KnownLayout(
+            distribution: "microk8s", markers: ["\(data)/args/kube-apiserver"],
+            paths: [
+                ("\(data)/args", .distribution), ("\(data)/certs", .component), ("\(data)/credentials", .component),
+                ("\(data)/var/lock", .distribution), ("\(backend)/cluster.crt", .certificate),
+                ("\(backend)/cluster.key", .privateKey), ("\(backend)/cluster.yaml", .distribution),
+                ("\(backend)/info.yaml", .distribution), ("\(backend)/localnode.yaml", .distribution),
+            ])
+    }()
+
+    /// Source: Canonical Kubernetes, `src/k8s/pkg/snap/snap.go`.
+    private static let canonical = KnownLayout(
+        distribution: "k8s-snap", markers: ["/var/snap/k8s/common/args/kube-apiserver"],
+        paths: [
+            ("/var/snap/k8s/common/args", .distribution), ("/etc/kubernetes", .component),
+            ("/etc/kubernetes/admin.conf", .kubeconfig),
+        ])
 
     /// Source: MicroShift, `pkg/util/cryptomaterial/certpaths.go` (`CertsDirectory`), `pkg/config` (`DataDir`, `ConfigFile`).
     private static let microShift = KnownLayout(

@@ -123,8 +123,8 @@ extension LayoutBuilder {
     }
 
     private func nodePath(_ flag: String, _ component: Component) -> String? {
-        guard let value = component.flags[flag]?.last, value.hasPrefix("/") else { return nil }
-        return component.nodePath(of: value)
+        guard let value = component.flags[flag]?.last.flatMap({ absolute($0, in: component) }) else { return nil }
+        return nodePath(of: value, in: component)
     }
 
     // MARK: Members
@@ -236,7 +236,7 @@ extension LayoutBuilder {
             // What the etcd itself tells goes before; only its client's files are the distribution's.
             candidate.endpoints = member(known).endpoints
         } else if let configuration, root.hasEntry(configuration), let document = document(at: configuration) {
-            var etcd = Component(name: "etcd", source: configuration)
+            var etcd = Component(name: "etcd", source: configuration, mounts: containerMounts[distribution])
             etcd.configuration = MergedConfiguration(EtcdConfiguration.settings(in: document), from: configuration)
             addFlags(of: etcd)
             layout.components.append(etcd)
@@ -255,7 +255,7 @@ extension LayoutBuilder {
     private func endpoints(ofEmbedded distribution: String) -> [String] {
         if distribution == "microshift" { return ["https://localhost:2379"] }
         let server = layout.components.first { $0.name == distribution }
-        let arguments = CommandLineFlags((server?.flags["etcd-arg"] ?? []).map { "--\($0)" }, name: "etcd").flags
+        let arguments = CommandLineFlags.flags(ofArguments: server?.flags["etcd-arg"] ?? [])
         let listening = (arguments["listen-client-urls"] ?? []).flatMap(EtcdURL.list)
         guard listening.isEmpty else { return listening }
         let loopback = ["https://127.0.0.1:2379", "https://[::1]:2379"]

@@ -1,19 +1,34 @@
 import HostIO
 import NodeFiles
+import SealedArchive
 
 extension LayoutBuilder {
     /// The services of the node's init systems that start programs of the control plane.
-    func services() -> [ServiceDefinition] {
-        ServiceUnits(root: root).services() + OpenRCServices(root: root).services()
+    ///
+    /// Those that are only called like one are kept, to be told of if nothing else tells what the program is started with.
+    mutating func services() -> [ServiceDefinition] {
+        let quadlets = Quadlets(root: root).services()
+        let names = Set(quadlets.map(\.name))
+        let units = ServiceUnits(root: root).services().filter { !names.contains($0.name) }
+        let services = quadlets + units + OpenRCServices(root: root).services()
+        unknownServices = services.filter { !$0.startsKnownProgram }
+        return services.filter(\.startsKnownProgram)
     }
 
     /// The component that a service starts, with its arguments and with what it takes from its environment.
     func component(of service: ServiceDefinition) -> Component {
-        let line = CommandLineFlags(service.words, variables: service.environment)
+        let line = CommandLineFlags(service.words, variables: service.environment, read: root.script)
         var component = Component(
-            name: line.program, source: service.path, mounts: ContainerCommand.mounts(line.wrapper))
-        component.configuration = MergedConfiguration(line.flags, from: service.path)
-        component.environment = line.environment.filter { Self.isOfComponent($0.key) }
+            name: line.program, source: service.path, mounts: line.container?.mounts ?? service.mounts)
+        component.configuration = MergedConfiguration(line.flags, unresolved: line.unresolved, from: service.path)
+        var environment = line.environment
+        for path in line.container?.environmentFiles ?? [] {
+            if let bytes = try? root.bytes(of: path) {
+                environment.merge(EnvironmentFile(bytes).variables) { known, _ in known }
+            }
+        }
+        component.environment = environment.filter { Self.isOfComponent($0.key) }
+        component.workingDirectory = line.workingDirectory ?? (line.container == nil ? service.workingDirectory : "/")
         return component
     }
 
@@ -27,6 +42,7 @@ extension LayoutBuilder {
         for service in services {
             let component = component(of: service)
             addFiles(of: service, component.name)
+            if service.isEnabled { reportUnresolvedFiles(of: service, component.name) }
             guard !DistributionConfiguration.programs.contains(component.name), component.name != "kubelet" else {
                 continue
             }
@@ -42,7 +58,10 @@ extension LayoutBuilder {
     }
 
     private mutating func addFiles(of service: ServiceDefinition, _ program: String) {
-        for path in service.files { addKnown(path, .systemd, by: "service \(service.name)") }
+        let line = CommandLineFlags(service.words, variables: service.environment, read: root.script)
+        for path in service.files + line.scripts where !path.hasPrefix("/run/systemd/generator") {
+            addKnown(path, .systemd, by: "service \(service.name)")
+        }
         let captureClass: CaptureClass =
             switch program {
             case "etcd": .etcdConfiguration
@@ -50,7 +69,8 @@ extension LayoutBuilder {
             case "k3s", "rke2", "k0s": .distribution
             default: .systemd
             }
-        for path in service.environmentFiles where !path.hasPrefix("/run/") {
+        let environmentFiles = service.environmentFiles + (line.container?.environmentFiles ?? [])
+        for path in environmentFiles where !path.hasPrefix("/run/") {
             addKnown(path, captureClass, by: "service \(service.name)")
             readEnvironmentFiles.insert(path)
         }
@@ -63,43 +83,31 @@ extension LayoutBuilder {
         guard component.name == "etcd", let path = dataDirectory(of: component) else { return component.name != "etcd" }
         return root.attributes(of: joinPath(path, "member"))?.kind == .directory
     }
-}
 
-/// A command that starts a container: `docker run`, `podman run`, `nerdctl run`.
-enum ContainerCommand {
-    private static let engines: Set<String> = ["docker", "podman", "nerdctl"]
+    // MARK: What can't be told
 
-    /// What the container sees of the node's files (docker-run(1), `--volume`, `--mount`); nil if none is started.
-    static func mounts(_ words: [String]) -> [ContainerMount]? {
-        guard words.contains(where: { engines.contains(lastName($0)) }) else { return nil }
-        var mounts: [ContainerMount] = []
-        for (index, word) in words.enumerated() {
-            let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
-            let next = index + 1 < words.count ? words[index + 1] : ""
-            switch parts.first {
-            case "-v", "--volume": if let mount = volume(parts.count > 1 ? parts[1] : next) { mounts.append(mount) }
-            case "--mount": if let mount = mount(parts.count > 1 ? parts[1] : next) { mounts.append(mount) }
-            default: break
-            }
+    private mutating func reportUnresolvedFiles(of service: ServiceDefinition, _ program: String) {
+        for pattern in service.unresolved {
+            let text = pattern.replacing(String(ShellWords.unknown), with: "?")
+            find(
+                .error, "path-unresolved", service.path,
+                "\(program) in \(quoted(service.path)) has variables of \(quoted(text)), which only the running system can tell: what they name is not in the backup",
+                "write out what it stands for, or name the files among the paths to capture")
         }
-        return mounts
     }
 
-    private static func volume(_ text: String) -> ContainerMount? {
-        let parts = text.split(separator: ":").map(String.init)
-        guard parts.count > 1, parts[0].hasPrefix("/"), parts[1].hasPrefix("/") else { return nil }
-        return ContainerMount(mountPath: joinPath("/", parts[1]), nodePath: joinPath("/", parts[0]))
-    }
-
-    private static func mount(_ text: String) -> ContainerMount? {
-        var fields: [String: String] = [:]
-        for field in text.split(separator: ",") {
-            let parts = field.split(separator: "=", maxSplits: 1).map(String.init)
-            if parts.count == 2 { fields[parts[0]] = parts[1] }
+    /// Says of services that are started at boot under a program's name that it is not known what they start it with.
+    mutating func reportUnknownServices() {
+        for service in unknownServices {
+            let prefix = String(service.name.prefix { $0 != "@" })
+            guard let program = ServiceUnits.essential[prefix],
+                !layout.components.contains(where: { $0.name == program })
+            else { continue }
+            for path in service.files { addKnown(path, .systemd, by: "service \(service.name)") }
+            find(
+                .error, "component-paths-unknown", program,
+                "the service \(service.name) (\(quoted(service.path))) starts \(quoted(service.words.first ?? "")), and what that starts \(program) with is not known: the files that its flags name are not in the backup",
+                "name them among the paths to capture, or start it by its own command")
         }
-        guard let source = fields["source"] ?? fields["src"], source.hasPrefix("/"),
-            let target = fields["target"] ?? fields["dst"] ?? fields["destination"], target.hasPrefix("/")
-        else { return nil }
-        return ContainerMount(mountPath: joinPath("/", target), nodePath: joinPath("/", source))
     }
 }

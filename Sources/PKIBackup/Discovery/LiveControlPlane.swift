@@ -6,7 +6,7 @@ public struct LiveControlPlane {
     /// Distributions are one process of the name.
     private static let programs: Set<String> = [
         "kubelet", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kine", "k3s", "rke2", "k0s",
-        "microshift",
+        "microshift", "kubelite",
     ]
     /// The ports of Kubernetes' documentation, "Ports and Protocols", "Control plane".
     private static let ports: [(number: Int, component: String)] = [

@@ -34,6 +34,7 @@ public struct NodeDiscovery: Sendable {
         builder.addStaticPods()
         for process in processes { builder.addProcess(process) }
         builder.addServices(services)
+        builder.addArgumentFiles()
         builder.addKnownLayouts()
         builder.addHostPaths()
         builder.addHostGroups()
@@ -41,6 +42,7 @@ public struct NodeDiscovery: Sendable {
         builder.addDefaultDatastore()
         builder.addAuthorityKeys()
         builder.reportUnseen()
+        builder.reportUnknownServices()
         return builder.finished()
     }
 
@@ -74,6 +76,10 @@ struct LayoutBuilder {
     var kubeletDirectories = [KubeletConfiguration.rootDirectory]
     /// Processes whose files are not known.
     var unseen: [RunningComponent] = []
+    /// What distributions that run in containers see of the node's files.
+    var containerMounts: [String: [ContainerMount]] = [:]
+    /// Services that are called like a program of the control plane, and may start it in a way that is not understood.
+    var unknownServices: [ServiceDefinition] = []
 
     init(root: NodeRoot) { self.root = root }
 
@@ -139,7 +145,7 @@ struct LayoutBuilder {
             root.attributes(of: path)?.kind == .file, let document = document(at: path, quiet: !isStrict)
         else { return }
         for named in FollowedFiles.named(in: document, path: path) {
-            guard let target = component.map({ $0.nodePath(of: named.path) }) ?? named.path else {
+            guard let target = component.map({ nodePath(of: named.path, in: $0) }) ?? named.path else {
                 collector.skip(named.path, "in the image of \(component?.name ?? "a component"), not on the node")
                 continue
             }

@@ -43,6 +43,8 @@ public struct Component: Sendable, Equatable {
     public var isEnvironmentKnown = true
     /// What the component sees of the node's files; nil if it sees all of them under their own paths.
     public var mounts: [ContainerMount]?
+    /// What relative paths count from; nil if it is not known.
+    public var workingDirectory: String?
 
     /// A component from its parts.
     public init(
@@ -60,27 +62,41 @@ public struct Component: Sendable, Equatable {
     /// The values of its settings by the names of flags without dashes; one that is given several times has several.
     public var flags: [String: [String]] { configuration.values }
 
-    /// Where a path that the component names is on the node; nil if it is within the component's image.
-    public func nodePath(of path: String) -> String? {
-        guard let mounts else { return path }
-        return mounts.filter { isPath(path, atOrBelow: $0.mountPath) }
+    /// Where a path that the component names leads.
+    public func place(of path: String) -> PathPlace {
+        guard let mounts else { return .node(path) }
+        let mount = mounts.filter { isPath(path, atOrBelow: $0.mountPath) }
             .max { $0.mountPath.utf8.count < $1.mountPath.utf8.count }
-            .map { mount in
-                let rest = mount.mountPath == "/" ? path : String(path.dropFirst(mount.mountPath.count))
-                return joinPath(mount.nodePath, rest)
-            }
+        guard let mount else { return .image }
+        let rest = mount.mountPath == "/" ? path : String(path.dropFirst(mount.mountPath.count))
+        return mount.nodePath.map { .node(joinPath($0, rest)) } ?? .volume
+    }
+
+    /// Where a path that the component names is on the node; nil if what it sees there is none of the node's files.
+    public func nodePath(of path: String) -> String? {
+        if case .node(let path) = place(of: path) { path } else { nil }
     }
 }
 
-/// A part of the node's files as a container sees it: a `volumeMount` of a `hostPath` volume.
+/// Where a path of a component leads.
+public enum PathPlace: Sendable, Equatable {
+    /// To a path of the node.
+    case node(String)
+    /// Into a volume that is none of the node's files, such as an empty one.
+    case volume
+    /// Into the component's image.
+    case image
+}
+
+/// A part of the file system that a container sees in place of its image's: a `volumeMount`.
 public struct ContainerMount: Sendable, Equatable {
     /// The path in the container.
     public var mountPath: String
-    /// The path on the node: the volume's, with the mount's `subPath`.
-    public var nodePath: String
+    /// The path on the node: that of a `hostPath` volume, with the mount's `subPath`; nil if it shows none of the node's files.
+    public var nodePath: String?
 
     /// A mount from its parts.
-    public init(mountPath: String, nodePath: String) {
+    public init(mountPath: String, nodePath: String?) {
         self.mountPath = mountPath
         self.nodePath = nodePath
     }

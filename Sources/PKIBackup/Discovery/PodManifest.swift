@@ -69,12 +69,19 @@ struct PodManifest {
         let words = (strings(container, "command") + strings(container, "args")).map {
             expansion.expand($0, environment)
         }
+        // Without a command the image's own program gets the arguments.
+        let image = container.text("image").map(ContainerCommand.imageName).flatMap { name in
+            CommandLineFlags.names(name) && strings(container, "command").isEmpty ? name : nil
+        }
         let line = CommandLineFlags(
-            words, name: container.text("name"), variables: environment.merging(unknown) { known, _ in known })
-        return Component(
-            name: line.program, source: source, image: container.text("image"), flags: line.flags,
-            environment: line.environment,
+            words, name: image ?? container.text("name"),
+            variables: environment.merging(unknown) { known, _ in known })
+        var component = Component(
+            name: line.program, source: source, image: container.text("image"), environment: line.environment,
             mounts: container.items("volumeMounts").compactMap { mount($0, hostPaths) })
+        component.configuration = MergedConfiguration(line.flags, unresolved: line.unresolved, from: source)
+        component.workingDirectory = line.workingDirectory ?? container.text("workingDir") ?? "/"
+        return component
     }
 
     private static func strings(_ container: Node, _ key: String) -> [String] {
@@ -82,10 +89,9 @@ struct PodManifest {
     }
 
     private static func mount(_ node: Node, _ hostPaths: [HostPath]) -> ContainerMount? {
-        guard let volume = node.text("name"), let path = node.text("mountPath"),
-            let hostPath = hostPaths.first(where: { $0.volume == volume })
-        else { return nil }
-        let nodePath = node.text("subPath").map { joinPath(hostPath.path, $0) } ?? hostPath.path
+        guard let volume = node.text("name"), let path = node.text("mountPath") else { return nil }
+        let hostPath = hostPaths.first { $0.volume == volume }?.path
+        let nodePath = hostPath.map { path in node.text("subPath").map { joinPath(path, $0) } ?? path }
         return ContainerMount(mountPath: joinPath("/", path), nodePath: nodePath)
     }
 }

@@ -44,6 +44,7 @@ struct ProcessTable {
             let variables = Self.takesVariables.contains(line.program) ? environment(of: number) : [:]
             var component = Component(name: line.program, source: "process \(number)", flags: line.flags)
             component.environment = variables ?? [:]
+            component.workingDirectory = workingDirectory(of: number)
             component.isEnvironmentKnown = variables != nil
             let status = status(of: number)
             return RunningComponent(
@@ -87,6 +88,14 @@ struct ProcessTable {
             return LayoutBuilder.isOfComponent(name) ? (name, String(text[text.index(after: equals)...])) : nil
         }
         return Dictionary(variables) { first, _ in first }
+    }
+
+    /// Where a process is (proc_pid_cwd(5)); nil where that is not shown, or is there no more.
+    private func workingDirectory(of number: Int) -> String? {
+        guard let directory = try? root.openDirectory("/\(number)"), let name = EntryName(Array("cwd".utf8)),
+            let target = try? directory.readLink(name), let path = String(validating: target, as: UTF8.self)
+        else { return nil }
+        return path.hasPrefix("/") && !path.hasSuffix(" (deleted)") ? path : nil
     }
 
     // MARK: Users

@@ -1,5 +1,6 @@
 import HostIO
 import NodeFiles
+import SealedArchive
 import YAML
 
 /// Where k3s, RKE2 and k0s have their settings.
@@ -59,6 +60,20 @@ enum DistributionConfiguration {
         }
     }
 
+    /// The arguments that k0s' configuration has for a component, as `flag=value`.
+    ///
+    /// Source: k0s, `pkg/apis/k0s/v1beta1` (`APISpec`, `ControllerManagerSpec`, `SchedulerSpec`, `EtcdConfig`): `extraArgs` are
+    /// flags without dashes and their values, `rawArgs` arguments as they are given to the program.
+    static func k0sArguments(_ component: Node) -> [String]? {
+        let extra = (component.value("extraArgs")?.mapping ?? []).flatMap { pair in
+            pair.value.texts.compactMap { value in pair.key.text.map { "\($0)=\(value)" } }
+        }
+        let raw = CommandLineFlags.flags(component.items("rawArgs").compactMap(\.presentText)).values
+        let arguments =
+            extra + raw.sorted { $0.key < $1.key }.flatMap { flag, values in values.map { "\(flag)=\($0)" } }
+        return arguments.isEmpty ? nil : arguments
+    }
+
     /// Values that are never kept: they would only be there to get out.
     private static let secrets: Set<String> = [
         "token", "agent-token", "cluster-secret", "etcd-s3-access-key", "etcd-s3-secret-key", "etcd-s3-session-token",
@@ -93,23 +108,45 @@ extension LayoutBuilder {
         arguments.expandAliases(DistributionConfiguration.aliases(of: program))
         let environment = (started?.environment ?? [:]).merging(process?.environment ?? [:]) { _, new in new }
         let source = process?.source ?? started?.source
+        var server = Component(name: program, source: source ?? program)
+        if process == nil { server.mounts = started?.mounts }
+        server.workingDirectory = process?.workingDirectory ?? started?.workingDirectory ?? "/"
         var configuration = arguments
         if program == "k0s" {
-            addK0sSettings(to: &configuration)
+            addK0sSettings(to: &configuration, of: server)
         } else {
-            addRancherSettings(to: &configuration, program, environment)
+            addRancherSettings(to: &configuration, of: server, environment)
             configuration.fill(
                 from: MergedConfiguration(
                     DistributionConfiguration.settings(in: environment, of: program),
                     from: started?.source ?? source ?? "the environment"))
         }
         guard source != nil || configuration != arguments else { return }
+        placeDataDirectory(of: server, &configuration)
         addDatastore(configuration, program)
         DistributionConfiguration.redact(&configuration)
-        var server = Component(name: program, source: source ?? configuration.origins.first ?? program)
+        if source == nil { server.source = configuration.origins.first ?? program }
         server.configuration = configuration
-        layout.components.append(server)
         addFlags(of: server)
+        // Its layout is that of the node.
+        containerMounts[program] = server.mounts
+        server.mounts = nil
+        layout.components.append(server)
+    }
+
+    /// Says where the data of a server that runs in a container is on the node.
+    private mutating func placeDataDirectory(of server: Component, _ configuration: inout MergedConfiguration) {
+        guard server.mounts != nil, let standard = KnownLayout.standardDataDirectories[server.name] else { return }
+        let inside = configuration.last("data-dir") ?? standard
+        guard let path = server.nodePath(of: inside) else {
+            return find(
+                .error, "component-paths-unknown", server.name,
+                "\(server.name) (\(server.source)) has its data in a container, at \(quoted(inside)): they are not in the backup",
+                "give it a directory of the node there")
+        }
+        if path != inside {
+            configuration["data-dir"] = [MergedConfiguration.Value(text: path, origin: server.source)]
+        }
     }
 
     /// Reads `config.yaml`, then the files of `config.yaml.d` in the order of their names.
@@ -119,12 +156,13 @@ extension LayoutBuilder {
     ///
     /// Source: k3s, `pkg/configfilearg/parser.go` (`Parse`, `readConfigFile`, `findConfigFileFlag`, `dotDFiles`).
     private mutating func addRancherSettings(
-        to arguments: inout MergedConfiguration, _ program: String, _ environment: [String: String]
+        to arguments: inout MergedConfiguration, of server: Component, _ environment: [String: String]
     ) {
-        let path =
+        let program = server.name
+        let named =
             environment["\(program.uppercased())_CONFIG_FILE"] ?? arguments.last("config")
             ?? "/etc/rancher/\(program)/config.yaml"
-        guard path.hasPrefix("/") else { return }
+        guard let path = absolute(named, in: server).flatMap({ server.nodePath(of: $0) }) else { return }
         let dropIns = ((try? root.names(in: path + ".d")) ?? []).filter {
             [".yaml", ".yml"].contains(where: $0.lowercased().hasSuffix)
         }.map { joinPath(path + ".d", $0) }.filter { root.attributes(of: $0)?.kind == .file }
@@ -142,12 +180,15 @@ extension LayoutBuilder {
         arguments = files
     }
 
-    /// `spec.storage` of k0s' configuration, under the names of flags that k3s has for the same.
+    /// `spec.storage` of k0s' configuration, and the arguments for the components that it starts, under the names of flags that
+    /// k3s has for the same.
     ///
     /// Source: k0s, `pkg/apis/k0s/v1beta1/storage.go` (`StorageSpec`), `pkg/config/cfgvars.go` (`defaultStorageSpec`).
-    private mutating func addK0sSettings(to configuration: inout MergedConfiguration) {
-        let path = configuration.last("config") ?? "/etc/k0s/k0s.yaml"
-        guard path.hasPrefix("/"), root.hasEntry(path) else { return }
+    private mutating func addK0sSettings(to configuration: inout MergedConfiguration, of server: Component) {
+        let named = configuration.last("config") ?? "/etc/k0s/k0s.yaml"
+        guard let path = absolute(named, in: server).flatMap({ server.nodePath(of: $0) }), root.hasEntry(path) else {
+            return
+        }
         collector.add(path, .distribution, by: "k0s configuration", isRequired: false)
         guard let document = document(at: path) else { return }
         var settings: [String: [String]] = [:]
@@ -165,9 +206,12 @@ extension LayoutBuilder {
                 if let path = external.text(key) { settings[flag] = [path] }
             }
         }
-        for pair in storage?.value("etcd")?.value("extraArgs")?.mapping ?? [] {
-            guard let name = pair.key.text, let value = pair.value.presentText else { continue }
-            settings["etcd-arg", default: []].append("\(name)=\(value)")
+        for (flag, component) in [
+            ("etcd-arg", storage?.value("etcd")), ("kube-apiserver-arg", document.value("spec")?.value("api")),
+            ("kube-controller-manager-arg", document.value("spec")?.value("controllerManager")),
+            ("kube-scheduler-arg", document.value("spec")?.value("scheduler")),
+        ] {
+            if let component { settings[flag] = DistributionConfiguration.k0sArguments(component) }
         }
         if let address = storage?.value("etcd")?.text("peerAddress") { settings["etcd-peer-address"] = [address] }
         configuration.fill(from: MergedConfiguration(settings, from: path))

@@ -14,13 +14,17 @@ public struct MergedConfiguration: Sendable, Equatable {
     }
 
     private var settings: [String: [Value]] = [:]
+    /// Settings whose values only a run would tell, by their names, with what of the values is known; one without a name for
+    /// arguments that may set anything.
+    private(set) var unresolved: [String: Value] = [:]
 
     /// A configuration without settings.
     public init() {}
 
     /// Settings that one place sets.
-    public init(_ values: [String: [String]], from origin: String) {
+    public init(_ values: [String: [String]], unresolved: [String: String] = [:], from origin: String) {
         settings = values.mapValues { $0.map { Value(text: $0, origin: origin) } }
+        self.unresolved = unresolved.mapValues { Value(text: $0, origin: origin) }
     }
 
     /// The values of every setting, in their order.
@@ -41,11 +45,14 @@ public struct MergedConfiguration: Sendable, Equatable {
     /// Takes what a place of higher precedence sets in place of what is here.
     mutating func override(with stronger: MergedConfiguration) {
         settings.merge(stronger.settings) { _, value in value }
+        unresolved.merge(stronger.unresolved) { _, value in value }
     }
 
     /// Takes what a place of lower precedence sets, as far as it is not set here.
     mutating func fill(from weaker: MergedConfiguration) {
+        let isKnown = settings
         settings.merge(weaker.settings) { value, _ in value }
+        unresolved.merge(weaker.unresolved.filter { isKnown[$0.key] == nil }) { value, _ in value }
     }
 
     /// Takes what a place of higher precedence sets; of settings that may have several values all are kept.
@@ -55,6 +62,7 @@ public struct MergedConfiguration: Sendable, Equatable {
         for (name, values) in stronger.settings {
             settings[name] = isList(name) ? (settings[name] ?? []) + values : values
         }
+        unresolved.merge(stronger.unresolved) { _, value in value }
     }
 
     /// Calls settings by their full names where short ones are used.
@@ -62,6 +70,9 @@ public struct MergedConfiguration: Sendable, Equatable {
         for (alias, name) in aliases {
             guard let values = settings.removeValue(forKey: alias) else { continue }
             settings[name] = (settings[name] ?? []) + values
+        }
+        for (alias, name) in aliases {
+            if let value = unresolved.removeValue(forKey: alias) { unresolved[name] = value }
         }
     }
 

@@ -34,22 +34,35 @@ struct OpenRCServices {
         let interpreter = text.prefix { !$0.isNewline }
         guard interpreter.contains("openrc-run") || interpreter.contains("runscript") else { return nil }
         // Its settings are read before the script itself.
-        let settings = "/etc/conf.d/\(name)"
-        var read: [String] = root.hasEntry(settings) ? [settings] : []
+        let settings = settingsPaths(of: name).filter(root.hasEntry)
+        let texts = settings.compactMap { try? root.bytes(of: $0) }.map { String(decoding: $0, as: UTF8.self) }
         let defaults = ShellScript(
-            (try? root.bytes(of: settings)).map { String(decoding: $0, as: UTF8.self) } ?? "",
-            variables: ["RC_SVCNAME": name, "SVCNAME": name]
+            texts.joined(separator: "\n"), variables: ["RC_SVCNAME": name, "SVCNAME": name]
         ) { try? root.bytes(of: $0) }
+        var read = settings
         let script = ShellScript(text, variables: defaults.variables) { try? root.bytes(of: $0) }
         read += (defaults.sourcedPaths + script.sourcedPaths).filter(root.hasEntry)
         guard let command = script.variables["command"] else { return nil }
         let arguments = [script.variables["command_args"], script.variables["command_args_foreground"]]
         let line = ([command] + arguments.compactMap(\.self)).joined(separator: " ").replacing("\n", with: " ")
         let words = ShellScript(line, variables: script.variables).commands.first ?? []
-        guard CommandLineFlags(words, variables: script.variables).startsKnownProgram else { return nil }
-        return ServiceDefinition(
+        guard CommandLineFlags(words, variables: script.variables, read: root.script).startsKnownProgram else {
+            return nil
+        }
+        var service = ServiceDefinition(
             name: name, path: path, words: words, environment: script.variables, files: [path] + links,
             environmentFiles: read,
             isEnabled: !links.isEmpty, isLocal: true)
+        if let directory = script.variables["directory"], directory.hasPrefix("/") {
+            service.workingDirectory = directory
+        }
+        return service
+    }
+
+    /// The files of a service's settings, in their order: those of all services, those of the name before a dot of a service
+    /// that there are several of, its own (OpenRC, `sh/openrc-run.sh.in`).
+    private func settingsPaths(of name: String) -> [String] {
+        let first = String(name.prefix { $0 != "." })
+        return ["/etc/rc.conf"] + (first == name ? [] : ["/etc/conf.d/\(first)"]) + ["/etc/conf.d/\(name)"]
     }
 }

@@ -19,186 +19,118 @@ struct ServiceDefinition {
     var isEnabled: Bool
     /// Whether an administrator or an installer has put it there, not a package.
     var isLocal: Bool
+    /// What relative paths of its arguments count from.
+    var workingDirectory = "/"
+    /// What the program sees of the node's files; nil if it sees all of them under their own paths.
+    var mounts: [ContainerMount]?
+    /// Whether its command is known to start one of the control plane's programs.
+    var startsKnownProgram = true
+    /// Settings that name files in a way that only the running system can tell.
+    var unresolved: [String] = []
 }
 
 /// The services of systemd as their files say (systemd.unit(5), systemd.service(5), systemd.exec(5)).
 struct ServiceUnits {
     private let root: NodeRoot
 
-    /// Directories of units, that of highest precedence first (systemd.unit(5), "System Unit Search Path").
-    static let directories = [
-        "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-        "/lib/systemd/system",
-    ]
-    /// Where packages have theirs, of which there are hundreds.
-    private static let packageDirectories: Set<String> = ["/usr/lib/systemd/system", "/lib/systemd/system"]
-
     init(root: NodeRoot) { self.root = root }
 
-    /// The services whose command is known to start one of the control plane's programs, in the order of their names.
+    /// The services whose command is known to start one of the control plane's programs, and those that are enabled under the
+    /// name of one, in the order of their names.
     func services() -> [ServiceDefinition] {
-        let links = links()
-        return names().sorted().compactMap { service($0, links: links[$0] ?? []) }
+        let catalogue = UnitCatalogue(root: root)
+        let defaults = managerVariables()
+        return catalogue.units.sorted { $0.text < $1.text }.compactMap { service($0, catalogue, defaults) }
     }
 
-    /// Every unit that was put there locally, and those of packages that the control plane is known to have.
-    private func names() -> Set<String> {
-        var found: Set<String> = []
-        let known = Set(HostGroups.units.map { "\($0).service" })
-        for directory in Self.directories {
-            for name in (try? root.names(in: directory)) ?? [] {
-                let unit = name.hasSuffix(".service.d") ? String(name.dropLast(2)) : name
-                guard unit.hasSuffix(".service"), !unit.hasSuffix("@.service") else { continue }
-                if known.contains(unit) || !Self.packageDirectories.contains(directory) { found.insert(unit) }
-            }
-        }
-        return found
-    }
-
-    /// The links by which targets want or require units, by the units' names.
-    private func links() -> [String: [String]] {
-        var links: [String: [String]] = [:]
-        for directory in Self.directories {
-            for target in (try? root.names(in: directory)) ?? []
-            where target.hasSuffix(".wants") || target.hasSuffix(".requires") {
-                let directory = joinPath(directory, target)
-                for name in (try? root.names(in: directory)) ?? [] {
-                    links[name, default: []].append(joinPath(directory, name))
-                }
-            }
-        }
-        return links
-    }
-
-    // MARK: A unit
-
-    private func service(_ unit: String, links: [String]) -> ServiceDefinition? {
+    private func service(
+        _ unit: UnitName, _ catalogue: UnitCatalogue, _ defaults: [String: String]
+    ) -> ServiceDefinition? {
         // An empty file, or a link to /dev/null, masks the unit.
-        guard let path = Self.directories.map({ joinPath($0, unit) }).first(where: { root.hasEntry($0) }),
-            let bytes = try? root.bytes(of: path), !bytes.isEmpty
-        else { return nil }
-        let dropIns = dropInPaths(of: unit)
-        var settings = Settings()
+        guard let path = catalogue.fragment(of: unit), let bytes = try? root.bytes(of: path), !bytes.isEmpty else {
+            return nil
+        }
+        let dropIns = catalogue.dropIns(of: unit)
+        var settings = ServiceSettings(UnitSpecifiers(unit: unit, fragment: path, root: root), unit)
         settings.read(UnitFile(bytes))
         for path in dropIns {
             if let bytes = try? root.bytes(of: path) { settings.read(UnitFile(bytes)) }
         }
-        guard let command = settings.commands.first else { return nil }
-        let base = String(unit.dropLast(".service".count))
-        let environmentFiles = settings.environmentFiles.flatMap { paths(matching: Self.specified($0, base)) }
-        var environment = settings.variables(base)
+        let links = catalogue.starters[unit] ?? []
+        let environmentFiles = settings.environmentFiles.flatMap { FilePattern.paths(matching: $0, in: root) }
+        var environment = defaults.merging(settings.variables()) { _, new in new }
         for path in environmentFiles {
             if let bytes = try? root.bytes(of: path) {
                 environment.merge(EnvironmentFile(bytes).variables) { _, new in new }
             }
         }
-        let words = Self.words(Self.specified(command, base), environment)
-        guard CommandLineFlags(words, variables: environment).startsKnownProgram else { return nil }
-        return ServiceDefinition(
-            name: base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
+        for name in settings.unset { environment[name] = nil }
+        let commands = settings.commandLines(environment)
+        let started = commands.first { isStart($0, environment) }
+        guard let words = started ?? commands.first,
+            started != nil || !links.isEmpty && isUnknown(words, of: unit, environment)
+        else { return nil }
+        var service = ServiceDefinition(
+            name: unit.base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
             environmentFiles: environmentFiles, isEnabled: !links.isEmpty,
-            isLocal: !Self.packageDirectories.contains(parentPath(path)) || !dropIns.isEmpty)
+            isLocal: !UnitCatalogue.isOfPackages(path) || dropIns.contains { !Self.isOfSystem($0) })
+        service.workingDirectory = settings.workingDirectory
+        service.mounts = settings.mounts(root)
+        service.startsKnownProgram = started != nil
+        service.unresolved = settings.environmentFiles.filter { $0.contains(ShellWords.unknown) }
+        return service
     }
 
-    /// Drop-ins in the order of their names; of those with one name that in the directory of highest precedence counts.
-    ///
-    /// Those of `a-b.service` are in `service.d`, `a-.service.d` and `a-b.service.d`, the last of which goes first.
-    private func dropInPaths(of unit: String) -> [String] {
-        var paths: [String: String] = [:]
-        for name in Self.dropInDirectories(of: unit) {
-            for directory in Self.directories.map({ joinPath($0, name) }) {
-                for file in (try? root.names(in: directory)) ?? [] where file.hasSuffix(".conf") && paths[file] == nil {
-                    paths[file] = joinPath(directory, file)
-                }
-            }
-        }
-        return paths.sorted { $0.key < $1.key }.map(\.value)
+    private func isStart(_ words: [String], _ environment: [String: String]) -> Bool {
+        CommandLineFlags(words, variables: environment, read: root.script).startsKnownProgram
     }
 
-    private static func dropInDirectories(of unit: String) -> [String] {
-        let base = unit.dropLast(".service".count)
-        let prefixes = base.indices.filter { base[$0] == "-" }.reversed().map { base[...$0] }
-        return ([base] + prefixes).map { "\($0).service.d" } + ["service.d"]
+    /// Whether a unit has the name of one that starts a program of the control plane, and starts something else than another
+    /// command of that program, such as `k3s agent`.
+    private func isUnknown(_ words: [String], of unit: UnitName, _ environment: [String: String]) -> Bool {
+        guard let program = Self.essential[unit.prefix] else { return false }
+        let line = CommandLineFlags(words, variables: environment, read: root.script)
+        return !(line.program.hasPrefix("\(program)-") && words.contains(where: CommandLineFlags.names))
     }
 
-    /// The file, or those that a pattern in its last component stands for.
-    private func paths(matching path: String) -> [String] {
-        guard path.hasPrefix("/") else { return [] }
-        let pattern = lastName(path)
-        guard let star = pattern.firstIndex(of: "*") else { return root.hasEntry(path) ? [joinPath("/", path)] : [] }
-        let (start, end) = (pattern[..<star], pattern[pattern.index(after: star)...])
-        let directory = parentPath(path)
-        return ((try? root.names(in: directory)) ?? []).filter {
-            $0.hasPrefix(start) && $0.hasSuffix(end) && $0.count >= start.count + end.count
-        }.map { joinPath(directory, $0) }
+    /// Units by the names of which the programs are known that they should start.
+    static let essential = [
+        "kube-apiserver": "kube-apiserver", "kube-controller-manager": "kube-controller-manager",
+        "kube-scheduler": "kube-scheduler", "etcd": "etcd", "k3s": "k3s", "rke2-server": "rke2", "k0scontroller": "k0s",
+        "microshift": "microshift", "kine": "kine",
+    ]
+
+    /// Drop-ins of packages, and those for all services alike.
+    private static func isOfSystem(_ path: String) -> Bool {
+        UnitCatalogue.isOfPackages(parentPath(path)) || lastName(parentPath(path)) == "service.d"
     }
 
-    /// The specifiers that are the unit's name; others stay.
-    private static func specified(_ text: String, _ base: String) -> String {
-        guard text.contains("%") else { return text }
-        let instance = base.split(separator: "@", maxSplits: 1).dropFirst().first.map(String.init) ?? ""
-        let prefix = base.split(separator: "@", maxSplits: 1).first.map(String.init) ?? base
-        let values: [Character: String] = [
-            "N": base, "n": "\(base).service", "p": prefix, "i": instance, "I": instance, "%": "%",
+    /// The variables that every service gets (systemd-system.conf(5), `DefaultEnvironment=`).
+    private func managerVariables() -> [String: String] {
+        let directories = [
+            "/usr/lib/systemd/system.conf.d", "/run/systemd/system.conf.d", "/etc/systemd/system.conf.d",
         ]
-        var result = ""
-        var rest = text[...]
-        while let percent = rest.firstIndex(of: "%") {
-            result += rest[..<percent]
-            rest = rest[percent...].dropFirst()
-            if let letter = rest.first, let value = values[letter] {
-                result += value
-                rest = rest.dropFirst()
-            } else {
-                result += "%"
+        var dropIns: [String: String] = [:]
+        for directory in directories {
+            for name in (try? root.names(in: directory)) ?? [] where name.hasSuffix(".conf") {
+                dropIns[name] = joinPath(directory, name)
             }
         }
-        return result + rest
-    }
-
-    /// The words of `ExecStart=`, without what stands before the path.
-    private static func words(_ command: String, _ environment: [String: String]) -> [String] {
-        let prefix = command.prefix { "@-:+!|".contains($0) }
-        var words = UnitWords.split(String(command.dropFirst(prefix.count)))
-        // With `@` the second word is only the name that the program sees.
-        if prefix.contains("@"), words.count > 1 { words.remove(at: 1) }
-        words = Array(words.prefix { $0 != ";" })
-        return prefix.contains(":") ? words : UnitWords.expanded(words, environment)
-    }
-
-    /// What a unit's section `[Service]` says, of a file and its drop-ins in their order.
-    private struct Settings {
-        var commands: [String] = []
-        var environment: [String] = []
-        var environmentFiles: [String] = []
-        var unset: [String] = []
-
-        mutating func read(_ file: UnitFile) {
-            for assignment in file.assignments where assignment.section == "Service" {
-                switch assignment.key {
-                case "ExecStart": Self.add(assignment.value, to: &commands)
-                case "Environment": Self.add(assignment.value, to: &environment)
-                case "EnvironmentFile": Self.add(assignment.value, to: &environmentFiles)
-                case "UnsetEnvironment": Self.add(assignment.value, to: &unset)
-                default: break
-                }
+        var words: [String] = []
+        for path in ["/etc/systemd/system.conf"] + dropIns.sorted(by: { $0.key < $1.key }).map(\.value) {
+            guard let bytes = try? root.bytes(of: path) else { continue }
+            for assignment in UnitFile(bytes).assignments where assignment.key == "DefaultEnvironment" {
+                words = assignment.value.isEmpty ? [] : words + UnitWords.split(assignment.value)
             }
-            environmentFiles = environmentFiles.map { $0.hasPrefix("-") ? String($0.dropFirst()) : $0 }
         }
-
-        /// An empty assignment takes back those before.
-        private static func add(_ value: String, to values: inout [String]) {
-            if value.isEmpty { values = [] } else { values.append(value) }
-        }
-
-        func variables(_ base: String) -> [String: String] {
-            var variables: [String: String] = [:]
-            for word in environment.flatMap({ UnitWords.split(ServiceUnits.specified($0, base)) }) {
-                guard let equals = word.firstIndex(of: "=") else { continue }
-                variables[String(word[..<equals])] = String(word[word.index(after: equals)...])
-            }
-            for name in unset.flatMap(UnitWords.split) { variables[name] = nil }
-            return variables
-        }
+        return ServiceSettings.variables(words)
     }
+}
+
+extension NodeRoot {
+    /// The largest script that is read to see what it starts, in bytes.
+    private static let scriptByteCountLimit = 256 << 10
+
+    /// The bytes of a file that may be a script; nil if there is none or it is larger than one is.
+    func script(_ path: String) -> [UInt8]? { try? bytes(of: path, limitByteCount: Self.scriptByteCountLimit) }
 }

@@ -52,7 +52,8 @@ struct ShellScript {
         return isExport ? [] : Array(words)
     }
 
-    private static func assignment(_ word: String) -> (String, String)? {
+    /// The name and the value of a word that assigns a variable; nil if it is none.
+    static func assignment(_ word: String) -> (String, String)? {
         guard let equals = word.firstIndex(of: "="), equals != word.startIndex else { return nil }
         let name = word[..<equals]
         guard name.utf8.allSatisfy({ $0 == 0x5F || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) }),

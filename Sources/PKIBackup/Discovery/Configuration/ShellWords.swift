@@ -133,7 +133,10 @@ struct ShellWords {
             let byte = bytes[index]
             index += 1
             switch byte {
-            case UInt8(ascii: "$"): append(expansion(), splits: false)
+            case UInt8(ascii: "$"):
+                // Of `"$@"` each argument is a word.
+                let isArguments = bytes[index...].starts(with: "@".utf8) || bytes[index...].starts(with: "{@}".utf8)
+                append(expansion(), splits: isArguments)
             case UInt8(ascii: "`"):
                 skipBackquoted()
                 append(String(Self.unknown), splits: false)
@@ -167,6 +170,9 @@ struct ShellWords {
             let start = index + 1
             skipNested(open: UInt8(ascii: "{"), close: UInt8(ascii: "}"))
             return parameter(String(decoding: bytes[min(start, index)..<max(start, index - 1)], as: UTF8.self))
+        case UInt8(ascii: "@"), UInt8(ascii: "*"):
+            index += 1
+            return variables["@"] ?? ""
         default:
             let start = index
             while index < bytes.count, Self.isNameByte(bytes[index]) { index += 1 }
@@ -201,6 +207,7 @@ struct ShellWords {
         var rest = text.dropFirst(name.count)
         let value = variables[name]
         guard !rest.isEmpty else { return value ?? "" }
+        if name.isEmpty, text == "@" || text == "*" { return variables["@"] ?? "" }
         let replacesEmpty = rest.first == ":"
         if replacesEmpty { rest = rest.dropFirst() }
         let isSet = value != nil && !(replacesEmpty && value == "")
