@@ -108,7 +108,8 @@ public enum IdentityFile {
         let shown = types.sorted().prefix(5).map { $0.prefix(32) }.joined(separator: ", ")
         throw AgeError(
             .key, "\(quoted(name)) is itself sealed for another age key (\(shown)), and not with a passphrase",
-            hint: "open it with that key first, with `age -d` or `etcd-snap unseal`, and pass on what comes out through a "
+            hint:
+                "open it with that key first, with `age -d` or `etcd-snap unseal`, and pass on what comes out through a "
                 + "pipe, so that it is on no disk")
     }
 

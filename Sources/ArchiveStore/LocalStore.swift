@@ -129,8 +129,9 @@ public struct LocalStore: Sendable {
     ///
     /// - Throws: what ``writer(for:)`` would throw, or the first file that is written there.
     public func checkWritable(for scope: StoreScope) throws {
-        guard let directory = try OpenDirectory.checkMake(path: root)?.checkMakeDirectory(scope.cluster)?
-            .checkMakeDirectory(scope.node)
+        guard
+            let directory = try OpenDirectory.checkMake(path: root)?.checkMakeDirectory(scope.cluster)?
+                .checkMakeDirectory(scope.node)
         else { return }
         try directory.checkWritable("open", DirectoryLock.fileName)
     }

@@ -74,7 +74,9 @@ struct Delete: ParsableCommand {
             throw Failure(.usage, "delete asks before it removes, and there is no terminal", hint: "add --yes")
         }
         let question = "delete \(references.joined(separator: ", "))? This can't be undone. [y/N]"
-        guard let answer = try ask(question, ifStopped: "nothing was removed"), ["y", "yes"].contains(answer.lowercased()) else {
+        guard let answer = try ask(question, ifStopped: "nothing was removed"),
+            ["y", "yes"].contains(answer.lowercased())
+        else {
             throw Failure(.failed, "nothing was removed")
         }
     }

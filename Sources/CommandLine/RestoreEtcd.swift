@@ -11,7 +11,7 @@ struct RestoreEtcd: AsyncParsableCommand {
         abstract: "Write data directories of a new etcd cluster from a snapshot.",
         discussion: """
             The directories boot with etcd 3.4 to 3.7. A directory that exists has to be empty, and is filled; it may be \
-            a mount point. By default the cluster gets a new token, so that surviving members of the lost one can't talk \
+            a mount point. With --all-members so may the directories of the members in --data-dir. By default the cluster gets a new token, so that surviving members of the lost one can't talk \
             to it, and a higher revision, so that watchers notice: ten times what was written since by the rate that the \
             manifest records, and at least 1000000000. Without --all-members run it once for each member, with the same \
             token and bump.

@@ -50,7 +50,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
         if let separator = text.first(where: { $0.isWhitespace || $0 == "," || $0 == ";" }) {
             throw Failure(
-                .usage, "the endpoint \(quoted(String(text))) has \(separator.isWhitespace ? "a space" : "\"\(separator)\"") in it",
+                .usage,
+                "the endpoint \(quoted(String(text))) has \(separator.isWhitespace ? "a space" : "\"\(separator)\"") in it",
                 hint: "separate several by commas, or in a configuration write each as an element of its own",
                 settings: [.endpoints])
         }
@@ -93,7 +94,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         guard text.contains("@") else { return }
         throw Failure(
             .usage, "an endpoint has a user or a password in it",
-            hint: "give the user and a file with the password apart, and take the password for known to others if it was "
+            hint:
+                "give the user and a file with the password apart, and take the password for known to others if it was "
                 + "in the arguments of a command",
             settings: [.user, .passwordFile])
     }

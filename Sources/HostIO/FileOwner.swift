@@ -71,7 +71,8 @@ public struct FileOwner: Sendable, Hashable, CustomStringConvertible {
     public func failure(_ refusal: SystemCallError) -> Failure {
         Failure(
             .failed, "the data can't be given to \(self): \(refusal.errno)",
-            hint: "run this as root, outside of a user namespace that lacks these numbers and on a file system that has "
+            hint:
+                "run this as root, outside of a user namespace that lacks these numbers and on a file system that has "
                 + "owners, or don't name an owner",
             settings: [.owner])
     }
@@ -81,11 +82,6 @@ public struct FileOwner: Sendable, Hashable, CustomStringConvertible {
 
     /// The numbers as `uid:gid`.
     public var description: String { "\(userID):\(groupID)" }
-}
-
-extension Failure.Setting {
-    /// Whom files are given to.
-    public static let owner = Self("owner")
 }
 
 extension OpenDirectory {

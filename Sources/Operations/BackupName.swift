@@ -27,7 +27,9 @@ public enum BackupName: Sendable, Equatable {
 
     private static func isPath(_ text: String, prefersFiles: Bool) -> Bool {
         let suffixes = [".age", ArchiveFormat.sidecarSuffix]
-        if suffixes.contains(where: text.hasSuffix) || ["/", "./", "../"].contains(where: text.hasPrefix) { return true }
+        if suffixes.contains(where: text.hasSuffix) || ["/", "./", "../"].contains(where: text.hasPrefix) {
+            return true
+        }
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         let name = parts.last ?? ""
         if [1, 3].contains(parts.count), name == BackupReference.latest { return false }

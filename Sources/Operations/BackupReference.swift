@@ -176,8 +176,8 @@ public struct BackupReference: Sendable {
         if scopes.isEmpty {
             return StorePath.failure(besideStore: store)
                 ?? Failure(
-                .notFound, "there is no backup in \(quoted(store.root))",
-                hint: "make one with `etcd-snap backup`, or name another store", settings: [.store])
+                    .notFound, "there is no backup in \(quoted(store.root))",
+                    hint: "make one with `etcd-snap backup`, or name another store", settings: [.store])
         }
         let own = scopes.filter { cluster == nil || $0.cluster == cluster }
         if let cluster, own.isEmpty {

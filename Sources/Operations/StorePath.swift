@@ -71,7 +71,8 @@ public enum StorePath {
             guard let first = scopes.first else { continue }
             guard first == nil else {
                 return Failure(
-                    .notFound, "there is no backup in \(quoted(store.root)), but its directory \(quoted(path)) is a store",
+                    .notFound,
+                    "there is no backup in \(quoted(store.root)), but its directory \(quoted(path)) is a store",
                     hint: "name that", settings: [.store])
             }
             var above = absolutePath(store.root)

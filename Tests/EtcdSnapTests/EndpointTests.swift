@@ -32,7 +32,8 @@ import Testing
 
     /// A user and a password are never shown, wherever they stand.
     @Test(arguments: [
-        "http://user:swordfish@10.0.0.1:2379", "user:swordfish@10.0.0.1", "ftp://swordfish@h", "https://u:p@swordfish@h:1",
+        "http://user:swordfish@10.0.0.1:2379", "user:swordfish@10.0.0.1", "ftp://swordfish@h",
+        "https://u:p@swordfish@h:1",
         "http://a:1,http://u:swordfish@b:1", "https://h:2379/?password=a@swordfish", "http://user:swordfish",
     ])
     func neverShowsAPassword(text: String) {

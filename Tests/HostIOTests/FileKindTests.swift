@@ -54,7 +54,8 @@ import Testing
 
     /// Beginnings that gpg writes: of a passphrase's file, of a key's of both kinds, and of a signed file.
     @Test(arguments: [
-        "8c0d04090302f1c9d9a1b2", "c30d04090302f1c9d9a1b2", "85020c03aabbccddeeff112201", "845e03aabbccddeeff1122120107",
+        "8c0d04090302f1c9d9a1b2", "c30d04090302f1c9d9a1b2", "85020c03aabbccddeeff112201",
+        "845e03aabbccddeeff1122120107",
         "c1c04c03aabbccddeeff112201", "a3019bcd00112233445566",
     ])
     func tellsOpenPGP(start: String) {

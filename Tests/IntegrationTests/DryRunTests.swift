@@ -7,7 +7,9 @@ extension Integration {
     @Suite struct DryRunTests {
         private let store: TestStore
         private var directory: TemporaryDirectory { store.directory }
-        private static let members = ["--initial-cluster", "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2", "--all-members"]
+        private static let members = [
+            "--initial-cluster", "m1=http://127.0.0.1:1,m2=http://127.0.0.1:2", "--all-members",
+        ]
 
         init() throws {
             store = try TestStore(Laboratory.shared().server(.v3_5))
@@ -44,8 +46,10 @@ extension Integration {
             try expectAlike(restore(command, directory.file("pipe")), 1, naming: "is a named pipe")
             try expectAlike(restore(command, "/dev/null"), 1, naming: "is a device")
             try expectAlike(
-                restore(command, directory.file("dangling")), 1, naming: "symbolic link", "\"nowhere\"", "where nothing is")
-            try expectAlike(restore(command, directory.file("tofile")), 1, naming: "symbolic link", "\"file\"", "no directory")
+                restore(command, directory.file("dangling")), 1, naming: "symbolic link", "\"nowhere\"",
+                "where nothing is")
+            try expectAlike(
+                restore(command, directory.file("tofile")), 1, naming: "symbolic link", "\"file\"", "no directory")
             try expectAlike(restore(command, directory.file("missing/x")), 4, naming: "No such file")
             try expectAlike(restore(command, directory.file("file/x")), 1, naming: "Not a directory")
             try expectAlike(restore(command, "host:/x"), 2, naming: "another host")
@@ -68,14 +72,20 @@ extension Integration {
             try expectAlike(restore(command, "\(mount)/x"), 1, naming: "Read-only file system")
             let included = directory.file("included")
             try expectAlike(
-                ["backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", included, "--store", "\(mount)/s"],
+                [
+                    "backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", included, "--store",
+                    "\(mount)/s",
+                ],
                 1, naming: "Read-only file system")
         }
 
         @Test func aStoreThatCannotBe() throws {
             let file = try directory.write("x", to: "file")
             for root in [file, "\(file)/below"] {
-                let arguments = ["backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", file]
+                let included = directory.file("included")
+                let arguments = [
+                    "backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", included,
+                ]
                 try expectAlike(arguments + ["--store", root], 1, naming: "Not a directory")
             }
         }
@@ -83,7 +93,8 @@ extension Integration {
         @Test func aWriteAheadLogsDirectory() throws {
             try shell("mkdir \"$1/wal\"; touch \"$1/wal/x\"", directory.path)
             try expectAlike(
-                restore(["etcd"], directory.file("data")) + ["--wal-dir", directory.file("wal")], 1, naming: "wal", "\"x\"")
+                restore(["etcd"], directory.file("data")) + ["--wal-dir", directory.file("wal")], 1, naming: "wal",
+                "\"x\"")
         }
 
         /// Directories that were prepared for members are filled, each where it is.
@@ -109,7 +120,9 @@ extension Integration {
         @Test(.enabled(if: geteuid() == 0, "owners need root"))
         func anOwnerThatCannotBeGiven() throws {
             let arguments = restore(["etcd"], directory.file("owned")) + ["--owner", "77:77"]
-            for prefix in [["unshare", "-Ur"], ["setpriv", "--reuid", "0", "--bounding-set", "-chown", "--inh-caps", "-chown"]] {
+            for prefix in [
+                ["unshare", "-Ur"], ["setpriv", "--reuid", "0", "--bounding-set", "-chown", "--inh-caps", "-chown"],
+            ] {
                 for more in [["--dry-run"], []] {
                     let result = try RunningCommand(
                         prefix[0], Array(prefix.dropFirst()) + [SnapTool.executable()] + arguments + more
@@ -139,7 +152,8 @@ extension Integration {
             try run("mkdir", [flat])
             try SnapTool.run(["download", "latest", flat] + store.flags)
             for more in [["--dry-run"], ["--yes"]] {
-                expectFailure(try SnapTool.attempt(["delete", "latest", "--store", flat] + more), 2, naming: "only read")
+                expectFailure(
+                    try SnapTool.attempt(["delete", "latest", "--store", flat] + more), 2, naming: "no store")
             }
         }
     }

@@ -22,7 +22,9 @@ extension Integration {
         private func attempt(_ command: String, _ name: String) throws -> CommandResult {
             var arguments = command.split(separator: " ").map(String.init) + [name]
             if command.hasPrefix("restore") { arguments += ["--target", "new"] }
-            if ["restore", "restore files", "adopt", "verify"].contains(command) { arguments += ["-i", store.key.path] }
+            if ["restore", "restore files", "adopt", "verify"].contains(command) {
+                arguments += ["-i", store.key.path]
+            }
             if command == "delete" { arguments += ["--dry-run"] }
             return try inDirectory(arguments + ["--store", store.root])
         }
@@ -35,13 +37,16 @@ extension Integration {
 
         /// By a path with one slash, with none, and without a suffix that tells.
         @Test(arguments: [
-            ("zip", "python3 -m zipfile -c FILE snapshot.db", "unzip", 7), ("gzip", "gzip -c snapshot.db >FILE", "gunzip", 7),
+            ("zip", "python3 -m zipfile -c FILE snapshot.db", "unzip", 7),
+            ("gzip", "gzip -c snapshot.db >FILE", "gunzip", 7),
             ("zstd", "zstd -q -c snapshot.db >FILE", "unzstd", 7), ("tar", "tar cf FILE snapshot.db", "tar xf", 7),
             ("a database of etcd", "cp snapshot.db FILE", "etcd-snap restore etcd", 7),
             ("SQLite", "printf 'SQLite format 3\\000' >FILE; head -c 4096 /dev/zero >>FILE", "state.db", 7),
             ("empty", ": >FILE", "another copy", 7), ("named pipe", "mkfifo FILE", "hint: ", 7),
-            ("a directory", "mkdir FILE", "--store", 7), ("member/snap/db", "mkdir -p FILE/member/snap; : >FILE/member/snap/db", "hint: ", 7),
-            ("a device", "ln -s /dev/null FILE", "hint: ", 7), ("gpg", "printf '\\214\\015\\004\\011\\003\\012abcdefgh\\077' >FILE", "gpg -d", 7),
+            ("a directory", "mkdir FILE", "--store", 7),
+            ("member/snap/db", "mkdir -p FILE/member/snap; : >FILE/member/snap/db", "hint: ", 7),
+            ("a device", "ln -s /dev/null FILE", "hint: ", 7),
+            ("gpg", "printf '\\214\\015\\004\\011\\003\\012abcdefgh\\077' >FILE", "gpg -d", 7),
             ("No such file", "ln -s nowhere FILE", "hint: ", 4),
         ])
         func isCalledByItsName(words: String, making: String, hint: String, status: Int32) throws {
@@ -59,7 +64,10 @@ extension Integration {
         }
 
         @Test func aFileThatIsMissingIsSaidToBe() throws {
-            for name in ["dir/x.db", "x.db", "./x", "/nonexistent/x.db", "a/b/c/d.db", "a/b/c/d", "missing.tar.zst.age", "missing.json"] {
+            for name in [
+                "dir/x.db", "x.db", "./x", "/nonexistent/x.db", "a/b/c/d.db", "a/b/c/d", "missing.tar.zst.age",
+                "missing.json",
+            ] {
                 for command in Self.commands {
                     let result = try attempt(command, name)
                     #expect(result.status == 4, "\(command) \(name): \(result.errorText)")
@@ -79,7 +87,8 @@ extension Integration {
                 expectFailure(result, 4, naming: "neither a file \"nonexist\" here nor a store", "none")
             }
             try store.makeBackup()
-            expectFailure(try attempt("verify", "nonexist"), 4, naming: "no backup \"nonexist\"", "no file of that name")
+            expectFailure(
+                try attempt("verify", "nonexist"), 4, naming: "no backup \"nonexist\"", "no file of that name")
         }
 
         /// What can be an ID is one, whatever lies in the working directory; a snapshot may be named by its date.
@@ -97,7 +106,8 @@ extension Integration {
             let archive = try store.makeBackup()
             let sidecar = archive.replacing(".tar.zst.age", with: ".json")
             try run("cp", [sidecar, directory.file("lone.json")])
-            expectFailure(try SnapTool.attempt(["verify", directory.file("lone.json")]), 4, naming: "lone.json", "archive")
+            expectFailure(
+                try SnapTool.attempt(["verify", directory.file("lone.json")]), 4, naming: "lone.json", "archive")
         }
 
         /// An archive that lies loose is nobody's to remove, and has no name that could be adopted there.
@@ -133,11 +143,15 @@ extension Integration {
             let with = try store.makeBackupID()
             let included = try directory.write("x", to: "included")
             try SnapTool.run(
-                ["backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", included] + store.flags)
+                ["backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", included] + store.flags
+            )
             let key = ["-i", store.key.path]
-            for command in [["inspect", "status", "latest"], ["restore", "etcd", "latest", "--data-dir", directory.file("new")]] {
+            for command in [
+                ["inspect", "status", "latest"], ["restore", "etcd", "latest", "--data-dir", directory.file("new")],
+            ] {
                 let result = try SnapTool.attempt(command + key + store.flags)
-                expectFailure(result, 4, naming: "without a snapshot of etcd", "test/node/\(with)")
+                expectFailure(result, 4, naming: "without a snapshot of etcd")
+                #expect(result.errorText.contains("the newest with one is test/node/\(with)"), "\(result.errorText)")
             }
             let path = try #require(try store.names().last { $0.hasSuffix(".age") })
             expectFailure(
@@ -145,7 +159,7 @@ extension Integration {
                 naming: "without a snapshot of etcd")
             expectFailure(
                 try SnapTool.attempt(["inspect", "status", with, "--etcd", "other"] + key + store.flags), 4,
-                naming: "\"other\"", "etcd")
+                naming: "\"other\"")
         }
     }
 }

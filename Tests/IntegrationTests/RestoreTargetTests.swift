@@ -212,6 +212,21 @@ extension Integration {
                 naming: "no such")
         }
 
+        /// Half-way an error is said once, with what was done by then.
+        @Test func anErrorHalfWayIsSaidOnce() throws {
+            var wasHalfWay = false
+            for number in 1...20 where !wasHalfWay {
+                let root = store.directory.file("half-\(number)")
+                try run("mkdir", [root])
+                let result = try traced("renameat,renameat2", "error=EIO:when=\(number)", inPlace(root))
+                guard result.errorText.contains("replaced before") else { continue }
+                wasHalfWay = true
+                let said = result.errorText.split(separator: "\n").filter { $0.hasPrefix("error: ") }.joined()
+                #expect(said.components(separatedBy: "cannot rename").count == 2, "\(result.errorText)")
+            }
+            #expect(wasHalfWay)
+        }
+
         @Test func theCapturedOwnerIsApplied() throws {
             let node = try ControlPlaneNode(in: store.directory, runs: store.server)
             try node.change("mkdir -p var/lib/etcd; chown 997:996 var/lib/etcd; chmod 700 var/lib/etcd")

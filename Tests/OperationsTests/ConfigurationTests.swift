@@ -195,7 +195,8 @@ import Testing
         ("accept: [{code: file-empty, reason: x, until: 2026-02-31}]", "accept.0", "2026-02-31"),
         ("accept: [{code: file-empty, reason: x, until: 2026-13-01}]", "accept.0", "2026-13-01"),
         ("accept: [{code: file-empty, reason: x, until: 2027-02-29}]", "accept.0", "2027-02-29"),
-        ("expiryWarningDays: -3", "expiryWarningDays", "-3"), ("expiryWarningDays: 100000", "expiryWarningDays", "36500"),
+        ("expiryWarningDays: -3", "expiryWarningDays", "-3"),
+        ("expiryWarningDays: 100000", "expiryWarningDays", "36500"),
         ("fileByteLimits: {cni-state: -1}", "fileByteLimits.cni-state", "-1"),
     ])
     func valuesThatCannotBeMeant(yaml: String, place: String, words: String) throws {
@@ -221,7 +222,9 @@ import Testing
         let key = "age1f8x0mfger04nyeys5v75sld88ggljlq2ptljx0xnddavr464j9mqprc4lv"
         let configuration = try Configuration.parse(Array("recipients:\n- \(key)\n- \(key)\n".utf8), name: "c.yaml")
         let failure = #expect(throws: Failure.self) { try configuration.loadRecipients() }
-        #expect(failure?.message.contains("line 3: recipients.1") == true && failure?.message.contains("recipients.0") == true)
+        #expect(
+            failure?.message.contains("line 3: recipients.1") == true
+                && failure?.message.contains("recipients.0") == true)
     }
 
     @Test func includeTakesNoPatterns() throws {
