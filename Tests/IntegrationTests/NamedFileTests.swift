@@ -63,6 +63,16 @@ extension Integration {
             #expect(!FileManager.default.fileExists(atPath: directory.file("new")))
         }
 
+        /// What nothing is known of is no archive either.
+        @Test func aFileOfNoKnownKind() throws {
+            try directory.write("some text", to: "text")
+            for command in Self.commands {
+                let result = try attempt(command, "text")
+                #expect([2, 7].contains(result.status) && result.errorText.contains("\"text\""), "\(result.errorText)")
+            }
+            #expect(!FileManager.default.fileExists(atPath: directory.file("new")))
+        }
+
         @Test func aFileThatIsMissingIsSaidToBe() throws {
             for name in [
                 "dir/x.db", "x.db", "./x", "/nonexistent/x.db", "a/b/c/d.db", "a/b/c/d", "missing.tar.zst.age",
