@@ -25,6 +25,7 @@ extension Integration {
             if ["restore", "restore files", "adopt", "verify"].contains(command) {
                 arguments += ["-i", store.key.path]
             }
+            if command == "download" { arguments += ["copy"] }
             if command == "delete" { arguments += ["--dry-run"] }
             return try inDirectory(arguments + ["--store", store.root])
         }
@@ -70,7 +71,7 @@ extension Integration {
                 let result = try attempt(command, "text")
                 #expect([2, 7].contains(result.status) && result.errorText.contains("\"text\""), "\(result.errorText)")
             }
-            #expect(!FileManager.default.fileExists(atPath: directory.file("new")))
+            for made in ["new", "copy"] { #expect(!FileManager.default.fileExists(atPath: directory.file(made))) }
         }
 
         @Test func aFileThatIsMissingIsSaidToBe() throws {
