@@ -153,7 +153,7 @@ extension Integration {
         @Test func aBackupOfFilesAloneHasNoSnapshot() throws {
             let with = try store.makeBackupID()
             let included = try directory.write("x", to: "included")
-            try SnapTool.run(
+            let report = try SnapTool.json(
                 ["backup", "-r", store.key.recipient, "--no-etcd", "--no-discover", "--include", included] + store.flags
             )
             let key = ["-i", store.key.path]
@@ -164,9 +164,9 @@ extension Integration {
                 expectFailure(result, 4, naming: "without a snapshot of etcd")
                 #expect(result.errorText.contains("the newest with one is test/node/\(with)"), "\(result.errorText)")
             }
-            let path = try #require(try store.names().last { $0.hasSuffix(".age") })
+            let path = report.path.string
             expectFailure(
-                try SnapTool.attempt(["inspect", "status", "\(store.scopeDirectory)/\(path)"] + key), 4,
+                try SnapTool.attempt(["inspect", "status", path] + key), 4,
                 naming: "without a snapshot of etcd")
             expectFailure(
                 try SnapTool.attempt(["inspect", "status", with, "--etcd", "other"] + key + store.flags), 4,
