@@ -76,6 +76,7 @@ public enum IdentityFile {
         guard bytes.count <= RecipientsFile.byteCountLimit else {
             throw AgeError(.key, "\(quoted(name)) is larger than any file of identities", hint: "check the path")
         }
+        try requirePassphrase(bytes, name: name)
         guard let passphrase else {
             throw AgeError(
                 .key, "\(quoted(name)) is protected by a passphrase, and nobody can be asked for it",
@@ -95,6 +96,21 @@ public enum IdentityFile {
             throw error
         }
         return plaintext
+    }
+
+    /// Refuses a file that is sealed for keys before anybody is asked for a passphrase that it does not have.
+    private static func requirePassphrase(_ bytes: [UInt8], name: String) throws(AgeError) {
+        let binary = Armor.isArmored(prefix: bytes) == true ? try Armor.decode(bytes, name: name) : bytes
+        var parser = HeaderParser(name: name)
+        _ = try binary.withBytes { (bytes) throws(AgeError) in try parser.parse(bytes) }
+        let types = Set(try parser.finish().stanzas.map(\.type))
+        guard !types.contains(ScryptIdentity.stanzaType) else { return }
+        let shown = types.sorted().prefix(5).map { $0.prefix(32) }.joined(separator: ", ")
+        throw AgeError(
+            .key, "\(quoted(name)) is itself sealed for another age key (\(shown)), and not with a passphrase",
+            hint:
+                "open it with that key first, with `age -d` or `etcd-snap unseal`, and pass on what comes out through a "
+                + "pipe, so that it is on no disk")
     }
 
     private static func refusal(of text: some Collection<UInt8>) -> AgeError? {

@@ -129,8 +129,17 @@ func keyLines(_ bytes: [UInt8], name: String) throws(AgeError) -> [(number: Int,
             "\(quoted(name)) has \(bytes.count) bytes, but a file of keys at most \(RecipientsFile.byteCountLimit)",
             hint: "check the path")
     }
-    return bytes.split(separator: newline, omittingEmptySubsequences: false).enumerated()
-        .map { (number: $0 + 1, line: $1.last == UInt8(ascii: "\r") ? $1.dropLast() : $1) }
+    let carriageReturn = UInt8(ascii: "\r")
+    // Lines end with LF, CR and LF, or, as old editors of the Mac write them, CR alone.
+    let ends = bytes.indices.filter { index in
+        bytes[index] == newline || bytes[index] == carriageReturn && bytes[(index + 1)...].first != newline
+    }
+    let starts = [bytes.startIndex] + ends.map { $0 + 1 }
+    return zip(starts, ends + [bytes.endIndex]).enumerated()
+        .map { number, range in
+            let line = bytes[range.0..<range.1]
+            return (number: number + 1, line: line.last == carriageReturn ? line.dropLast() : line)
+        }
         .filter { !$0.line.isEmpty && $0.line.first != UInt8(ascii: "#") }
 }
 

@@ -49,6 +49,10 @@ struct ChainRecord: Codable, Sendable, Equatable {
             file = try RandomAccessFile(path: path)
         } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
             return ChainRecord()
+        } catch let error as SystemCallError where error.errno == .tooManySymbolicLinkLevels {
+            throw damaged(path, "it is a symbolic link that leads to itself")
+        } catch let failure as Failure where failure.code == .failed {
+            throw damaged(path, "it is no regular file")
         }
         guard file.byteCount <= maximumByteCount else { throw damaged(path, "it has \(file.byteCount) bytes") }
         let bytes = try file.bytes(at: 0, count: file.byteCount)

@@ -96,6 +96,13 @@ public struct LocalStore: Sendable {
         return !names.contains { parent.isEntry($0, target.descriptor) }
     }
 
+    /// Whether the directory of a cluster and node is one that this program has written to, or has a backup of them.
+    public func isScope(cluster: String, node: String) throws -> Bool {
+        let directory = try OpenDirectory(path: "\(root)/\(cluster)/\(node)")
+        if directory.contains(ChainRecord.fileName) || directory.contains(DirectoryLock.fileName) { return true }
+        return try list(cluster: cluster, node: node).backups.contains { !$0.isFlat }
+    }
+
     /// Opens the sealed bytes of an archive.
     public func open(_ backup: StoredBackup) throws -> RandomAccessFile {
         try RandomAccessFile(path: path(of: backup))
@@ -118,6 +125,17 @@ public struct LocalStore: Sendable {
         let directory = try OpenDirectory.make(path: root)
             .makeDirectory(scope.cluster).makeDirectory(scope.node)
         return try LocalStoreWriter(ScopeDirectory(directory: directory, scope: scope), scope)
+    }
+
+    /// Checks that something could be written for a scope; changes nothing, and takes no lock.
+    ///
+    /// - Throws: what ``writer(for:)`` would throw, or the first file that is written there.
+    public func checkWritable(for scope: StoreScope) throws {
+        guard
+            let directory = try OpenDirectory.checkMake(path: root)?.checkMakeDirectory(scope.cluster)?
+                .checkMakeDirectory(scope.node)
+        else { return }
+        try directory.checkWritable("open", DirectoryLock.fileName)
     }
 
     /// The room that a store has.

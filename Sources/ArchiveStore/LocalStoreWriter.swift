@@ -1,6 +1,7 @@
 import Age
 import HostIO
 import SealedArchive
+import SystemPackage
 
 /// A scope of a local store, locked for writing while this object lives.
 public final class LocalStoreWriter {
@@ -141,7 +142,8 @@ public final class LocalStoreWriter {
         if record != before { try record.write(in: directory) }
     }
 
-    /// Changes what is remembered, unless the store is full: a removal is what makes room.
+    /// Changes what is remembered, unless the store is full, for a removal is what makes room, or a directory has the name of
+    /// the record, which is a finding already.
     ///
     /// - Returns: whether it was done.
     private func noteIfThereIsRoom(_ change: (inout ChainRecord) -> Void) throws -> Bool {
@@ -149,6 +151,8 @@ public final class LocalStoreWriter {
             try note(change)
             return true
         } catch  where Failure(wrapping: error).code == .noSpace {
+            return false
+        } catch let error as SystemCallError where error.errno == .isDirectory {
             return false
         }
     }

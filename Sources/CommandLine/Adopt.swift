@@ -32,7 +32,8 @@ struct Adopt: AsyncParsableCommand {
         let (store, orphan) = try find(configuration)
         let report = try await AdoptOperation.run(
             orphan, in: store, identities: keys.required(), isDryRun: dryRun, observer: Console.shared.observer)
-        try render(report, as: output.format) {
+        let done = report.isAdopted ? "\(report.reference) was adopted" : nil
+        try render(report, as: output.format, done: done) {
             let sidecar = report.sidecar
             return fields([
                 (report.isAdopted ? "adopted" : "would adopt", report.reference),
@@ -47,7 +48,7 @@ struct Adopt: AsyncParsableCommand {
     }
 
     private func find(_ configuration: Configuration) throws -> (LocalStore, UnreadableBackup) {
-        if StoreOptions.isPath(archive) { return try AdoptOperation.find(path: archive) }
+        if case .path(let path) = BackupName(archive) { return try AdoptOperation.find(path: path) }
         let store = try place.store(configuration)
         return (store, try place.reference(archive, configuration).findOrphan(in: store))
     }

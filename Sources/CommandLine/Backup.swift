@@ -43,6 +43,10 @@ struct Backup: AsyncParsableCommand {
     var dryRun = false
 
     func validate() throws {
+        if noEtcd, let verify, [.structural, .consistent].contains(verify) {
+            throw ValidationError(
+                "--no-etcd takes no snapshot that --verify \(verify.rawValue) could check: with it, streamed or stored")
+        }
         if noEtcd, !etcd.endpoints.isEmpty || name != nil {
             throw ValidationError("--no-etcd takes no snapshot, so that --endpoints and --name mean nothing with it")
         }
@@ -51,16 +55,21 @@ struct Backup: AsyncParsableCommand {
     func run() async throws {
         scheduleAsBatch()
         let configuration = try common.start(output.format)
-        let operation = BackupOperation(try plan(configuration), observer: Console.shared.observer)
+        let plan = try plan(configuration)
+        let operation = BackupOperation(plan, observer: Console.shared.observer)
         if dryRun {
             let preview = try await operation.preview()
             try render(preview, as: output.format) { preview.lines.joined(separator: "\n") }
+            if preview.findings.defectCount > 0 { throw ExitCode(Failure.Code.findings.rawValue) }
             return
         }
         let report = try await operation.run()
         for finding in report.findings { Console.shared.report(finding) }
+        let isAskedFor = verify != nil || configuration.verify != nil
+        if let warning = unreachedLevel(report, plan.verification, isAskedFor) { Console.shared.warn(warning) }
         for path in report.skipped { Console.shared.detail("skipped \(quoted(path.path)): \(path.reason)") }
-        try render(report, as: output.format) { summary(report) }
+        let done = "the backup \(report.reference) was made and published as \(quoted(report.path))"
+        try render(report, as: output.format, done: done) { summary(report) }
         if report.findings.defectCount > 0 { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
@@ -75,6 +84,17 @@ struct Backup: AsyncParsableCommand {
         plan.recipientLabels = configuration.recipientLabels
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan
+    }
+
+    /// That a backup was not verified as far as it was to be, unless a finding says so, or there was nothing to verify by a
+    /// level that nobody asked for.
+    private func unreachedLevel(_ report: BackupReport, _ wanted: VerificationLevel, _ isAskedFor: Bool) -> String? {
+        let sidecar = report.sidecar
+        guard let reached = VerificationLevel(rawValue: sidecar.verification.rawValue), reached < wanted,
+            isAskedFor || !sidecar.etcd.isEmpty, !report.findings.contains(where: { $0.code == "hashkv-not-compared" })
+        else { return nil }
+        let why = sidecar.etcd.isEmpty ? ": there is no snapshot of etcd in it" : ""
+        return "it is verified as \(reached.rawValue), and not as \(wanted.rawValue)\(why)"
     }
 
     private func configuredLevel(_ configuration: Configuration) throws -> VerificationLevel {

@@ -71,7 +71,7 @@ extension EtcdOptions {
     /// - Parameter name: the name of the snapshot of the cluster's own, where it is given.
     func sources(_ configuration: Configuration, of node: NodePlan, name: String? = nil) throws -> [EtcdSource] {
         try configuration.checkEtcds()
-        var section = section(configuration)
+        var section = try section(configuration)
         section.name = name ?? section.name
         return try EtcdSource.resolveAll(
             section, others: configuration.otherEtcds ?? [], found: node.layout.etcds,

@@ -36,11 +36,14 @@ struct Delete: ParsableCommand {
         let configuration = try common.start(output.format)
         let found = try find(configuration)
         let references = found.flatMap(\.removals).map(\.reference)
-        if !dryRun {
+        if dryRun {
+            for (store, removals) in found { try DeleteOperation.check(removals, in: store) }
+        } else {
             try confirm(found.flatMap(\.removals).map(\.description))
             for (store, removals) in found { try DeleteOperation.run(removals, in: store) }
         }
-        try render([dryRun ? "wouldDelete" : "deleted": references], as: output.format) {
+        let done = dryRun ? nil : "deleted \(references.joined(separator: ", "))"
+        try render([dryRun ? "wouldDelete" : "deleted": references], as: output.format, done: done) {
             references.map { (dryRun ? "would delete " : "deleted ") + $0 }.joined(separator: "\n")
         }
     }
@@ -50,9 +53,10 @@ struct Delete: ParsableCommand {
         var places: [(store: LocalStore, references: [BackupReference])] = []
         for name in backups {
             let (store, reference) =
-                StoreOptions.isPath(name)
-                ? try AdoptOperation.reference(ofPath: name)
-                : (try place.store(configuration), try place.reference(name, configuration))
+                switch BackupName(name) {
+                case .path(let path): try StorePath.referenceForRemoval(path)
+                case .reference(let name): (try place.store(configuration), try place.reference(name, configuration))
+                }
             if let index = places.firstIndex(where: { $0.store.root == store.root }) {
                 places[index].references.append(reference)
             } else {
@@ -70,7 +74,9 @@ struct Delete: ParsableCommand {
             throw Failure(.usage, "delete asks before it removes, and there is no terminal", hint: "add --yes")
         }
         let question = "delete \(references.joined(separator: ", "))? This can't be undone. [y/N]"
-        guard let answer = try ask(question), ["y", "yes"].contains(answer.lowercased()) else {
+        guard let answer = try ask(question, ifStopped: "nothing was removed"),
+            ["y", "yes"].contains(answer.lowercased())
+        else {
             throw Failure(.failed, "nothing was removed")
         }
     }

@@ -38,6 +38,7 @@ struct Download: ParsableCommand {
         }
         let target = try localPlace(destination, of: "the copy")
         let paths = try DownloadOperation.run(archive, to: target, observer: Console.shared.observer)
-        try render(["paths": paths], as: output.format) { paths.joined(separator: "\n") }
+        let done = "the copy was made: \(paths.map { quoted($0) }.joined(separator: ", "))"
+        try render(["paths": paths], as: output.format, done: done) { paths.joined(separator: "\n") }
     }
 }

@@ -15,7 +15,7 @@ enum Flags {
         "allMembers": "--all-members", "initialCluster": "--initial-cluster",
         "initialClusterToken": "--initial-cluster-token",
         "initialAdvertisePeerURLs": "--initial-advertise-peer-urls",
-        "bumpRevision": "--bump-revision", "noBump": "--no-bump",
+        "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
     ]
 
     /// A hint with the flags that it speaks of behind it.

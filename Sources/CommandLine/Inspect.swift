@@ -1,3 +1,4 @@
+import ArchiveStore
 import ArgumentParser
 import EtcdStorage
 import HostIO
@@ -93,27 +94,15 @@ struct SnapshotOptions: ParsableArguments {
     var snapshot: String
 
     func open(_ configuration: Configuration) throws -> SnapshotSource {
-        if let file = try snapshotFile() { return SnapshotSource(file: file) }
-        let archive = try place.open(snapshot, configuration)
-        return try SnapshotSource(archive, identities: keys.required(), name: etcd)
-    }
-}
-
-extension SnapshotOptions {
-    /// The file of a snapshot; nil for an archive or a reference to one.
-    private func snapshotFile() throws -> RandomAccessFile? {
-        guard ![".age", ".json"].contains(where: { snapshot.hasSuffix($0) }) else { return nil }
-        let isPath = StoreOptions.isPath(snapshot) || snapshot.hasSuffix(".db")
-        guard let file = try isPath ? RandomAccessFile(regular: snapshot) : backupFileIfPresent(snapshot) else {
-            return nil
+        switch BackupName(snapshot, prefersFiles: true) {
+        case .path(let path):
+            if let file = try SnapshotSource.file(path) { return SnapshotSource(file: file) }
+            return try SnapshotSource(place.open(path: path), identities: keys.required(), name: etcd)
+        case .reference(let reference):
+            let (store, found) = try place.find(reference, configuration)
+            if found.sidecar.etcd.isEmpty { throw SnapshotSource.failure(ofFilesAlone: found, in: store) }
+            return try SnapshotSource(OpenedArchive(found, in: store), identities: keys.required(), name: etcd)
         }
-        // An archive may have another name: then it is opened by its path.
-        if try isPath && FileKind(file.bytes(at: 0, count: min(file.byteCount, 64)), byteCount: file.byteCount) == .age
-        {
-            return nil
-        }
-        try FileKind.check(file, is: [.bolt], whatIsExpected: "an etcd snapshot")
-        return file
     }
 }
 

@@ -35,6 +35,10 @@ enum Main {
             return code.rawValue
         } catch  where [.success, .validationFailure].contains(RootCommand.exitCode(for: error)) {
             return report(parsing: error)
+        } catch let stopped as StoppedQuestion {
+            let number = signals.received ?? SIGINT
+            Console.shared.error(Failure(.failed, "stopped by signal \(number) at a question: \(stopped.consequence)"))
+            return 128 + number
         } catch is CancellationError {
             let number = signals.received ?? SIGINT
             Console.shared.error(

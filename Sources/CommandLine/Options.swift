@@ -1,6 +1,7 @@
 import Age
 import ArchiveStore
 import ArgumentParser
+import EtcdSnap
 import HostIO
 import NodeFiles
 import Operations
@@ -87,32 +88,30 @@ struct StoreOptions: ParsableArguments {
         try BackupReference(text, cluster: cluster ?? configuration.cluster, node: node)
     }
 
-    /// Whether a name is the path of an archive or its sidecar, and no reference into the store.
-    static func isPath(_ name: String) -> Bool {
-        if [".age", ".json"].contains(where: { name.hasSuffix($0) }) { return true }
-        if ["/", "./", "../"].contains(where: { name.hasPrefix($0) }) { return true }
-        // No identifier has a dot, so a file of such a name is what is meant.
-        return !name.contains("/") && name.contains(".") && access(name, R_OK) == 0
-    }
-
     /// An archive by its path, or by a reference into the store.
     func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
-        if Self.isPath(name) {
-            let archive = try OpenedArchive(path: name)
-            if let failure = archive.sidecarFailure {
-                Console.shared.warn("its sidecar is left aside: \(failure.line)")
-            }
-            return archive
+        switch BackupName(name) {
+        case .path(let path): return try open(path: path)
+        case .reference(let reference):
+            let (store, found) = try find(reference, configuration)
+            return try OpenedArchive(found, in: store)
         }
-        let (store, found) = try find(name, configuration)
-        return try OpenedArchive(found, in: store)
+    }
+
+    /// An archive by its path.
+    func open(path: String) throws -> OpenedArchive {
+        let archive = try OpenedArchive(path: path)
+        if let failure = archive.sidecarFailure {
+            Console.shared.warn("its sidecar is left aside: \(failure.line)")
+        }
+        return archive
     }
 
     /// An archive whose files are to be put in place on a node: one of that node, unless another is named.
     ///
     /// - Parameter thisNode: the node's name, nil if it is not known; a reference without a node means an archive of it.
     func open(_ name: String, _ configuration: Configuration, on thisNode: String?) throws -> OpenedArchive {
-        let isNamed = node != nil || name.contains("/") || Self.isPath(name)
+        let isNamed = node != nil || name.contains("/") || BackupName(name) == .path(name)
         guard !isNamed else { return try open(name, configuration) }
         guard let thisNode else {
             throw Failure(
@@ -206,8 +205,10 @@ struct EtcdOptions: ParsableArguments {
     }
 
     /// The configuration's section with the flags before it.
-    func section(_ configuration: Configuration) -> Configuration.Etcd {
+    func section(_ configuration: Configuration) throws -> Configuration.Etcd {
         var section = configuration.etcd ?? Configuration.Etcd()
+        // Before they are taken apart: a password may have a comma.
+        for text in endpoints { try Endpoint.refuseCredentials(in: text) }
         let urls = endpoints.flatMap { $0.split(separator: ",").map(String.init) }
         if !urls.isEmpty { section.endpoints = urls }
         section.cacert = cacert ?? section.cacert
@@ -271,14 +272,5 @@ struct IdentityOptions: ParsableArguments {
                 .usage, "there is no identity to open the archive with", hint: "name the file of your key with -i")
         }
         return identities
-    }
-}
-
-/// The file of a snapshot or an archive, or nil if there is nothing of that name.
-func backupFileIfPresent(_ path: String) throws -> RandomAccessFile? {
-    do {
-        return try RandomAccessFile(regular: path)
-    } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
-        return nil
     }
 }

@@ -69,6 +69,20 @@ func render(_ document: some Encodable, as format: OutputFormat, table: () -> St
     }
 }
 
+/// Prints the report of what was done; where it can't be written, that is no failure of what was done.
+///
+/// - Parameter done: what is true whatever becomes of the report: `the backup … was published as …`; nil for a dry run.
+/// - Throws: `ExitCode` for findings, after a warning, where the report of what was done can't be written.
+func render(_ document: some Encodable, as format: OutputFormat, done: String?, table: () -> String) throws {
+    do {
+        try render(document, as: format, table: table)
+    } catch let error as SystemCallError {
+        guard let done else { throw error }
+        Console.shared.warn("\(done), but its report can't be written: \(error)")
+        throw ExitCode(Failure.Code.findings.rawValue)
+    }
+}
+
 /// Writes what JSON would have as well, the keys sorted.
 private func write(_ value: DocumentValue, to writer: DocumentWriter) throws {
     switch value {

@@ -50,14 +50,15 @@ struct RestoreAll: AsyncParsableCommand {
         let configuration = try common.start(output.format)
         let archive = try place.open(backup, configuration)
         let identities = try keys.required()
+        let target = try localPlace(target, of: "the target")
         if dryRun {
-            let entries = try RestoreOperation.plan(archive, identities: identities, selection: only)
+            let entries = try RestoreOperation.plan(archive, identities: identities, to: target, selection: only)
             return try render(entries, as: output.format) {
                 wouldRestore(entries)
             }
         }
         let report = try await RestoreOperation.run(
-            archive, identities: identities, to: try localPlace(target, of: "the target"), selection: only,
+            archive, identities: identities, to: target, selection: only,
             observer: Console.shared.observer)
         try show(report, as: output.format)
     }
@@ -71,7 +72,7 @@ func wouldRestore(_ entries: [ManifestEntry]) -> String {
 /// Says what was restored into a new directory.
 func show(_ report: RestoreReport, as format: OutputFormat) throws {
     warn(report.refused, below: report.target)
-    try render(report, as: format) {
+    try render(report, as: format, done: "all was restored into \(quoted(report.target))") {
         fields([
             ("backup", report.reference), ("target", report.target),
             ("restored", "\(report.memberCount) entries, \(size(report.byteCount))"),

@@ -11,7 +11,7 @@ struct RestoreEtcd: AsyncParsableCommand {
         abstract: "Write data directories of a new etcd cluster from a snapshot.",
         discussion: """
             The directories boot with etcd 3.4 to 3.7. A directory that exists has to be empty, and is filled; it may be \
-            a mount point. By default the cluster gets a new token, so that surviving members of the lost one can't talk \
+            a mount point. With --all-members so may the directories of the members in --data-dir. By default the cluster gets a new token, so that surviving members of the lost one can't talk \
             to it, and a higher revision, so that watchers notice: ten times what was written since by the rate that the \
             manifest records, and at least 1000000000. Without --all-members run it once for each member, with the same \
             token and bump.
@@ -95,7 +95,9 @@ struct RestoreEtcd: AsyncParsableCommand {
             : try await RestoreEtcdOperation.run(source, request(), observer: Console.shared.observer)
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
-        try render(report, as: output.format) {
+        let directories = report.dataDirectories.values.sorted().map { quoted($0) }.joined(separator: ", ")
+        let done = dryRun ? nil : "the data directories were made: \(directories)"
+        try render(report, as: output.format, done: done) {
             var lines = [("snapshot", report.source), ("cluster ID", report.clusterID ?? "made with the token")]
             for (name, directory) in report.dataDirectories.sorted(by: { $0.key < $1.key }) {
                 lines.append(("member \(name)", report.memberIDs[name].map { "\(directory) (\($0))" } ?? directory))
@@ -117,7 +119,9 @@ struct RestoreEtcd: AsyncParsableCommand {
 
     private func request() throws -> RestoreEtcdRequest {
         var request = RestoreEtcdRequest(dataDirectory: try localPlace(dataDir, of: "the data directory"))
-        request.walDirectory = walDir.flatMap { isUsualPlace($0) ? nil : $0 }
+        request.walDirectory = try walDir.flatMap {
+            isUsualPlace($0) ? nil : try localPlace($0, of: "the directory of the write-ahead log")
+        }
         request.memberName = allMembers ? nil : name ?? "default"
         request.initialCluster = initialCluster
         request.initialClusterToken = initialClusterToken

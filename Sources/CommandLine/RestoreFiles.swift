@@ -137,7 +137,7 @@ struct RestoreFiles: AsyncParsableCommand {
 
     private func finish(_ report: RestoreFilesReport) throws {
         warn(report.refused, below: report.root)
-        try render(report, as: output.format) {
+        try render(report, as: output.format, done: "the files were restored below \(quoted(report.root))") {
             var lines = [
                 ("backup", report.reference), ("root", report.root),
                 (
@@ -170,8 +170,9 @@ struct RestoreFiles: AsyncParsableCommand {
     private func stage(
         _ archive: OpenedArchive, _ identities: [any Identity], _ selection: FileSelection, _ target: String
     ) async throws {
+        let target = try localPlace(target, of: "the target")
         if dryRun {
-            let entries = try RestoreFilesOperation.entries(archive, identities: identities, selection: selection)
+            let entries = try RestoreOperation.plan(archive, identities: identities, to: target, files: selection)
             return try render(entries, as: output.format) { wouldRestore(entries) }
         }
         let report = try await RestoreOperation.run(
@@ -193,7 +194,8 @@ struct RestoreFiles: AsyncParsableCommand {
                 .usage, "\(changed) files would be placed below \(quoted(root)), and nobody can be asked",
                 hint: "read the plan with --dry-run, then add --yes")
         }
-        guard try ask("Place \(changed) files below \(root)? Type yes: ") == "yes" else {
+        let question = "Place \(changed) files below \(root)? Type yes: "
+        guard try ask(question, ifStopped: "nothing was restored") == "yes" else {
             throw Failure(.failed, "nothing was restored", hint: "type yes, or add --yes")
         }
     }

@@ -77,7 +77,10 @@ enum Terminal {
             while true {
                 var input = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
                 // A read can't be cancelled, so it is begun only when it will end at once.
-                while poll(&input, 1, 100) <= 0 { try Task.checkCancellation() }
+                while poll(&input, 1, 100) <= 0 {
+                    // Passphrases are asked for before anything is done with what they open.
+                    if Task.isCancelled { throw StoppedQuestion(consequence: "nothing was changed") }
+                }
                 guard read(descriptor, &byte, 1) == 1, byte != UInt8(ascii: "\n") else { return answer }
                 guard answer.count < maximumByteCount else {
                     throw Failure(

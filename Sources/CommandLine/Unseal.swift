@@ -33,9 +33,11 @@ struct Unseal: ParsableCommand {
         if file != "-", let opened = try? RandomAccessFile(path: file) {
             try FileKind.check(opened, is: [.age, .armoredAge], whatIsExpected: "an age file")
         }
-        try UnsealOperation.run(
-            path: file == "-" ? nil : file, identities: keys.forAnyFile(file), isRaw: raw,
-            to: DescriptorSink(.standardOutput, name: "standard output"), observer: Console.shared.observer)
+        try Keys.namingPassphraseFile(keys.identityFiles.isEmpty ? keys.passphraseFile : nil) {
+            try UnsealOperation.run(
+                path: file == "-" ? nil : file, identities: keys.forAnyFile(file), isRaw: raw,
+                to: DescriptorSink(.standardOutput, name: "standard output"), observer: Console.shared.observer)
+        }
     }
 }
 

@@ -41,12 +41,21 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// - Parameter transport: what is meant where no scheme is written.
     /// - Throws: ``Failure`` with the code `usage`.
     public init(parsing text: String, transport: Transport = .tls) throws(Failure) {
+        try Self.refuseCredentials(in: text)
+        let text = text.trimming(while: \.isWhitespace)
         func invalid(_ why: String) -> Failure {
             Failure(
-                .usage, "the endpoint \(quoted(text)) \(why)",
+                .usage, "the endpoint \(quoted(String(text))) \(why)",
                 hint: "write it as https://10.0.0.1:2379, or https://[fd00::1]:2379")
         }
-        var rest = Substring(text)
+        if let separator = text.first(where: { $0.isWhitespace || $0 == "," || $0 == ";" }) {
+            throw Failure(
+                .usage,
+                "the endpoint \(quoted(String(text))) has \(separator.isWhitespace ? "a space" : "\"\(separator)\"") in it",
+                hint: "separate several by commas, or in a configuration write each as an element of its own",
+                settings: [.endpoints])
+        }
+        var rest = text
         self.transport = transport
         if let separator = rest.firstRange(of: "://") {
             guard let named = Transport(rawValue: rest[..<separator.lowerBound].lowercased()) else {
@@ -64,8 +73,31 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             return
         }
         let isNumber = portText.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-        guard isNumber, let port = UInt16(portText), port > 0 else { throw invalid("has no valid port") }
+        guard isNumber, let port = UInt16(portText), port > 0 else {
+            guard isNumber else { throw Self.invalidPort(text.dropLast(portText.count)) }
+            throw invalid("has no valid port")
+        }
         self.port = port
+    }
+
+    /// What stands in place of a port may be a path, or a password: it is not shown.
+    private static func invalidPort(_ beginning: Substring) -> Failure {
+        Failure(
+            .usage, "the endpoint \(quoted("\(beginning)…")) has something else than a number as its port",
+            hint: "write it as https://10.0.0.1:2379, without a path or a password behind it", settings: [.endpoints])
+    }
+
+    /// Refuses a text of one or several endpoints that has a user or a password in it, none of which is shown.
+    ///
+    /// - Throws: ``Failure`` with the code `usage`.
+    public static func refuseCredentials(in text: String) throws(Failure) {
+        guard text.contains("@") else { return }
+        throw Failure(
+            .usage, "an endpoint has a user or a password in it",
+            hint:
+                "give the user and a file with the password apart, and take the password for known to others if it was "
+                + "in the arguments of a command",
+            settings: [.user, .passwordFile])
     }
 
     /// Separates host and port; an IPv6 address loses its brackets.
@@ -122,5 +154,15 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         if host.contains(":") { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
+    }
+}
+
+extension StringProtocol {
+    /// The text without characters of a kind at both ends.
+    fileprivate func trimming(while isLeftOut: (Character) -> Bool) -> Substring {
+        var rest = Substring(self)
+        while let first = rest.first, isLeftOut(first) { rest.removeFirst() }
+        while let last = rest.last, isLeftOut(last) { rest.removeLast() }
+        return rest
     }
 }

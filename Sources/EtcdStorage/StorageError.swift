@@ -22,8 +22,6 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
     case invalidPlan(reason: String, hint: String)
     /// What was written and read back is not what was to be written.
     case writtenWrong(path: String, String)
-    /// The data directory to be written exists.
-    case directoryExists(path: String)
     /// Reading or writing failed underneath.
     case inputOutput(Failure)
 
@@ -70,10 +68,6 @@ public enum StorageError: Error, Sendable, CustomStringConvertible, FailureConve
                 hint:
                     "nothing was published; restore to another disk, and if that fails too, keep the snapshot and report it"
             )
-        case .directoryExists(let path):
-            Failure(
-                .failed, "\(quoted(path)) exists and is not an empty directory",
-                hint: "move it away or name another directory; nothing was changed")
         case .inputOutput(let failure): failure
         }
     }

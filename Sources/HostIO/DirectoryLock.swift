@@ -10,15 +10,17 @@ import SystemPackage
 /// It is a `flock(2)` on the file `.lock` in the directory, which holds the process ID of the last holder. The file is
 /// never removed: removing it would let two processes hold locks on two files of the same name.
 public final class DirectoryLock: Sendable {
+    /// The name of the file that is locked.
+    public static let fileName = ".lock"
     private let descriptor: FileDescriptor
 
     /// Takes the lock without waiting.
     ///
     /// - Throws: ``Failure`` with the code `locked` and the holder's process ID when another process has it.
     public init(_ directory: OpenDirectory) throws {
-        let path = directory.path(of: ".lock")
+        let path = directory.path(of: Self.fileName)
         let raw = try retryingInterrupts("open", path) {
-            openat(directory.descriptor.rawValue, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+            openat(directory.descriptor.rawValue, Self.fileName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         }
         descriptor = FileDescriptor(owningRaw: raw)
         guard try tryLockExclusively(descriptor, name: path) else {

@@ -20,6 +20,8 @@ public enum FileKind: String, Sendable, CaseIterable {
                 kind
             } else if let kind = Self.textStarts.first(where: { text.hasPrefix($0.text) })?.kind {
                 kind
+            } else if Self.isOpenPGP(head) {
+                .pgp
             } else if Self.isEtcdLog(head) {
                 .etcdLog
             } else if Self.isRaftSnapshot(head, byteCount: byteCount) {
@@ -125,7 +127,12 @@ public enum FileKind: String, Sendable, CaseIterable {
         case .bzip2: ("bzip2-compressed", "decompress it first, with `bunzip2`")
         case .xz: ("xz-compressed", "decompress it first, with `unxz`")
         case .sevenZip: ("a 7z file", "extract it first, with `7z x`, and name what is in it")
-        case .zstd: ("zstd-compressed", "decompress it first, with `unzstd`")
+        case .zstd:
+            (
+                "zstd-compressed",
+                "decompress it first, with `unzstd`; an archive that was unsealed already is read with `tar`: "
+                    + "`unzstd -c FILE | tar x`"
+            )
         case .lz4: ("lz4-compressed", "decompress it first, with `unlz4`")
         case .tar: ("a tar file", "extract it first, with `tar xf`, and name what is in it")
         case .sqlite:
@@ -134,7 +141,11 @@ public enum FileKind: String, Sendable, CaseIterable {
                 "it may be the datastore of a k3s or k0s without etcd: put it back where it was, as db/state.db"
             )
         case .bolt:
-            ("a database of etcd or another program", "`etcd-snap inspect status` says what a snapshot of etcd is")
+            (
+                "a database of etcd or another program",
+                "if it is a snapshot of etcd, `etcd-snap inspect status` says what it has, and `etcd-snap restore etcd` "
+                    + "makes data directories of it"
+            )
         case .etcdLog:
             (
                 "a part of etcd's write-ahead log",
@@ -147,7 +158,7 @@ public enum FileKind: String, Sendable, CaseIterable {
             )
         case .age: ("a sealed age file", "`etcd-snap unseal` opens it")
         case .armoredAge: ("an armored age file", "`etcd-snap unseal` opens it")
-        case .pgp: ("an OpenPGP file", "decrypt it first, with `gpg -d`, or name another file")
+        case .pgp: ("encrypted or signed by gpg", "decrypt it first, with `gpg -d`, or name another file")
         case .openssl: ("encrypted by openssl", "decrypt it first, with `openssl enc -d`")
         case .pem: ("a PEM file of keys or certificates", "name another file")
         case .elf: ("a program", "name another file")

@@ -1,3 +1,4 @@
+internal import CLinux
 import SystemPackage
 
 #if canImport(Glibc)
@@ -52,6 +53,28 @@ public struct FileOwner: Sendable, Hashable, CustomStringConvertible {
             throw Failure(.usage, "this host has no group \(quoted(parts[1]))", hint: "name its number")
         }
         self.init(userID: userID, groupID: groupID)
+    }
+
+    /// Checks that this process may give a file to this owner, whatever the file system says of that; writes nothing.
+    ///
+    /// - Throws: ``Failure`` with the code `failed`.
+    public func checkMayBeGiven() throws(Failure) {
+        // A file without a name, in memory: the kernel asks the same of it as of any other.
+        let descriptor = clinux_memory_file("etcd-snap-owner")
+        guard descriptor >= 0 else { return }
+        let error = fchown(descriptor, userID, groupID) == 0 ? nil : SystemCallError("change the owner of", "a file")
+        close(descriptor)
+        if let error { throw failure(error) }
+    }
+
+    /// That files can't be given to this owner.
+    public func failure(_ refusal: SystemCallError) -> Failure {
+        Failure(
+            .failed, "the data can't be given to \(self): \(refusal.errno)",
+            hint:
+                "run this as root, outside of a user namespace that lacks these numbers and on a file system that has "
+                + "owners, or don't name an owner",
+            settings: [.owner])
     }
 
     /// The owner that new files of this process get.

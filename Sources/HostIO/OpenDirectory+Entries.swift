@@ -21,6 +21,18 @@ public struct EntryAttributes: Sendable, Equatable {
         case socket
         /// A character or block device.
         case device
+
+        /// What to call one.
+        public var noun: String {
+            switch self {
+            case .file: "a file"
+            case .directory: "a directory"
+            case .symbolicLink: "a symbolic link"
+            case .fifo: "a named pipe"
+            case .socket: "a socket"
+            case .device: "a device"
+            }
+        }
     }
 
     /// The type.

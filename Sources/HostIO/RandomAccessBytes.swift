@@ -45,10 +45,23 @@ public final class RandomAccessFile: RandomAccessBytes {
     ///
     /// - Throws: ``SystemCallError`` if it can't be opened, ``Failure`` if it is not a regular file.
     public convenience init(path: String) throws {
-        // Without O_NONBLOCK the open of a FIFO waits for a writer.
-        let descriptor = try FileDescriptor(
-            owningRaw: retryingInterrupts("open", path) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) })
-        try self.init(descriptor, name: path)
+        try self.init(try Self.open(path), name: path)
+    }
+
+    private static func open(_ path: String) throws -> FileDescriptor {
+        do throws(SystemCallError) {
+            return try openWithoutWaiting(path)
+        } catch {
+            guard error.errno == .noSuchAddressOrDevice else { throw error }
+            // What a socket, or a device that nothing is behind, says to that.
+            throw Failure(.failed, "\(quoted(path)) is a socket or a dead device, and not a regular file")
+        }
+    }
+
+    /// Without `O_NONBLOCK` the open of a FIFO waits for a writer.
+    private static func openWithoutWaiting(_ path: String) throws(SystemCallError) -> FileDescriptor {
+        FileDescriptor(
+            owningRaw: try retryingInterrupts("open", path) { Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) })
     }
 
     /// Takes over a descriptor that is open for reading.
@@ -56,14 +69,18 @@ public final class RandomAccessFile: RandomAccessBytes {
     /// - Parameter name: what to call it in messages.
     /// - Throws: ``Failure`` if it is not a regular file.
     init(_ descriptor: FileDescriptor, name: String) throws {
-        var status = stat()
-        guard fstat(descriptor.rawValue, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            try? descriptor.close()
-            throw Failure(.failed, "\(quoted(name)) is not a regular file")
-        }
+        byteCount = try Self.byteCount(ofRegular: descriptor, name: name)
         self.descriptor = descriptor
         self.name = name
-        byteCount = Int(status.st_size)
+    }
+
+    /// The size of a regular file; anything else is closed.
+    private static func byteCount(ofRegular descriptor: FileDescriptor, name: String) throws -> Int {
+        let attributes = try? attributesOf(descriptor, name: name)
+        if let attributes, attributes.kind == .file { return attributes.byteCount }
+        try? descriptor.close()
+        let what = attributes.map { "is \($0.kind.noun), and not" } ?? "is not"
+        throw Failure(.failed, "\(quoted(name)) \(what) a regular file")
     }
 
     deinit { try? descriptor.close() }

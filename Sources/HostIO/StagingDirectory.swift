@@ -25,12 +25,12 @@ public final class StagingDirectory {
     /// - Parameter keepsExisting: whether an empty directory that is there is filled, and not replaced.
     /// - Throws: ``Failure`` if the target exists and is not an empty directory; ``SystemCallError``.
     public init(target: String, keepsExisting: Bool = false) throws {
-        let (above, lastName) = try OpenDirectory.parent(of: target)
-        (name, temporaryName) = (try Self.entry(lastName), try Self.entry(PendingFile.temporaryPrefix + lastName))
-        let filled = try Self.filled(target, name, in: above, keepsExisting: keepsExisting)
-        self.filled = filled
-        parent = filled ?? above
-        try Self.checkVacant(filled, or: name, in: above, aside: temporaryName)
+        let place = try StagingPlace(target, keepsExisting: keepsExisting)
+        name = place.name
+        temporaryName = place.temporaryName
+        parent = place.parent
+        self.filled = place.filled
+        let filled = place.filled
         // Held while it is filled, also under its final name: whoever looks for leftovers sees that it is none.
         if let filled, (try? filled.tryLock()) == false { throw Self.busy(filled.path) }
         try Self.removeLeftover(parent, temporaryName)
@@ -49,13 +49,6 @@ public final class StagingDirectory {
 
     deinit { UnfinishedWork.remove(self) }
 
-    private static func entry(_ name: String) throws -> EntryName {
-        guard let entry = EntryName(name.utf8) else {
-            throw Failure(.usage, "\(quoted(name)) is no name of a directory", hint: "name another one")
-        }
-        return entry
-    }
-
     /// Makes the directory visible under its name; returns when that is durable.
     public func publish() throws {
         try UnfinishedWork.protecting {
@@ -63,7 +56,7 @@ public final class StagingDirectory {
             guard parent.isEntry(temporaryName.description, directory.descriptor) else {
                 throw Self.busy(parent.path(of: temporaryName))
             }
-            try Self.checkVacant(filled, or: name, in: parent, aside: temporaryName)
+            try StagingPlace.checkVacant(filled, or: name, in: parent, aside: temporaryName)
             if let filled {
                 try moveUp(into: filled)
             } else {
@@ -103,62 +96,6 @@ public final class StagingDirectory {
     private static func remove(_ name: EntryName, from parent: OpenDirectory, ifIt directory: OpenDirectory) {
         guard parent.isEntry(name.description, directory.descriptor) else { return }
         try? parent.removeTree(name)
-    }
-
-    // MARK: What is there
-
-    /// The directory that would be filled in the place of `target`; nil if nothing is there.
-    ///
-    /// - Throws: ``Failure`` if the target exists and is not an empty directory.
-    public static func existing(_ target: String) throws -> OpenDirectory? {
-        let (above, lastName) = try OpenDirectory.parent(of: target)
-        let name = try entry(lastName)
-        let filled = try filled(target, name, in: above, keepsExisting: true)
-        try checkVacant(filled, or: name, in: above, aside: entry(PendingFile.temporaryPrefix + lastName))
-        return filled
-    }
-
-    /// The target if it is to be filled where it is; nil if it is to be made or replaced.
-    private static func filled(
-        _ target: String, _ name: EntryName, in parent: OpenDirectory, keepsExisting: Bool
-    ) throws -> OpenDirectory? {
-        switch try parent.existingAttributes(of: name)?.kind {
-        case .directory:
-            let directory = try parent.openDirectory(name)
-            if keepsExisting { return directory }
-            if try directory.isMountRoot() { return directory }
-            let names = try directory.names()
-            return names.contains(lostAndFound) ? directory : nil
-        case .symbolicLink where keepsExisting:
-            do {
-                return try OpenDirectory(path: target)
-            } catch  where [.notDirectory, .noSuchFileOrDirectory].contains(error.errno) {
-                return nil
-            }
-        default: return nil
-        }
-    }
-
-    /// The directory that `mkfs` makes for `fsck` in an ext4.
-    private static let lostAndFound = Array("lost+found".utf8)
-
-    private static func checkVacant(
-        _ filled: OpenDirectory?, or name: EntryName, in parent: OpenDirectory, aside temporaryName: EntryName
-    ) throws {
-        if let filled {
-            let names = try filled.names().filter { $0 != temporaryName.bytes && $0 != lostAndFound }
-            guard names.isEmpty else { throw occupied(filled.path, names) }
-        } else if let existing = try parent.existingAttributes(of: name) {
-            let names = existing.kind == .directory ? try parent.openDirectory(name).names() : [[]]
-            guard names.isEmpty else { throw occupied(parent.path(of: name), names.filter { !$0.isEmpty }) }
-        }
-    }
-
-    private static func occupied(_ path: String, _ names: [[UInt8]]) -> Failure {
-        let found = names.first.map { ": it has \(quoted(String(decoding: $0, as: UTF8.self)))" } ?? ""
-        return Failure(
-            .failed, "\(quoted(path)) exists and is not an empty directory\(found)",
-            hint: "nothing is ever replaced: name a directory that does not exist yet, or empty that one")
     }
 
     /// A directory that nobody holds locked was left by a process that is no more.

@@ -32,6 +32,16 @@ public struct SystemCallError: Error, Sendable, CustomStringConvertible, Failure
             Failure(.notFound, description, hint: "check the path")
         case .fileExists:
             Failure(.failed, description, hint: "nothing is ever replaced: name another file")
+        case .notPermitted where geteuid() == 0:
+            Failure(
+                .failed, description,
+                hint: "root is refused that: `lsattr -d` shows whether the file or its directory is immutable (i) or "
+                    + "append-only (a), which `chattr` takes away; in a container the right may be missing")
+        case .permissionDenied where geteuid() == 0:
+            Failure(
+                .failed, description,
+                hint: "root is refused that: by a file system over a network that takes root for nobody, by SELinux or "
+                    + "AppArmor, or by a container without the right")
         case .permissionDenied where action == "open directory":
             Failure(
                 .failed, description,

@@ -29,10 +29,18 @@ public struct AcceptedFinding: Codable, Sendable, Equatable, StrictlyKeyed {
         case code, subject, reason, until
     }
 
-    /// Sees that the reason is one and the day can be read.
+    /// Sees that the code is one, the reason too, and the day can be read.
     ///
     /// - Throws: ``Failure`` with the code `usage`.
     func check() throws {
+        guard FindingCodes.known.contains(code) else {
+            let words = Set(code.split(separator: "-"))
+            let similar = FindingCodes.known.filter { !words.isDisjoint(with: $0.split(separator: "-")) }.sorted()
+            throw Failure(
+                .usage, "the configuration accepts \(quoted(code)), and no finding has that code",
+                hint: similar.isEmpty
+                    ? "docs/findings.md has all of them" : "similar are: \(similar.prefix(8).joined(separator: ", "))")
+        }
         guard !reason.allSatisfy(\.isWhitespace) else {
             throw Failure(
                 .usage, "the configuration accepts \(quoted(code)) without a reason",
@@ -47,7 +55,10 @@ public struct AcceptedFinding: Codable, Sendable, Equatable, StrictlyKeyed {
 
     /// When the last day is over.
     private var end: Date? {
-        until.flatMap { try? Date($0 + "T00:00:00Z", strategy: .iso8601) }?.addingTimeInterval(86_400)
+        guard let until, let day = try? Date(until + "T00:00:00Z", strategy: .iso8601) else { return nil }
+        // What reads it takes the 31st of February for the 3rd of March.
+        guard day.formatted(.iso8601).hasPrefix(until) else { return nil }
+        return day.addingTimeInterval(86_400)
     }
 
     /// Whether it is about a finding, at a time.

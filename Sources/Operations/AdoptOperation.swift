@@ -3,7 +3,6 @@ import ArchiveStore
 import FoundationEssentials
 import HostIO
 import SealedArchive
-import SystemPackage
 
 /// What became of an archive that had lost its sidecar.
 public struct AdoptReport: Codable, Sendable {
@@ -23,27 +22,8 @@ public enum AdoptOperation {
     ///
     /// - Throws: ``Failure``, as ``BackupReference/findOrphan(in:)``.
     public static func find(path: String) throws -> (LocalStore, UnreadableBackup) {
-        let (store, reference) = try reference(ofPath: path)
+        let (store, reference) = try StorePath.reference(path)
         return (store, try reference.findOrphan(in: store))
-    }
-
-    /// The store and the reference of an archive, or its sidecar, at such a path.
-    ///
-    /// - Throws: ``Failure`` with the code `usage` for other paths.
-    public static func reference(ofPath path: String) throws -> (LocalStore, BackupReference) {
-        var directory = absolutePath(path)
-        let parts = (0..<3).map { _ in
-            defer { directory.removeLastComponent() }
-            return directory.lastComponent?.string ?? ""
-        }
-        let suffix = [ArchiveFormat.archiveSuffix, ArchiveFormat.sidecarSuffix].first { parts[0].hasSuffix($0) }
-        guard let suffix, let id = BackupID(parts[0].dropLast(suffix.count)) else {
-            throw Failure(
-                .usage, "\(quoted(path)) does not have the name of an archive",
-                hint: "it has to be in a store as CLUSTER/NODE/ID\(ArchiveFormat.archiveSuffix)")
-        }
-        let scope = try StoreScope(cluster: parts[2], node: parts[1])
-        return (LocalStore(root: directory.string), try BackupReference("\(scope)/\(id)"))
     }
 
     /// Reads the whole archive, checks everything in it, and publishes a sidecar made from it.
@@ -81,7 +61,11 @@ public enum AdoptOperation {
         sidecar.object.payloadSHA256 = try await digest.hexadecimal
         if !sidecar.etcd.isEmpty { sidecar.verification = OpenValue(.structural) }
         // Locked only now: a backup does not have to wait while the archive is read.
-        if !isDryRun { try store.writer(for: scope).adopt(sidecar) }
+        if isDryRun {
+            try store.checkWritable(for: scope)
+        } else {
+            try store.writer(for: scope).adopt(sidecar)
+        }
         return AdoptReport(reference: orphan.reference, path: path, isAdopted: !isDryRun, sidecar: sidecar)
     }
 }

@@ -2,6 +2,7 @@ import ArchiveStore
 import FoundationEssentials
 import HostIO
 import SealedArchive
+import SystemPackage
 
 /// How a user names an archive in a store: an ID or the beginning of one, `latest`, or either behind `cluster/node/`.
 public struct BackupReference: Sendable {
@@ -22,8 +23,8 @@ public struct BackupReference: Sendable {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 1 || parts.count == 3, let name = parts.last, !name.isEmpty else {
             throw Failure(
-                .usage, "\(quoted(text)) does not name a backup",
-                hint: "write an ID from `etcd-snap list`, the beginning of one, cluster/node/ID, or latest")
+                .usage, "\(quoted(text)) does not name a backup, and there is no such file",
+                hint: "write an ID from `etcd-snap list`, the beginning of one, cluster/node/ID, latest, or a path")
         }
         self.text = text
         self.cluster = parts.count == 3 ? String(parts[0]) : cluster
@@ -35,7 +36,7 @@ public struct BackupReference: Sendable {
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
     public func find(in store: LocalStore, observer: Observer = Observer()) throws -> StoredBackup {
-        let listing = try store.list(cluster: cluster, node: node)
+        let listing = try listing(of: store)
         if name == Self.latest { return try latest(of: listing, in: store, observer: observer) }
         let matches = listing.backups.filter { fits($0.id) }
         guard !matches.isEmpty else {
@@ -50,7 +51,7 @@ public struct BackupReference: Sendable {
     ///
     /// - Throws: as ``find(in:observer:)``; `usage` for the latest where it is not certain which one that is.
     func findForRemoval(in store: LocalStore, observer: Observer) throws -> StoreRemoval {
-        let listing = try store.list(cluster: cluster, node: node)
+        let listing = try listing(of: store)
         if name == Self.latest {
             if let backup = listing.backups.first(where: \.isFromTheFuture) {
                 throw Failure(
@@ -70,6 +71,25 @@ public struct BackupReference: Sendable {
         if let orphan = listing.unreadable.first(where: { fits($0.id) }) { throw orphan.failure }
         if let found = try interruptedRemoval(in: store) { return .whole(found) }
         throw listing.obstacle ?? notFound(in: store)
+    }
+
+    /// Whether it can't be an ID, so that a file may have been meant.
+    private var mayBeFile: Bool { name != Self.latest && !BackupID.canBegin(with: name) }
+
+    /// - Throws: as ``LocalStore/list(cluster:node:)``; where there is no store, what that means for the reference.
+    private func listing(of store: LocalStore) throws -> StoreListing {
+        do {
+            return try store.list(cluster: cluster, node: node)
+        } catch let error as SystemCallError
+            where error.errno == .noSuchFileOrDirectory && error.subject == store.root
+        {
+            throw Failure(
+                .notFound,
+                mayBeFile
+                    ? "there is neither a file \(quoted(text)) here nor a store in \(quoted(store.root))"
+                    : "there is no store in \(quoted(store.root))",
+                hint: mayBeFile ? "check the path, or name the store" : "name the store", settings: [.store])
+        }
     }
 
     /// The newest archive: of one node the newest of its chain, of several nodes by the time, which then must not be in the
@@ -109,7 +129,7 @@ public struct BackupReference: Sendable {
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several, `failed` for an archive
     ///   that has its sidecar.
     public func findOrphan(in store: LocalStore) throws -> UnreadableBackup {
-        let listing = try store.list(cluster: cluster, node: node)
+        let listing = try listing(of: store)
         let matches = listing.unreadable.filter { $0.isOrphan && fits($0.id) }
         guard matches.isEmpty else { return try single(matches, \.reference) }
         if let damaged = listing.unreadable.first(where: { fits($0.id) }) { throw damaged.failure }
@@ -140,7 +160,9 @@ public struct BackupReference: Sendable {
     private func notFound(in store: LocalStore) -> Failure {
         Self.nothing(in: store, cluster: cluster, node: node)
             ?? Failure(
-                .notFound, "the store \(quoted(store.root)) has no backup \(quoted(text))",
+                .notFound,
+                "the store \(quoted(store.root)) has no backup \(quoted(text))"
+                    + (mayBeFile ? ", and there is no file of that name here" : ""),
                 hint: "see `etcd-snap list` of that store", settings: [.store])
     }
 
@@ -156,9 +178,10 @@ public struct BackupReference: Sendable {
                 hint: "it has \(names.prefix(10).joined(separator: ", "))\(others)", settings: [setting])
         }
         if scopes.isEmpty {
-            return Failure(
-                .notFound, "there is no backup in \(quoted(store.root))",
-                hint: "make one with `etcd-snap backup`, or name another store", settings: [.store])
+            return StorePath.failure(besideStore: store)
+                ?? Failure(
+                    .notFound, "there is no backup in \(quoted(store.root))",
+                    hint: "make one with `etcd-snap backup`, or name another store", settings: [.store])
         }
         let own = scopes.filter { cluster == nil || $0.cluster == cluster }
         if let cluster, own.isEmpty {

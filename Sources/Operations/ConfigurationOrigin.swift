@@ -90,14 +90,23 @@ extension Configuration {
     public func loadRecipients() throws -> [any Recipient] {
         var loaded: [any Recipient] = []
         for (index, recipient) in (recipients ?? []).enumerated() {
-            loaded.append(try locating("recipients.\(index)") { try Recipients.parse(recipient.key) })
+            try locating("recipients.\(index)") {
+                let parsed = try Recipients.parse(recipient.key)
+                if let first = loaded.firstIndex(where: { $0.string == parsed.string }) {
+                    throw Failure(
+                        .usage, "it is the same key as recipients.\(first)",
+                        hint: "put the other key there, or leave one out: who loses this one key loses every backup")
+                }
+                loaded.append(parsed)
+            }
         }
         for (index, path) in (recipientsFiles ?? []).enumerated() {
             loaded += try locating("recipientsFiles.\(index)") { try Keys.recipients([], files: [path]) }
         }
         guard !loaded.isEmpty else { return try Keys.recipients([], files: []) }
-        try locating("recipients") { try Recipients.requireCompatible(loaded) }
-        return loaded
+        let recipients = Keys.withoutRepetitions(loaded)
+        try locating("recipients") { try Recipients.requireCompatible(recipients) }
+        return recipients
     }
 
     /// The labels of recipients by their fingerprints.
@@ -122,7 +131,22 @@ extension Configuration {
         }
     }
 
+    /// Checks a number; an error names the place.
+    func check(_ number: Int?, isIn range: ClosedRange<Int>, at path: String) throws {
+        guard let number, !range.contains(number) else { return }
+        try locating(path) {
+            throw Failure(
+                .usage, "\(number) is out of range",
+                hint: "write a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+    }
+
     private func checkEndpoints(_ section: Etcd?, at path: String) throws {
+        let timeouts = [
+            ("dialTimeoutSeconds", section?.dialTimeoutSeconds), ("stallTimeoutSeconds", section?.stallTimeoutSeconds),
+            ("timeoutSeconds", section?.timeoutSeconds),
+        ]
+        for (key, seconds) in timeouts { try check(seconds, isIn: 1...1_000_000, at: "\(path).\(key)") }
         for (index, text) in (section?.endpoints ?? []).enumerated() {
             _ = try locating("\(path).endpoints.\(index)") { try Endpoint(parsing: text) }
         }

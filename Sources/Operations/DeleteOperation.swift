@@ -46,16 +46,27 @@ public enum DeleteOperation {
         return found
     }
 
+    /// Checks that archives could be removed; changes nothing, and takes no lock.
+    ///
+    /// - Throws: what ``run(_:in:)`` would throw before the first removal, but for `locked`.
+    public static func check(_ removals: [StoreRemoval], in store: LocalStore) throws {
+        try refuseFlat(removals)
+        for scope in Set(removals.compactMap(\.scope)).sorted() { try store.checkWritable(for: scope) }
+    }
+
+    private static func refuseFlat(_ removals: [StoreRemoval]) throws(Failure) {
+        guard let flat = removals.first(where: { $0.scope == nil }) else { return }
+        throw Failure(
+            .usage, "\(quoted(flat.reference)) lies in a directory that is no store of cluster and node",
+            hint: "such a directory is only read: remove its files yourself")
+    }
+
     /// Removes archives with their sidecars.
     ///
     /// - Throws: ``Failure`` with the code `usage` for what lies flat in a directory, `locked`, before anything is removed,
     ///   while a backup is running in one of the places; for any other error it names what was removed before.
     public static func run(_ removals: [StoreRemoval], in store: LocalStore) throws {
-        if let flat = removals.first(where: { $0.scope == nil }) {
-            throw Failure(
-                .usage, "\(quoted(flat.reference)) lies in a directory that is no store of cluster and node",
-                hint: "such a directory is only read: remove its files yourself")
-        }
+        try refuseFlat(removals)
         let writers = try Set(removals.compactMap(\.scope)).sorted().map { try store.writer(for: $0) }
         var removed: [String] = []
         for removal in removals {

@@ -72,7 +72,12 @@ public enum DownloadOperation {
         _ source: OpenedArchive, to sink: any ByteSink, observer: Observer = Observer()
     ) throws {
         let file = source.file
-        if let sidecar = source.sidecar { try VerifyOperation.checkHeader(file, sidecar) }
+        if let sidecar = source.sidecar {
+            try VerifyOperation.checkHeader(file, sidecar)
+        } else {
+            // Without anything to check it by it is an age file at least.
+            _ = try Header.read(from: file)
+        }
         let headerByteCount = source.sidecar?.object.headerSize ?? 0
         var hash = SHA256()
         let block = ByteBlock(capacity: 1 << 20)

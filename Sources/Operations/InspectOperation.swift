@@ -138,11 +138,17 @@ public struct SnapshotSource: Sendable {
     public init(_ archive: OpenedArchive, identities: [any Identity], name: String?) throws {
         let reader = try archive.reader(identities)
         let manifest = try reader.readManifest()
+        guard !manifest.etcd.isEmpty else {
+            throw Self.withoutSnapshot(
+                archive.reference, hint: "`etcd-snap list` shows which backups have a database: name one of them")
+        }
         let found = manifest.etcd.filter { name == nil || $0.name == name }
         guard let record = found.first,
             let entry = manifest.entries.first(where: { $0.path == record.path })
         else {
-            throw Failure(.notFound, "\(quoted(archive.reference)) has no etcd snapshot \(quoted(name ?? ""))")
+            throw Failure(
+                .notFound, "\(quoted(archive.reference)) has no etcd snapshot \(quoted(name ?? ""))",
+                hint: "it has \(manifest.etcd.map(\.name).joined(separator: ", "))", settings: [.snapshot])
         }
         guard found.count == 1 else {
             throw Failure(
@@ -152,5 +158,30 @@ public struct SnapshotSource: Sendable {
         bytes = try reader.bytes(of: entry)
         self.record = record
         self.archive = manifest.archive
+    }
+
+    /// The file of a snapshot by its path; nil if it is that of an archive or its sidecar.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` that says what else it is, ``SystemCallError``.
+    public static func file(_ path: String) throws -> RandomAccessFile? {
+        guard ![".age", ArchiveFormat.sidecarSuffix].contains(where: path.hasSuffix) else { return nil }
+        let file = try RandomAccessFile(regular: path)
+        let head = try file.bytes(at: 0, count: min(file.byteCount, FileKind.headByteCount))
+        if FileKind(head, byteCount: file.byteCount) == .age { return nil }
+        try FileKind.check(file, is: [.bolt], whatIsExpected: "an etcd snapshot")
+        return file
+    }
+
+    /// That a backup has no snapshot, with the newest of the same node that has one.
+    public static func failure(ofFilesAlone backup: StoredBackup, in store: LocalStore) -> Failure {
+        let others = (try? store.list(cluster: backup.scope.cluster, node: backup.scope.node))?.backups ?? []
+        let newest = others.last { !$0.sidecar.etcd.isEmpty }
+        return withoutSnapshot(
+            backup.reference,
+            hint: newest.map { "the newest with one is \($0.reference)" } ?? "no backup of this node has one")
+    }
+
+    private static func withoutSnapshot(_ reference: String, hint: String) -> Failure {
+        Failure(.notFound, "\(quoted(reference)) was taken without a snapshot of etcd, of files alone", hint: hint)
     }
 }

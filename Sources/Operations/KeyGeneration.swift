@@ -105,8 +105,10 @@ public struct KeyDescription: Codable, Sendable, Equatable {
         if try RecipientsFile.beginsWithRecipient(bytes, name: path) {
             return try RecipientsFile.parse(bytes, name: path).map { KeyDescription($0) }
         }
-        return try IdentityFile.parse(bytes, name: path) {
-            try Keys.passphrase(passphraseFile, for: path, asking: asking)
+        return try Keys.namingPassphraseFile(passphraseFile) {
+            try IdentityFile.parse(bytes, name: path) {
+                try Keys.passphrase(passphraseFile, for: path, asking: asking)
+            }
         }.map { KeyDescription($0.recipient) }
     }
 }

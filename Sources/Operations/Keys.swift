@@ -27,8 +27,15 @@ public enum Keys {
                     + "and name its public key here or in the configuration",
                 settings: [.recipient, .recipientsFile])
         }
+        recipients = withoutRepetitions(recipients)
         try Recipients.requireCompatible(recipients)
         return recipients
+    }
+
+    /// Each key once: a file of recipients may name one that is named beside it too.
+    static func withoutRepetitions(_ recipients: [any Recipient]) -> [any Recipient] {
+        var known: Set<String> = []
+        return recipients.filter { known.insert($0.string).inserted }
     }
 
     /// The identities in files, in order.
@@ -42,9 +49,21 @@ public enum Keys {
         try files.flatMap { path -> [any Identity] in
             var bytes = try readSecret(path)
             defer { wipe(&bytes) }
-            return try IdentityFile.parse(bytes, name: path) {
-                try passphrase(passphraseFile, for: path, asking: asking)
+            return try namingPassphraseFile(passphraseFile) {
+                try IdentityFile.parse(bytes, name: path) {
+                    try passphrase(passphraseFile, for: path, asking: asking)
+                }
             }
+        }
+    }
+
+    /// Runs what opens a file with a passphrase; an error names the file that a wrong one was read from.
+    public static func namingPassphraseFile<Result>(_ path: String?, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch var error as AgeError where error.kind == .noMatch && path != nil {
+            error.hint = "it is the first line of \(quoted(path ?? "")): name the file of the right one"
+            throw error
         }
     }
 

@@ -60,6 +60,22 @@ public struct NodePlan: Sendable {
         }
     }
 
+    /// Whether nothing of what would be captured is there.
+    var isEmpty: Bool { references.allSatisfy { root.attributes(of: $0.path) == nil } }
+
+    /// Findings as they are recorded: those that are accepted are marked, and who took `include` for a pattern is told.
+    func judged(_ findings: [Finding]) -> [Finding] {
+        let patterns = Set(included.map(\.path).filter { $0.contains { "*?[".contains($0) } })
+        return accepted.applied(
+            to: findings.map { finding in
+                guard patterns.contains(finding.subject), ["file-missing", "reference-missing"].contains(finding.code)
+                else { return finding }
+                var finding = finding
+                finding.advice = "include takes no patterns: name the directory, or each file"
+                return finding
+            })
+    }
+
     /// That the cluster's data is not in the backup, if it is in a database elsewhere.
     var datastoreFinding: Finding? {
         guard case .elsewhere(let kind) = layout.datastore else { return nil }
@@ -109,14 +125,19 @@ public struct NodePlan: Sendable {
         let included = try (configuration.include ?? []).map(reference) + include.map(FileReference.init(including:))
         var limits = CaptureLimits()
         for (name, byteCount) in configuration.fileByteLimits ?? [:] {
+            try configuration.check(byteCount, isIn: 0...(1 << 50), at: "fileByteLimits.\(name)")
             limits.byteCounts[try captureClass(name)] = byteCount
         }
+        // A hundred years: no certificate is meant to end in this time and to be no finding.
+        try configuration.check(configuration.expiryWarningDays ?? 30, isIn: 0...36_500, at: "expiryWarningDays")
         let plan = NodePlan(
             root: root, layout: layout, included: included,
             exclude: (configuration.exclude ?? []) + exclude, storePath: storePath, limits: limits,
             collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30,
             accepted: configuration.accept ?? [])
-        for accepted in plan.accepted { try accepted.check() }
+        for (index, accepted) in plan.accepted.enumerated() {
+            try configuration.locating("accept.\(index)") { try accepted.check() }
+        }
         try plan.checkStore()
         return plan
     }

@@ -39,10 +39,7 @@ public struct OpenedArchive: Sendable {
     /// - Throws: ``Failure`` with the code `integrity` for what is no regular file or holds something else than an age file;
     ///   ``SystemCallError``.
     public init(path: String) throws {
-        let path =
-            path.hasSuffix(ArchiveFormat.sidecarSuffix)
-            ? path.dropLast(ArchiveFormat.sidecarSuffix.count) + ArchiveFormat.archiveSuffix : path
-        let file = try RandomAccessFile(regular: path)
+        let (path, file) = try Self.file(path)
         try FileKind.check(file, is: [.age], whatIsExpected: "a sealed archive")
         self.file = file
         reference = path
@@ -54,6 +51,25 @@ public struct OpenedArchive: Sendable {
             reference = sidecar.archive.reference
         } catch {
             sidecarFailure = Failure(wrapping: error)
+        }
+    }
+
+    /// The archive of a path, or the one beside the sidecar of that path.
+    private static func file(_ path: String) throws -> (path: String, RandomAccessFile) {
+        guard path.hasSuffix(ArchiveFormat.sidecarSuffix) else { return (path, try RandomAccessFile(regular: path)) }
+        let sidecar = try RandomAccessFile(regular: path)
+        let archive = String(path.dropLast(ArchiveFormat.sidecarSuffix.count)) + ArchiveFormat.archiveSuffix
+        do {
+            return (archive, try RandomAccessFile(regular: archive))
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            let bytes = try sidecar.bytes(at: 0, count: min(sidecar.byteCount, maximumSidecarByteCount))
+            let isSidecar = (try? Sidecar.decode(bytes, name: path)) != nil
+            throw Failure(
+                .notFound,
+                isSidecar
+                    ? "the archive of the sidecar \(quoted(path)) is not beside it"
+                    : "\(quoted(path)) is no archive, and no sidecar of one",
+                hint: isSidecar ? "copy \(quoted(archive)) there too" : "name the file of an archive")
         }
     }
 
@@ -88,16 +104,5 @@ public struct OpenedArchive: Sendable {
         let reader = try ArchiveReader(file, identities: identities)
         if let sidecar { try VerifyOperation.check(reader, against: sidecar) }
         return reader
-    }
-}
-
-extension RandomAccessFile {
-    /// The file of a snapshot or an archive; what is no regular file holds neither, like one that is damaged.
-    public convenience init(regular path: String) throws {
-        do {
-            try self.init(path: path)
-        } catch let failure as Failure where failure.code == .failed {
-            throw Failure(.integrity, failure.message, hint: "name the file of a snapshot or an archive")
-        }
     }
 }

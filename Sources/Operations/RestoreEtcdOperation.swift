@@ -64,8 +64,12 @@ public enum RestoreEtcdOperation {
     static let bumpSafetyFactor = 10.0
 
     /// What a restore would make, from the request and the snapshot's record; nothing is verified or written.
+    ///
+    /// - Throws: what ``run(_:_:observer:)`` throws before it reads the snapshot, of the targets too.
     public static func dryRun(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> RestoreEtcdReport {
-        try Plan(source, request).preview()
+        let plan = try Plan(source, request)
+        try plan.checkTargets()
+        return plan.preview()
     }
 
     /// Restores; on failure nothing is left, and an empty directory that is filled is empty again.
@@ -78,7 +82,7 @@ public enum RestoreEtcdOperation {
             let start = ContinuousClock.now
             LeftoverRemoval.removeStagingDirectories(observer: observer)
             let parent =
-                request.memberName == nil
+                plan.makesDirectoryOfAll
                 ? try StagingDirectory(target: request.dataDirectory, keepsExisting: true) : nil
             do {
                 let targets = plan.targets(in: parent?.directory.path)
@@ -101,6 +105,8 @@ private struct Plan: Sendable {
     let restore: RestorePlan
     let bumpReason: String
     let ownerReason: OwnerReason
+    /// Whether the directories of all members are made together, in a directory that appears with all of them.
+    let makesDirectoryOfAll: Bool
 
     init(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws {
         self.source = source
@@ -109,9 +115,15 @@ private struct Plan: Sendable {
         let cluster = try PlannedCluster(initialCluster: request.initialCluster, token: token)
         try Self.checkAdvertised(request, cluster)
         try Self.checkTogether(request, cluster)
+        let prepared = request.memberName == nil ? try PreparedMembers(of: cluster, in: request.dataDirectory) : nil
+        makesDirectoryOfAll = request.memberName == nil && prepared == nil
         var restore = RestorePlan(cluster: cluster)
         restore.targetVersion = request.targetVersion
-        (restore.owner, ownerReason) = try RestoreEtcdOperation.owner(source, request)
+        (restore.owner, ownerReason) = RestoreEtcdOperation.owner(source, request, prepared)
+        if let owner = request.owner {
+            try owner.checkMayBeGiven()
+            restore.isOwnerRequired = true
+        }
         restore.trailerPolicy = request.skipsHashCheck ? .ignored : .required
         let (bump, reason) = try Self.bump(source, request)
         restore.revisionBump = bump
@@ -123,15 +135,24 @@ private struct Plan: Sendable {
 
     /// Where each member goes: the data directory itself, or one in the directory of all.
     func targets(in parent: String?) -> [RestoreTarget] {
-        guard let parent else {
+        if let name = request.memberName {
             return [
                 RestoreTarget(
-                    memberName: request.memberName ?? "", dataDirectory: request.dataDirectory,
-                    walDirectory: request.walDirectory)
+                    memberName: name, dataDirectory: request.dataDirectory, walDirectory: request.walDirectory)
             ]
         }
+        let parent = parent ?? request.dataDirectory
         return restore.cluster.members.map {
             RestoreTarget(memberName: $0.name, dataDirectory: "\(parent)/\($0.name)")
+        }
+    }
+
+    /// Checks what is where the data is to be, as the restore itself does.
+    func checkTargets() throws {
+        if makesDirectoryOfAll {
+            try StagingPlace.check(request.dataDirectory, keepsExisting: true)
+        } else {
+            try Restore.check(targets(in: nil))
         }
     }
 

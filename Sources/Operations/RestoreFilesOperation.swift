@@ -92,13 +92,6 @@ public struct InPlaceTarget: Sendable {
 
 /// Places captured files of an archive at their paths below a root, such as `/`.
 public enum RestoreFilesOperation {
-    /// The entries that a restore into a new directory would place.
-    public static func entries(
-        _ archive: OpenedArchive, identities: [any Identity], selection: FileSelection
-    ) throws -> [ManifestEntry] {
-        try selection.entries(of: archive.reader(identities), reference: archive.reference)
-    }
-
     /// What a restore in place would do, and what it would leave out; changes nothing.
     public static func plan(
         _ archive: OpenedArchive, identities: [any Identity], target: InPlaceTarget, selection: FileSelection

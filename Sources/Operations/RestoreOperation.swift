@@ -100,12 +100,25 @@ public enum RestoreOperation {
     }
 
     /// What a restore of all would place.
+    ///
+    /// - Throws: what the restore itself would throw of the archive's manifest and the target.
     public static func plan(
-        _ archive: OpenedArchive, identities: [any Identity], selection: RestoreSelection?
+        _ archive: OpenedArchive, identities: [any Identity], to target: String, selection: RestoreSelection?
     ) throws -> [ManifestEntry] {
-        try archive.reader(identities).readManifest().entries.filter { entry in
-            selection.map { entry.path.hasPrefix($0.prefix) } ?? true
-        }
+        let entries = try archive.reader(identities).readManifest().entries
+        try StagingPlace.check(target)
+        return entries.filter { entry in selection.map { entry.path.hasPrefix($0.prefix) } ?? true }
+    }
+
+    /// What a restore of captured files would place.
+    ///
+    /// - Throws: what the restore itself would throw of the archive's manifest and the target.
+    public static func plan(
+        _ archive: OpenedArchive, identities: [any Identity], to target: String, files selection: FileSelection
+    ) throws -> [ManifestEntry] {
+        let entries = try selection.entries(of: archive.reader(identities), reference: archive.reference)
+        try StagingPlace.check(target)
+        return entries
     }
 
     private static func extract(

@@ -21,12 +21,13 @@ extension RestoreEtcdOperation {
     /// An empty directory that is not root's was made for somebody of this host, where users may have other numbers than on
     /// the lost one.
     static func owner(
-        _ source: SnapshotSource, _ request: RestoreEtcdRequest
-    ) throws -> (FileOwner?, OwnerReason) {
+        _ source: SnapshotSource, _ request: RestoreEtcdRequest, _ prepared: PreparedMembers?
+    ) -> (FileOwner?, OwnerReason) {
         if let owner = request.owner { return (owner, .asked) }
-        if let directory = try? StagingDirectory.existing(request.dataDirectory) {
-            let owner = FileOwner(of: try directory.attributes())
-            if owner.userID != 0 { return (owner, .directory(request.dataDirectory)) }
+        let filled = (try? StagingPlace(request.dataDirectory, keepsExisting: true).filled).map { [$0] }
+        for directory in filled ?? prepared?.directories ?? [] {
+            guard let attributes = try? directory.attributes(), attributes.userID != 0 else { continue }
+            return (FileOwner(of: attributes), .directory(directory.path))
         }
         if let record = source.record?.dataDirectory, let owner = FileOwner(numbers: record.owner) {
             return (owner, .captured(record.path))
@@ -51,5 +52,27 @@ extension RestoreEtcdOperation {
             let own = "the data belongs to \(owner), as \(quoted(path)) did on the node of the backup"
             return owner == process ? nil : "\(own): give it to another user if etcd's has another number here"
         }
+    }
+}
+
+/// Directories of members that are there already, each for itself and empty, such as mount points.
+struct PreparedMembers {
+    /// Those that are there, in the order of the members.
+    let directories: [OpenDirectory]
+
+    /// Looks into a directory of all members; nil if none of them has a directory there.
+    ///
+    /// - Throws: ``Failure`` if something else is there too, or one of them is not an empty directory.
+    init?(of cluster: PlannedCluster, in path: String) throws {
+        guard let parent = try? OpenDirectory(path: path) else { return nil }
+        let names = cluster.members.map(\.name)
+        // What an interrupted restore has left is removed by the one that comes to it.
+        let ignored = ["lost+found"] + names.map { PendingFile.temporaryPrefix + $0 }
+        let present = try parent.names().filter { name in !ignored.contains { Array($0.utf8) == name } }
+        let own = names.filter { present.contains(Array($0.utf8)) }
+        guard !own.isEmpty else { return nil }
+        let others = present.filter { name in !names.contains { Array($0.utf8) == name } }
+        guard others.isEmpty else { throw StagingPlace.occupied(path, others) }
+        directories = try own.compactMap { try StagingPlace("\(path)/\($0)", keepsExisting: true).filled }
     }
 }

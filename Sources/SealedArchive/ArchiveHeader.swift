@@ -115,6 +115,15 @@ public struct BackupID: Hashable, Sendable, Comparable, CustomStringConvertible 
         description = String(text)
     }
 
+    /// Whether a text can be the beginning of an identifier, or a whole one.
+    public static func canBegin(with text: some StringProtocol) -> Bool {
+        let beginning = Array(text.utf8)
+        let example = Array("00000000T000000Z-aaaaaa".utf8)
+        guard !beginning.isEmpty, beginning.count <= example.count else { return false }
+        // With the rest of an example behind it, it would be one.
+        return BackupID(String(decoding: beginning + example[beginning.count...], as: UTF8.self)) != nil
+    }
+
     /// Orders by time, then by the random part.
     public static func < (left: BackupID, right: BackupID) -> Bool { left.description < right.description }
 }

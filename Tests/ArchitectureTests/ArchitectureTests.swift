@@ -90,6 +90,17 @@ enum Architecture {
         for code in codes { #expect(document.contains("`\(code)`"), "\(code) is not in docs/findings.md") }
     }
 
+    /// What a configuration may accept is what is documented.
+    @Test func documentedFindingsCanBeAccepted() throws {
+        let document = try String(
+            contentsOf: SourceFile.repository.appending(path: "docs/findings.md"), encoding: .utf8)
+        let file = try #require(try SourceFile.all().first { $0.name == "Operations/FindingCodes.swift" })
+        let known = Set(file.text.matches(of: #/"([a-z0-9-]+)"/#).map { String($0.1) })
+        let documented = document.split(separator: "\n").filter { $0.hasPrefix("| `") }
+            .flatMap { ($0.split(separator: "|").first ?? "").matches(of: #/`([a-z0-9-]+)`/#).map { String($0.1) } }
+        #expect(documented.count > 60 && known == Set(documented))
+    }
+
     /// A class of captured files that the format's document does not name can't be known to another reader.
     @Test func classesAreDocumented() throws {
         let document = try String(

@@ -30,6 +30,31 @@ import Testing
         #expect { try Endpoint(parsing: text) } throws: { ($0 as? Failure)?.code == .usage }
     }
 
+    /// A user and a password are never shown, wherever they stand.
+    @Test(arguments: [
+        "http://user:swordfish@10.0.0.1:2379", "user:swordfish@10.0.0.1", "ftp://swordfish@h",
+        "https://u:p@swordfish@h:1",
+        "http://a:1,http://u:swordfish@b:1", "https://h:2379/?password=a@swordfish", "http://user:swordfish",
+    ])
+    func neverShowsAPassword(text: String) {
+        let failure = #expect(throws: Failure.self) { try Endpoint(parsing: text) }
+        #expect(failure?.code == .usage)
+        #expect("\(failure?.message ?? "") \(failure?.hint ?? "")".contains("swordfish") == false)
+        guard text.contains("@") else { return }
+        #expect(failure?.message.contains("password") == true)
+        #expect(failure?.settings.contains(.passwordFile) == true)
+    }
+
+    @Test(arguments: ["http://a http://b", "http://a;http://b", "http://a,http://b", "http://a\thttp://b"])
+    func severalInOneAreTold(text: String) {
+        let failure = #expect(throws: Failure.self) { try Endpoint(parsing: text) }
+        #expect(failure?.hint?.contains("commas") == true)
+    }
+
+    @Test func blanksAroundItAreNothing() throws {
+        #expect(try Endpoint(parsing: " http://a:1\n") == Endpoint(parsing: "http://a:1"))
+    }
+
     @Test func transportWithoutScheme() throws {
         #expect(try Endpoint(parsing: "a:1", transport: .plaintext).transport == .plaintext)
         #expect(try Endpoint(parsing: "https://a:1", transport: .plaintext).transport == .tls)

@@ -28,6 +28,10 @@ import Testing
         ("openssl enc -aes-256-cbc -pbkdf2 -k pass -in plain -out sealed", "sealed", .openssl),
         ("age-keygen -o k 2>/dev/null; age -r $(age-keygen -y k) -o a.age plain", "a.age", .age),
         ("age-keygen -o k 2>/dev/null; age -a -r $(age-keygen -y k) -o a.age plain", "a.age", .armoredAge),
+        (
+            "gpg --homedir . --batch --passphrase x --pinentry-mode loopback --symmetric -o sealed.gpg plain; gpgconf --homedir . --kill all",
+            "sealed.gpg", .pgp
+        ),
         ("cp $(command -v cat) program", "program", .elf),
         ("printf '\\357\\273\\277<!DOCTYPE html>' > page", "page", .html),
         ("printf '\\n<?xml version=1.0?>' > error", "error", .xml), ("echo '{}' > d", "d", .json),
@@ -46,6 +50,22 @@ import Testing
         }
         #expect(FileKind([UInt8](repeating: 0, count: 4096), byteCount: 4096) == nil)
         #expect(FileKind([8], byteCount: 1) == nil)
+    }
+
+    /// Beginnings that gpg writes: of a passphrase's file, of a key's of both kinds, and of a signed file.
+    @Test(arguments: [
+        "8c0d04090302f1c9d9a1b2", "c30d04090302f1c9d9a1b2", "85020c03aabbccddeeff112201",
+        "845e03aabbccddeeff1122120107",
+        "c1c04c03aabbccddeeff112201", "a3019bcd00112233445566",
+    ])
+    func tellsOpenPGP(start: String) {
+        let digits = Array(start.utf8)
+        let bytes = stride(from: 0, to: digits.count, by: 2).map {
+            UInt8(String(decoding: digits[$0..<$0 + 2], as: UTF8.self), radix: 16) ?? 0
+        }
+        let head = bytes + [UInt8](repeating: 0x42, count: 64)
+        #expect(FileKind(head, byteCount: 830) == .pgp)
+        #expect(FileKind(Array(head.dropFirst()), byteCount: 829) == nil)
     }
 
     @Test func everyKindHasWords() {

@@ -74,6 +74,15 @@ import Testing
 }
 
 @Suite struct MessageTests {
+    /// Nobody who is root is told to become root.
+    @Test(.enabled(if: geteuid() == 0, "it is about root"))
+    func rootIsToldWhatMayRefuseIt() {
+        let refused = SystemCallError("rename to", "/x", errno: .notPermitted).failure
+        #expect(refused.hint?.contains("lsattr") == true && refused.hint?.contains("run as root") == false)
+        let denied = SystemCallError("open", "/x", errno: .permissionDenied).failure
+        #expect(denied.hint?.contains("SELinux") == true && denied.hint?.contains("run as root") == false)
+    }
+
     @Test func quotesControlCharacters() {
         #expect(quoted("plain é") == "\"plain é\"")
         #expect(quoted("a\"b\\c") == "\"a\\\"b\\\\c\"")

@@ -184,6 +184,8 @@ extension Integration {
             let renamed = "\(store.scopeDirectory)/20200101T000000Z-aaaaaa.tar.zst.age"
             try run("cp", [archive(1), renamed])
             expectFailure(try adopt(renamed), 7, naming: "test/node/\(ids[1])")
+            expectFailure(try adopt("\(root)/x.age"), 4, naming: "x.age")
+            try run("cp", [archive(1), "\(root)/x.age"])
             expectFailure(try adopt("\(root)/x.age"), 2, naming: "x.age")
             try run("rm", [renamed])
             // Not while its sidecar is only damaged: nothing is replaced.

@@ -6,7 +6,7 @@ enum PseudoTerminal {
     /// Runs a shell command on a terminal of its own.
     ///
     /// - Parameters:
-    ///   - answers: what is typed after what has been asked, in order.
+    ///   - answers: what is typed after what has been asked, in order, with a new line unless it is Ctrl-C.
     ///   - columnCount: the width of the terminal.
     /// - Returns: the status, and all that was on the terminal.
     static func run(
@@ -38,7 +38,8 @@ enum PseudoTerminal {
             output += piece
             while answers and answers[0][0].encode() in output[seen:]:
                 seen = output.index(answers[0][0].encode(), seen) + len(answers[0][0].encode())
-                os.write(terminal, answers.pop(0)[1].encode() + b"\\n")
+                answer = answers.pop(0)[1].encode()
+                os.write(terminal, answer if answer == b"\\x03" else answer + b"\\n")
         sys.stdout.buffer.write(output)
         sys.stdout.flush()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,6 +1,7 @@
 import Age
 import Foundation
 import HostIO
+import NodeFiles
 import SealedArchive
 import TestSupport
 import Testing
@@ -185,5 +186,53 @@ import Testing
         #expect(throws: Failure.self) { try Configuration.load(path: scratch.path) }
         try Data([0x61, 0xFF, 0x3A, 0x20, 0xC3]).write(to: URL(filePath: scratch.file("binary")))
         #expect(throws: Failure.self) { try Configuration.load(path: scratch.file("binary")) }
+    }
+
+    /// Values that can't be meant are refused with their place.
+    @Test(arguments: [
+        ("accept: [{code: nosuch-code, reason: x}]", "accept.0", "nosuch-code"),
+        ("accept: [{code: algorithm-week, reason: x}]", "accept.0", "algorithm-weak"),
+        ("accept: [{code: file-empty, reason: x, until: 2026-02-31}]", "accept.0", "2026-02-31"),
+        ("accept: [{code: file-empty, reason: x, until: 2026-13-01}]", "accept.0", "2026-13-01"),
+        ("accept: [{code: file-empty, reason: x, until: 2027-02-29}]", "accept.0", "2027-02-29"),
+        ("expiryWarningDays: -3", "expiryWarningDays", "-3"),
+        ("expiryWarningDays: 100000", "expiryWarningDays", "36500"),
+        ("fileByteLimits: {cni-state: -1}", "fileByteLimits.cni-state", "-1"),
+    ])
+    func valuesThatCannotBeMeant(yaml: String, place: String, words: String) throws {
+        let configuration = try Configuration.parse(Array("discover: false\n\(yaml)\n".utf8), name: "c.yaml")
+        let failure = #expect(throws: Failure.self) { try NodePlan.make(configuration) }
+        let text = "\(failure?.message ?? "") \(failure?.hint ?? "")"
+        #expect(failure?.code == .usage && text.contains("line 2: \(place)") && text.contains(words), "\(text)")
+    }
+
+    @Test func valuesAtTheLimitsAreTaken() throws {
+        let yaml = "discover: false\nexpiryWarningDays: 0\naccept: [{code: leftovers, reason: x, until: 2028-02-29}]\n"
+        #expect(try NodePlan.make(Configuration.parse(Array(yaml.utf8), name: "c.yaml")).expiryWarningDays == 0)
+    }
+
+    @Test(arguments: ["dialTimeoutSeconds: 0", "stallTimeoutSeconds: -1", "timeoutSeconds: 10000000"])
+    func timesThatCannotBe(line: String) throws {
+        let configuration = try Configuration.parse(Array("etcd:\n  \(line)\n".utf8), name: "c.yaml")
+        let failure = #expect(throws: Failure.self) { try configuration.checkEtcds() }
+        #expect(failure?.message.contains("line 2: etcd.\(line.split(separator: ":")[0])") == true)
+    }
+
+    @Test func oneKeyTwiceIsNotTwoKeys() throws {
+        let key = "age1f8x0mfger04nyeys5v75sld88ggljlq2ptljx0xnddavr464j9mqprc4lv"
+        let configuration = try Configuration.parse(Array("recipients:\n- \(key)\n- \(key)\n".utf8), name: "c.yaml")
+        let failure = #expect(throws: Failure.self) { try configuration.loadRecipients() }
+        #expect(
+            failure?.message.contains("line 3: recipients.1") == true
+                && failure?.message.contains("recipients.0") == true)
+    }
+
+    @Test func includeTakesNoPatterns() throws {
+        let configuration = try Configuration.parse(
+            Array("discover: false\ninclude: [/nonexistent/*.conf]\n".utf8), name: "c.yaml")
+        let plan = try NodePlan.make(configuration)
+        let findings = plan.judged(try plan.survey { _ in }.findings)
+        #expect(findings.map(\.subject) == ["/nonexistent/*.conf"])
+        #expect(findings.first?.advice?.contains("no patterns") == true)
     }
 }

@@ -53,6 +53,58 @@ private final class MemorySink: ByteSink {
         }
     }
 
+    /// Lines may end with CR alone, and an error counts them.
+    @Test(arguments: ["\r", "\n", "\r\n"])
+    func everyKindOfLineEnd(end: String) throws {
+        let identities = ["# mine", text(first), "", text(second), ""].joined(separator: end)
+        let path = try scratch.write(identities, to: "identities.txt")
+        #expect(try Keys.identities(files: [path], passphraseFile: nil).count == 2)
+        let recipients = try scratch.write(
+            ["# ours", first.recipient.string, second.recipient.string].joined(separator: end), to: "recipients.txt")
+        #expect(try Keys.recipients([], files: [recipients]).count == 2)
+        let wrong = try scratch.write(["# ours", "", "wrong"].joined(separator: end), to: "wrong.txt")
+        let error = #expect(throws: AgeError.self) { try Keys.recipients([], files: [wrong]) }
+        #expect(error?.location == .line(3))
+    }
+
+    /// Nobody is asked for a passphrase that a file does not have.
+    @Test(arguments: ["", "-a"])
+    func anIdentityFileThatIsSealedForAKey(armor: String) throws {
+        let key = try scratch.write(text(first), to: "key.txt")
+        let sealed = scratch.file("sealed.age")
+        try run("sh", ["-ec", "age \(armor) -r \(second.recipient.string) -o '\(sealed)' '\(key)'"])
+        let passphrase = try scratch.write("x", to: "passphrase.txt")
+        for file in [nil, passphrase] {
+            let error = #expect(throws: AgeError.self) {
+                try Keys.identities(files: [sealed], passphraseFile: file) { _ in
+                    Issue.record("a passphrase was asked for")
+                    return nil
+                }
+            }
+            #expect(error?.message.contains("another age key (X25519)") == true, "\(error?.message ?? "")")
+        }
+    }
+
+    @Test func aWrongPassphraseFileIsNamed() throws {
+        let right = try scratch.write("right", to: "right.txt")
+        let wrong = try scratch.write("wrong", to: "wrong.txt")
+        let key = scratch.file("protected.txt")
+        _ = try KeyGeneration.run(
+            .x25519, output: key, passphrase: Keys.passphrase(right, for: "x"), standardOutput: MemorySink())
+        for open in [
+            { try Keys.identities(files: [key], passphraseFile: wrong).count },
+            { try KeyDescription.read(key, passphraseFile: wrong).count },
+        ] {
+            let error = #expect(throws: AgeError.self) { _ = try open() }
+            #expect(error?.hint?.contains("wrong.txt") == true && error?.hint?.contains("type") == false)
+        }
+    }
+
+    @Test func aKeyIsTakenOnce() throws {
+        let file = try scratch.write(first.recipient.string, to: "recipients.txt")
+        #expect(try Keys.recipients([first.recipient.string], files: [file]).count == 1)
+    }
+
     /// What is no file of keys is called by its name.
     @Test(arguments: [("zip", "504b0304"), ("gzip", "1f8b08"), ("SQLite", "53514c69746520666f726d6174203300")])
     func otherFilesAreNamed(noun: String, start: String) throws {

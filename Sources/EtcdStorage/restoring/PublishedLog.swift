@@ -35,15 +35,23 @@ struct PublishedLog {
     ///
     /// - Returns: whether there was one.
     func removeLogDirectory(_ logName: String, in logParent: OpenDirectory) throws -> Bool {
-        guard parent.contains(name) else { return false }
-        guard let directory = try Self.directory(logParent.path(of: logName)), try directory.tryLock(),
-            try isWhatWasWritten(directory)
-        else { return false }
+        guard let directory = try leftover(at: logParent.path(of: logName)) else { return false }
         // Locked until it is gone.
         try directory.removeFile(WriteAheadLog.fileName)
         try directory.sync()
         try remove()
         return true
+    }
+
+    /// Whether a directory has the log that a killed restore has left, so that a restore would remove it.
+    func isOfLogDirectory(_ path: String) throws -> Bool { try leftover(at: path) != nil }
+
+    /// The directory of a log that a killed restore has left, locked; nil if it is none.
+    private func leftover(at path: String) throws -> OpenDirectory? {
+        guard parent.contains(name), let directory = try Self.directory(path), try directory.tryLock(),
+            try isWhatWasWritten(directory)
+        else { return nil }
+        return directory
     }
 
     private static func directory(_ path: String) throws(SystemCallError) -> OpenDirectory? {

@@ -53,6 +53,20 @@ public enum Restore {
         return report
     }
 
+    /// Checks that members could be built there; changes nothing.
+    ///
+    /// - Throws: what ``run(from:plan:to:)`` would throw for the targets.
+    public static func check(_ targets: [RestoreTarget]) throws(StorageError) {
+        for target in targets {
+            try wrappingErrors {
+                let publishedLog = try PublishedLog(ofDataDirectory: target.dataDirectory)
+                try StagingPlace.check(target.dataDirectory, keepsExisting: true)
+                guard let path = target.walDirectory, try !publishedLog.isOfLogDirectory(path) else { return }
+                try StagingPlace.check(path, keepsExisting: true)
+            }
+        }
+    }
+
     private static func build(
         _ builds: [MemberBuild], _ plan: RestorePlan,
         _ writeDatabase: (_ source: RandomAccessFile?, _ file: MemberFile) throws -> Void
@@ -60,8 +74,17 @@ public enum Restore {
         do {
             return try wrappingErrors {
                 var first: MemberFile?
+                if plan.isOwnerRequired, let owner = plan.owner {
+                    // Before anything is written: the file system may refuse what this process may do.
+                    for build in builds {
+                        if let refusal = try build.tryGiving(to: owner) { throw owner.failure(refusal) }
+                    }
+                }
                 for build in builds { try build.write(plan.cluster, sharing: &first, writeDatabase) }
                 let refusals = try builds.compactMap { build in try plan.owner.flatMap { try build.give(to: $0) } }
+                if plan.isOwnerRequired, let owner = plan.owner, let refusal = refusals.first {
+                    throw owner.failure(refusal)
+                }
                 for build in builds { try build.publish(plan.cluster) }
                 return refusals.first
             }
@@ -130,7 +153,9 @@ private final class MemberBuild {
         self.publishedLog = publishedLog
         data = try PendingDirectory(path: target.dataDirectory) { _, _ in
             // Where the data directory has its data, a note of its log has nothing more to say.
-            if (try? StagingDirectory.existing(target.dataDirectory)) == nil { try publishedLog.remove() }
+            if (try? StagingPlace(target.dataDirectory, keepsExisting: true).filled) == nil {
+                try publishedLog.remove()
+            }
             return false
         }
         wal = try target.walDirectory.map { (path) throws(StorageError) in
@@ -178,10 +203,27 @@ private final class MemberBuild {
         }
     }
 
+    /// Gives the directories to an owner and takes them back, as long as they are empty; if that is not allowed, says why.
+    func tryGiving(to owner: FileOwner) throws -> SystemCallError? {
+        try refusal {
+            for directory in [data, wal] {
+                guard let made = try directory?.make() else { continue }
+                for owner in [owner, .ofThisProcess] {
+                    try OpenFileAttributes(of: made.descriptor, name: made.path)
+                        .setOwner(userID: owner.userID, groupID: owner.groupID)
+                }
+            }
+        }
+    }
+
     /// Gives all that was written to an owner; to whom that is not allowed, it is told why.
     func give(to owner: FileOwner) throws -> SystemCallError? {
+        try refusal { for directory in [data, wal] { try directory?.setOwner(owner) } }
+    }
+
+    private func refusal(_ body: () throws -> Void) throws -> SystemCallError? {
         do {
-            for directory in [data, wal] { try directory?.setOwner(owner) }
+            try body()
             return nil
         } catch let error as SystemCallError
             where [.notPermitted, .permissionDenied, .invalidArgument, .notSupported, .noFunction, .overflow].contains(
@@ -214,7 +256,7 @@ private final class PendingDirectory {
     private var staging: StagingDirectory?
 
     /// - Parameter removesLeftover: removes what an earlier restore has left under the name, and says whether it did.
-    /// - Throws: ``StorageError/directoryExists(path:)`` if something else of that name exists.
+    /// - Throws: ``StorageError/inputOutput(_:)`` if something else of that name exists.
     init(
         path: String, removesLeftover: (_ parent: OpenDirectory, _ name: String) throws -> Bool = { _, _ in false }
     ) throws(StorageError) {
@@ -222,17 +264,12 @@ private final class PendingDirectory {
         let (parent, name) = try wrappingErrors { try OpenDirectory.parent(of: path) }
         guard parent.contains(name) else { return }
         if try wrappingErrors({ try removesLeftover(parent, name) }) { return }
-        let isVacant = try wrappingErrors {
-            do {
-                return try StagingDirectory.existing(path) != nil
-            } catch let failure as Failure where failure.code == .failed {
-                return false
-            }
-        }
-        guard isVacant else { throw .directoryExists(path: path) }
+        _ = try wrappingErrors { try StagingPlace(path, keepsExisting: true) }
     }
 
+    /// The directory to fill, made when it is first asked for.
     func make() throws -> OpenDirectory {
+        if let staging { return staging.directory }
         let staging = try StagingDirectory(target: path, keepsExisting: true)
         self.staging = staging
         return staging.directory

@@ -16,6 +16,8 @@ public struct RestorePlan: Sendable {
     public var marksCompacted = false
     /// Whom the directories and files are given to; nil for the user of this process.
     public var owner: FileOwner?
+    /// Whether a restore that can't give them to the owner fails.
+    public var isOwnerRequired = false
     /// How strictly the SHA-256 trailer is taken.
     public var trailerPolicy = SnapshotReport.TrailerPolicy.required
 

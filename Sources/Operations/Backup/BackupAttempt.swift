@@ -67,7 +67,7 @@ struct BackupAttempt: Sendable {
         try await recorder.timing("analysis") {
             try toSink { try node.complete(archive, inventory, snapshots, &manifest) }
         }
-        manifest.findings = plan.node.accepted.applied(to: manifest.findings)
+        manifest.findings = plan.node.judged(manifest.findings)
         manifest.run = record(of: snapshots)
         return try await finish(archive, file, manifest, snapshots)
     }

@@ -1,4 +1,5 @@
 import HostIO
+import SealedArchive
 
 /// Takes snapshots of etcd and the state of this node into a new archive of a store.
 public struct BackupOperation: Sendable {
@@ -13,11 +14,15 @@ public struct BackupOperation: Sendable {
 
     /// Asks the cluster, the node and the store what a backup would do, changing nothing.
     public func preview() async throws -> BackupPreview {
-        try BackupPreview(plan, await BackupSources(connectingTo: plan.etcds, observer: observer))
+        try checkThereIsSomething(plan.etcds.isEmpty, nil)
+        let sources = try await BackupSources(connectingTo: plan.etcds, observer: observer)
+        try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
+        return try BackupPreview(plan, sources)
     }
 
     /// Makes the backup.
     public func run() async throws -> BackupReport {
+        try checkThereIsSomething(plan.etcds.isEmpty, nil)
         let start = ContinuousClock.now
         let recorder = RunRecorder()
         let observer = recorder.observing(observer)
@@ -25,6 +30,7 @@ public struct BackupOperation: Sendable {
         let sources = try await recorder.timing("connect") {
             try await BackupSources(connectingTo: plan.etcds, observer: observer)
         }
+        try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
         var attempt = BackupAttempt(
             plan: plan, publisher: try BackupPublisher(plan, observer: observer), recorder: recorder,
             observer: observer, unreachable: sources.unreachable, targets: sources.targets)
@@ -39,6 +45,19 @@ public struct BackupOperation: Sendable {
                 recorder.endAttempt(because: Self.reason(error))
             }
         }
+    }
+
+    /// An archive of nothing would pass for the latest backup.
+    ///
+    /// - Parameters:
+    ///   - hasNoEtcd: whether no snapshot is taken.
+    ///   - cause: why not, if one was to be taken.
+    private func checkThereIsSomething(_ hasNoEtcd: Bool, _ cause: Finding?) throws(Failure) {
+        guard hasNoEtcd, plan.node.isEmpty else { return }
+        let why = cause.map { ": \($0.message)" } ?? ": no etcd is asked, and none of the files to capture is there"
+        throw Failure(
+            .usage, "there is nothing to back up\(why)",
+            hint: "let the node itself be asked what it has, or name files to include that are there")
     }
 
     private static func reason(_ error: any Error) -> String {

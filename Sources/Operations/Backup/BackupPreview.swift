@@ -67,10 +67,10 @@ public struct BackupPreview: Codable, Sendable {
         byteCount = report.byteCount
         skipped = plan.node.layout.skipped + report.skipped
         recipients = Keys.records(plan.recipients, labels: plan.recipientLabels)
-        findings =
-            sources.unreachable
-            + sources.targets.flatMap { $0.alarmFindings + [$0.likelyAgeFinding].compactMap(\.self) }
-            + report.findings.joined(with: plan.node.layout.findings)
+        var findings = try BackupPublisher.check(plan, sources.targets) + sources.unreachable
+        findings += sources.targets.flatMap { $0.alarmFindings + [$0.likelyAgeFinding].compactMap(\.self) }
+        if !plan.isOfFilesAlone { findings += [plan.node.datastoreFinding].compactMap(\.self) }
+        self.findings = plan.node.judged(findings + report.findings.joined(with: plan.node.layout.findings))
     }
 
     /// The same in sentences.

@@ -51,15 +51,35 @@ struct BackupPublisher: @unchecked Sendable {
 
     /// Fails early where the archive can't fit: by the last archive's ratio, or at a fifth of the databases.
     func checkSpace(_ targets: [EtcdTarget]) throws {
+        try Self.checkSpace(targets, after: previous, availableByteCount: writer.availableByteCount(), plan)
+    }
+
+    private static func checkSpace(
+        _ targets: [EtcdTarget], after previous: StoredBackup?, availableByteCount available: Int, _ plan: BackupPlan
+    ) throws {
         let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
         let expected = expectedArchiveByteCount(databaseSize, after: previous)
-        let available = try writer.availableByteCount()
         guard available > expected else {
             throw Failure(
                 .noSpace,
                 "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
                 hint: "free some space there, or name another store", settings: [.store])
         }
+    }
+
+    /// Makes the same checks of the store as a backup does, but for its lock; changes nothing.
+    ///
+    /// - Returns: what does not hold among the backups before.
+    /// - Throws: what a backup would throw.
+    static func check(_ plan: BackupPlan, _ targets: [EtcdTarget]) throws -> [Finding] {
+        try plan.store.checkWritable(for: plan.scope)
+        let space = try plan.store.space()
+        let listing =
+            space.exists ? try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node) : StoreListing()
+        if let obstacle = listing.obstacle { throw obstacle }
+        let previous = listing.latest(in: plan.scope)
+        try checkSpace(targets, after: previous, availableByteCount: space.availableByteCount, plan)
+        return listing.chain.map(\.finding)
     }
 
     /// Makes the archive durable and lists it.
@@ -75,12 +95,15 @@ struct BackupPublisher: @unchecked Sendable {
             findings: manifest.findings + sidecar.checkFindings, skipped: manifest.skipped, durationSeconds: 0)
     }
 
+    /// Without a snapshot there is nothing between the files that were read whole and the archive that was read back.
+    private var levelOfFilesAlone: VerificationLevel { plan.verification >= .stored ? .stored : .streamed }
+
     private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
         var sidecar = Sidecar(
             manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients, labels: plan.recipientLabels),
             completedAt: Date(), sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256
         )
-        sidecar.verification = OpenValue(checks.map(\.level).min() ?? .streamed)
+        sidecar.verification = OpenValue(checks.map(\.level).min() ?? levelOfFilesAlone)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
         sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings))
         sidecar.findingCount += sidecar.checkFindings.defectCount

@@ -54,7 +54,7 @@ public struct DoctorOperation: Sendable {
             skipped: node.layout.skipped + survey.skipped,
             checks: etcds.checks + [checkRecipients()] + checkStore(etcds.databaseByteCount) + [TimerCheck.run()],
             firstToExpire: inventory.certificates.first,
-            findings: node.accepted.applied(to: (etcds.findings + survey.findings).joined(with: found)))
+            findings: node.judged((etcds.findings + survey.findings).joined(with: found)))
     }
 
     // MARK: Checks

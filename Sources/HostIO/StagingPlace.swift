@@ -1,0 +1,161 @@
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Where a ``StagingDirectory`` is to be made: what is there, and whether that leaves room for it.
+///
+/// A dry run looks at its target by this, as the run itself does, so that both say the same.
+public struct StagingPlace {
+    /// What holds the temporary directory: the target's parent, or the target.
+    let parent: OpenDirectory
+    /// The target, if it is there and is what is filled.
+    public let filled: OpenDirectory?
+    /// The target's name in the directory above it.
+    let name: EntryName
+    let temporaryName: EntryName
+
+    /// Looks at a target; changes nothing.
+    ///
+    /// - Parameter keepsExisting: whether an empty directory that is there is filled, and not replaced.
+    /// - Throws: ``Failure`` if the target exists and is not an empty directory; ``SystemCallError``.
+    public init(_ target: String, keepsExisting: Bool = false) throws {
+        let (above, lastName) = try OpenDirectory.parent(of: target)
+        name = try Self.entry(lastName)
+        temporaryName = try Self.entry(PendingFile.temporaryPrefix + lastName)
+        filled = try Self.filled(target, name, in: above, keepsExisting: keepsExisting)
+        parent = filled ?? above
+        try Self.checkVacant(filled, or: name, in: above, aside: temporaryName)
+    }
+
+    /// Checks that a directory could be made there; changes nothing.
+    ///
+    /// - Throws: what ``StagingDirectory`` would throw.
+    public static func check(_ target: String, keepsExisting: Bool = false) throws {
+        let place = try StagingPlace(target, keepsExisting: keepsExisting)
+        try place.parent.checkWritable("make directory", place.temporaryName.description)
+    }
+
+    private static func entry(_ name: String) throws -> EntryName {
+        guard let entry = EntryName(name.utf8) else {
+            throw Failure(.usage, "\(quoted(name)) is no name of a directory", hint: "name another one")
+        }
+        return entry
+    }
+
+    /// The target if it is to be filled where it is; nil if it is to be made or replaced.
+    private static func filled(
+        _ target: String, _ name: EntryName, in parent: OpenDirectory, keepsExisting: Bool
+    ) throws -> OpenDirectory? {
+        switch try parent.existingAttributes(of: name)?.kind {
+        case .directory:
+            let directory = try parent.openDirectory(name)
+            if keepsExisting { return directory }
+            if try directory.isMountRoot() { return directory }
+            let names = try directory.names()
+            return names.contains(lostAndFound) ? directory : nil
+        case .symbolicLink where keepsExisting:
+            do {
+                return try OpenDirectory(path: target)
+            } catch  where [.notDirectory, .noSuchFileOrDirectory].contains(error.errno) {
+                return nil
+            }
+        default: return nil
+        }
+    }
+
+    /// The directory that `mkfs` makes for `fsck` in an ext4.
+    private static let lostAndFound = Array("lost+found".utf8)
+
+    // MARK: What is in the way
+
+    static func checkVacant(
+        _ filled: OpenDirectory?, or name: EntryName, in parent: OpenDirectory, aside temporaryName: EntryName
+    ) throws {
+        if let filled {
+            let names = try filled.names().filter { $0 != temporaryName.bytes && $0 != lostAndFound }
+            guard names.isEmpty else { throw occupied(filled.path, names) }
+        } else if let existing = try parent.existingAttributes(of: name) {
+            guard existing.kind == .directory else { throw taken(name, existing, in: parent) }
+            let names = try parent.openDirectory(name).names()
+            guard names.isEmpty else { throw occupied(parent.path(of: name), names) }
+        }
+    }
+
+    /// That a directory has something in it, with the first of their names.
+    public static func occupied(_ path: String, _ names: [[UInt8]]) -> Failure {
+        let shown = names.prefix(3).map { quoted(String(decoding: $0, as: UTF8.self)) }.joined(separator: ", ")
+        let others = names.count > 3 ? " and \(names.count - 3) more" : ""
+        return Failure(
+            .failed, "\(quoted(path)) exists and is not an empty directory: it has \(shown)\(others)",
+            hint: "nothing is ever replaced: name a directory that does not exist yet, or empty that one")
+    }
+
+    /// That something is there which is no directory; of a link, where it leads.
+    private static func taken(_ name: EntryName, _ existing: EntryAttributes, in parent: OpenDirectory) -> Failure {
+        let path = parent.path(of: name)
+        guard existing.kind == .symbolicLink else {
+            return Failure(
+                .failed, "\(quoted(path)) is \(existing.kind.noun), and not an empty directory",
+                hint: "nothing is ever replaced: name a directory that does not exist yet, or move that away")
+        }
+        let target = (try? parent.readLink(name)).map { String(decoding: $0, as: UTF8.self) } ?? "?"
+        let isDirectory = (try? OpenDirectory(path: path)) != nil
+        let real = isDirectory ? realPath(path) : nil
+        return Failure(
+            .failed,
+            "\(quoted(path)) is a symbolic link, which leads to \(quoted(target)), "
+                + (isDirectory ? "a directory" : access(path, F_OK) == 0 ? "no directory" : "where nothing is"),
+            hint: real.map { "a link is not followed here: name what it leads to, \(quoted($0))" }
+                ?? "a link is not followed here: name a directory that does not exist yet, or remove the link")
+    }
+
+    private static func realPath(_ path: String) -> String? {
+        guard let resolved = realpath(path, nil) else { return nil }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+}
+
+extension OpenDirectory {
+    /// Checks that something could be made in this directory; changes nothing.
+    ///
+    /// - Parameters:
+    ///   - action: what would be done, as ``SystemCallError/action``.
+    ///   - name: the name that would be made.
+    /// - Throws: ``SystemCallError``, as doing it would.
+    public func checkWritable(_ action: String, _ name: String) throws(SystemCallError) {
+        try retryingInterrupts(action, path(of: name)) {
+            faccessat(descriptor.rawValue, ".", W_OK | X_OK, AT_EACCESS)
+        }
+    }
+
+    /// Checks that ``make(path:)`` could make every missing directory of a path; changes nothing.
+    ///
+    /// - Returns: the directory, if it is there already.
+    /// - Throws: ``SystemCallError``, as making it would.
+    public static func checkMake(path: String) throws(SystemCallError) -> OpenDirectory? {
+        var prefix = FilePath(path).root.map { FilePath(root: $0) } ?? FilePath(".")
+        for component in FilePath(path).components {
+            let parent = prefix
+            prefix.append(component)
+            var status = stat()
+            if lstat(prefix.string, &status) == 0 { continue }
+            let error = SystemCallError("make directory", prefix.string)
+            guard error.errno == .noSuchFileOrDirectory else { throw error }
+            try retryingInterrupts("make directory", prefix.string) {
+                faccessat(AT_FDCWD, parent.string, W_OK | X_OK, AT_EACCESS)
+            }
+            return nil
+        }
+        return try OpenDirectory(path: path)
+    }
+
+    /// The same for the directory `name` in this one.
+    public func checkMakeDirectory(_ name: String) throws(SystemCallError) -> OpenDirectory? {
+        if contains(name) { return try openDirectory(name) }
+        try checkWritable("make directory", name)
+        return nil
+    }
+}

@@ -1,0 +1,23 @@
+/// The codes that findings have, as `docs/findings.md` tells what each means.
+public enum FindingCodes {
+    /// All of them: a configuration that accepts another one is misspelt.
+    public static let known: Set<String> = [
+        "algorithm-weak", "attributes-too-large", "attributes-unreadable", "backup-chain-broken",
+        "backup-chain-unknown", "backup-missing", "backup-number-reused", "ca-key-missing", "ca-missing",
+        "certificate-expired", "certificate-expires-soon", "certificate-name-missing", "certificate-not-yet-valid",
+        "certificate-unreadable", "chain-broken", "component-paths-unknown", "configuration-unparsable",
+        "datastore-elsewhere", "der-instead-of-pem", "directory-unreadable", "encryption-configuration-missing",
+        "encryption-configuration-unreadable", "encryption-key-invalid", "encryption-key-missing",
+        "encryption-key-retired", "encryption-key-wrong", "encryption-keys-incomplete", "encryption-keys-unchecked",
+        "etcd-alarm", "etcd-unreachable", "external-ca", "file-changed", "file-empty", "file-missing",
+        "file-too-large", "file-unreadable", "hashkv-not-compared", "identity-captured", "key-damaged",
+        "key-encrypted", "key-mismatch", "key-unreadable", "keys-changed", "keys-several", "kms-external",
+        "kubeconfig-ca-mismatch", "kubeconfig-chain-broken", "kubeconfig-context-broken",
+        "kubeconfig-credentials-missing", "kubeconfig-exec-credential", "kubeconfig-key-mismatch",
+        "kubeconfig-server-name", "kubeconfig-unreadable", "leftovers", "link-leaves-tree", "link-loop",
+        "manifest-not-a-pod", "manifest-unparsable", "member-list-mismatch", "members-disagree", "path-unusable",
+        "pem-damaged", "pem-missing", "processes-unseen", "reference-missing", "reference-unreadable",
+        "rows-unreadable", "service-account-key-mismatch", "snapshot-may-be-old", "token-missing",
+        "volumes-incomplete",
+    ]
+}
