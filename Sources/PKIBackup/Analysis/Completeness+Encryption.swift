@@ -17,54 +17,43 @@ extension Examination {
     }
 
     private mutating func check(_ server: EncryptionServer, _ keysInUse: [EncryptionKeyInUse]) {
+        let place = quoted(server.subject)
         let current = keysInUse.filter(\.isCurrent)
         let missing = current.filter { $0.problem == .missing }
-        if server.paths.isEmpty {
-            find(unreadable: missing, by: server)
-        } else {
-            let known = server.paths.compactMap { files[$0]?.encryption }.reduce(into: Set<String>()) {
-                $0.formUnion($1.prefixes)
-            }
-            find(missing: missing.filter { !known.contains($0.name) }, in: server)
-            find(unassigned: missing.filter { known.contains($0.name) }, in: server)
-            find(refused: current.filter { $0.problem == .refused }, in: server)
-            find(unencrypted: current.filter { $0.problem == .unencrypted }, in: server)
+        let known = server.paths.compactMap { files[$0]?.encryption }.reduce(into: Set<String>()) {
+            $0.formUnion($1.prefixes)
         }
-        let retired = keysInUse.filter { !$0.isCurrent && ($0.problem == .missing || $0.problem == .refused) }
-        guard let names = Self.names(retired) else { return }
+        if server.paths.isEmpty {
+            find(
+                "encryption-configuration-missing", missing, server.source,
+                "and the API server of \(quoted(server.source)) names no encryption configuration, though another one here does",
+                "give it the configuration of the other: it can't read these values")
+        } else {
+            find(
+                "encryption-key-missing", missing.filter { !known.contains($0.name) }, server.subject,
+                "which \(place) does not have", "add the key that was removed: without it these values are lost")
+            find(
+                "encryption-key-missing", missing.filter { known.contains($0.name) }, server.subject,
+                "which \(place) has for other resources only",
+                "add the key to the entry that counts for them: the API server tries no other")
+        }
         find(
-            .note, "encryption-key-retired", server.subject,
-            "only revisions that were replaced since are encrypted with \(names), which \(quoted(server.subject)) does not "
-                + "have any more",
-            "nothing is lost: etcd drops them with its next compaction")
-    }
-
-    private mutating func find(missing keys: [EncryptionKeyInUse], in server: EncryptionServer) {
-        guard let names = Self.names(keys) else { return }
-        find(
-            .error, "encryption-key-missing", server.subject,
-            "\(Self.values(keys)) are encrypted with \(names), which \(quoted(server.subject)) does not have",
-            "add the key that was removed: without it these values are lost")
-    }
-
-    private mutating func find(unassigned keys: [EncryptionKeyInUse], in server: EncryptionServer) {
-        guard let names = Self.names(keys) else { return }
-        find(
-            .error, "encryption-key-missing", server.subject,
-            "\(Self.values(keys)) are encrypted with \(names), which \(quoted(server.subject)) has for other resources only",
-            "add the key to the entry that counts for them: the API server tries no other")
-    }
-
-    private mutating func find(refused keys: [EncryptionKeyInUse], in server: EncryptionServer) {
-        guard let names = Self.names(keys) else { return }
-        find(
-            .error, "encryption-key-wrong", server.subject,
-            "\(Self.values(keys)) are encrypted with \(names) and do not open with what \(quoted(server.subject)) has under "
-                + "that name for them: the secret is another one",
+            "encryption-key-wrong", current.filter { $0.problem == .refused }, server.subject,
+            "and do not open with what \(place) has under that name for them: the secret is another one",
             "find the secret that the API server encrypted with: without it these values are lost")
+        checkUnencrypted(current.filter { $0.problem == .unencrypted }, server)
+        noteRetired(keysInUse.filter { !$0.isCurrent && $0.problem != .unencrypted && $0.problem != nil }, server)
     }
 
-    private mutating func find(unencrypted keys: [EncryptionKeyInUse], in server: EncryptionServer) {
+    /// Says that values are encrypted with keys, and what is wrong with that.
+    private mutating func find(
+        _ code: String, _ keys: [EncryptionKeyInUse], _ subject: String, _ problem: String, _ advice: String
+    ) {
+        guard let names = Self.names(keys) else { return }
+        find(.error, code, subject, "\(Self.values(keys)) are encrypted with \(names), \(problem)", advice)
+    }
+
+    private mutating func checkUnencrypted(_ keys: [EncryptionKeyInUse], _ server: EncryptionServer) {
         guard !keys.isEmpty else { return }
         find(
             .error, "encryption-identity-missing", server.subject,
@@ -73,13 +62,13 @@ extension Examination {
             "add `identity: {}` as the last provider, and have the values written again to encrypt them")
     }
 
-    private mutating func find(unreadable keys: [EncryptionKeyInUse], by server: EncryptionServer) {
+    private mutating func noteRetired(_ keys: [EncryptionKeyInUse], _ server: EncryptionServer) {
         guard let names = Self.names(keys) else { return }
         find(
-            .error, "encryption-configuration-missing", server.source,
-            "\(Self.values(keys)) are encrypted with \(names), and the API server of \(quoted(server.source)) names no "
-                + "encryption configuration, though another one here does",
-            "give it the configuration of the other: it can't read these values")
+            .note, "encryption-key-retired", server.subject,
+            "only revisions that were replaced since are encrypted with \(names), which \(quoted(server.subject)) does not "
+                + "have any more",
+            "nothing is lost: etcd drops them with its next compaction")
     }
 
     private mutating func checkAbsence(_ keysInUse: [EncryptionKeyInUse]) {
