@@ -3,7 +3,7 @@ import Testing
 
 /// What the units of systemd promise: a run that was missed is made up for, and one that failed is tried again within
 /// minutes, unless the next can't be better.
-@Suite struct UnitFileTests {
+@Suite struct BackupUnitTests {
     private static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
 
