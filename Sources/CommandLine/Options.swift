@@ -42,6 +42,9 @@ struct CommonOptions: ParsableArguments {
 struct FormatOptions: ParsableArguments {
     @Option(name: [.customShort("o"), .customLong("output")], help: "Print as table, json or yaml.")
     var format = OutputFormat.table
+
+    /// Also what fails before the command itself begins is a document then.
+    func validate() { Console.shared.configure(verbosity: .normal, errorsAsJSON: format == .json) }
 }
 
 /// Where archives are.

@@ -136,6 +136,35 @@ extension Integration {
             try SnapTool.run(["inspect", "status", directory.file("data/member/snap/db")])
         }
 
+        /// `members` are etcd's; what an archive holds are entries.
+        @Test func whatAnArchiveHoldsAreEntries() throws {
+            let tree = try SourceTree.make(in: directory)
+            let texts = [
+                try SnapTool.run(store.backup(["--include", tree])).text,
+                try SnapTool.run(["describe", "latest"] + store.flags).text,
+                try SnapTool.run(["describe", "latest"] + key + store.flags).text,
+                try SnapTool.run(["verify", "latest"] + key + store.flags).text,
+                try SnapTool.run(["restore", "latest", "--target", directory.file("all")] + key + store.flags).text,
+            ]
+            let count = try SnapTool.json(["describe", "latest"] + store.flags).sidecar.entryCount.int
+            #expect(count > 20)
+            for text in texts {
+                #expect(!text.contains(/members: +[0-9]|[0-9] members/), "\(text)")
+            }
+            for text in texts.dropLast(2) {
+                #expect(text.contains("\(count) entries") || text.contains(/entries: +[0-9]/), "\(text)")
+            }
+        }
+
+        @Test func aNewKeyNamesItsFingerprint() throws {
+            for flags in [[], ["--pq"]] {
+                let path = directory.file("new\(flags.count).txt")
+                let made = try SnapTool.run(["keygen", "-o", path] + flags).errorText
+                let fingerprint = try #require(made.firstMatch(of: /Fingerprint: (SHA256:\S{43})\n/)).1
+                #expect(try SnapTool.run(["keygen", "--show", path]).text.contains(fingerprint))
+            }
+        }
+
         @Test func aFingerprintCanBeMatchedWithAKey() throws {
             let shown = try SnapTool.run(["keygen", "--show", store.key.path]).text
             #expect(shown.contains(store.key.recipient))

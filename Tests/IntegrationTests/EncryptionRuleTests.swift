@@ -120,6 +120,61 @@ extension Integration.KubeadmEncryptionTests {
             }
         }
 
+        /// Each secret of a name is tried.
+        ///
+        /// Of what opens nothing neither it nor what it should have opened is said.
+        @Test(arguments: Integration.KubeadmEncryptionTests.providers)
+        func aRightSecretBehindAWrongOneOfItsName(_ provider: String) throws {
+            let (wrong, right) = (Key(provider: provider, name: "key1"), Key(provider: provider, name: "key1"))
+            let node = try tests.node(("secrets", [Key.entry(provider, [wrong, right])]))
+            let canary = "canary-5b1e9c-and-no-other-text-like-it"
+            let plaintext = Data(
+                "k8s\0\n\u{0C}\n\u{02}v1\u{12}\u{06}Secret\u{12}\u{27}\(canary)\u{1A}\u{00}\"\u{00}".utf8)
+            let path = "/registry/secrets/default/a"
+            try node.put(path, right.seal(plaintext, at: path))
+            try node.expect([], "both")
+            let second = ", {name: 'key1', secret: \(right.base64)}"
+            let root = try node.copy("sed -i \"s#\(second)##\" etc/kubernetes/enc/encryption.yaml")
+            try node.expect([Self.wrong], of: root, "the wrong one")
+            let secrets = [wrong, right].flatMap { key in
+                let bytes = key.secret.withUnsafeBytes { Data($0) }
+                let digits = bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+                return [bytes, Data(key.base64.utf8), Data(digits.utf8), Data(digits.uppercased().utf8)]
+            }
+            for output in try outputs(of: node, root) {
+                for secret in secrets + [Data(canary.utf8)] { #expect(output.range(of: secret) == nil) }
+            }
+        }
+
+        /// All that a node with a wrong key is answered with, and what an archive of it says of itself.
+        private func outputs(of node: KubeadmNode, _ root: String) throws -> [Data] {
+            let key = try Laboratory.shared().key()
+            let flags = ["--store", node.directory.file("told"), "--cluster", "test", "--node", "node"]
+            var outputs: [Data] = []
+            for format in ["table", "json"] {
+                for command in ["doctor", "backup"] {
+                    let more = ["-v", "--root", root, "-r", key.recipient, "-o", format]
+                    let result = try node.run([command] + more + flags)
+                    #expect([0, 3].contains(result.status), "\(result.errorText)")
+                    // A look at the node takes no snapshot, and so tries nothing.
+                    let isSaid = (result.text + result.errorText).contains("encryption-key-wrong")
+                    #expect(isSaid == (command == "backup"), "\(command) \(format)")
+                    outputs += [result.output, Data(result.errorText.utf8)]
+                }
+                let described = try node.run(["describe", "latest", "-i", key.path, "-o", format] + flags)
+                #expect(described.text.contains("encryption-key-wrong"), "\(described.errorText)")
+                outputs += [described.output, Data(described.errorText.utf8)]
+            }
+            // The configuration itself is in the archive, and its keys with it.
+            let documents = try shell(
+                """
+                age -d -i "$1" "$(ls "$2"/test/node/*.age | tail -n 1)" | zstd -qd \
+                    | tar xO --wildcards etcd-snap.json manifest.json 'host/*'
+                """, key.path, node.directory.file("told"))
+            #expect(documents.text.contains("encryption-key-wrong"))
+            return outputs + [documents.output]
+        }
+
         /// A wrong secret whose padding looks right by chance is wrong.
         @Test func aSecretThatGivesAPaddingByChance() throws {
             let key = Key(provider: "aescbc", name: "key1")

@@ -15,10 +15,11 @@ extension Integration {
             /// As a provider of a configuration.
             var entry: String { Self.entry(provider, [self]) }
 
+            /// The secret as a configuration has it.
+            var base64: String { secret.withUnsafeBytes { Data($0) }.base64EncodedString() }
+
             static func entry(_ provider: String, _ keys: [Key]) -> String {
-                let list = keys.map { key in
-                    "{name: '\(key.name)', secret: \(key.secret.withUnsafeBytes { Data($0) }.base64EncodedString())}"
-                }
+                let list = keys.map { "{name: '\($0.name)', secret: \($0.base64)}" }
                 return "\(provider): {keys: [\(list.joined(separator: ", "))]}"
             }
 

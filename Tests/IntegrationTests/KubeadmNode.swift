@@ -47,7 +47,7 @@ final class KubeadmNode {
     private static func unpack(_ tree: String, to directory: String) throws {
         let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("Fixtures/kubeadm-variants.tar.zst").path
-        try run(
+        try TestSupport.run(
             "tar", ["--zstd", "-xpf", fixture, "-C", directory, "--strip-components=1", "kubeadm-variants/\(tree)"])
     }
 
@@ -55,7 +55,7 @@ final class KubeadmNode {
     private static func addresses(_ root: String) throws -> [String] {
         let text = try shell("cat \"$1\"/etc/kubernetes/manifests/*.yaml | grep -e --listen- || :", root).text
         let found = text.matches(of: #/https://\[?([0-9a-f.:]+?)\]?:23(?:79|80)/#).map { String($0.1) }
-        return Set(found).subtracting(["127.0.0.1", "::1"]).sorted()
+        return Set(found).subtracting(["127.0.0.1", "::1", "0.0.0.0"]).sorted()
     }
 
     // MARK: etcd
@@ -134,7 +134,7 @@ final class KubeadmNode {
     /// - Parameter changes: a script that runs in the copy's root.
     func copy(_ changes: String) throws -> String {
         let copy = directory.file("copy-\(UUID().uuidString)")
-        try run("cp", ["-a", root, copy])
+        try TestSupport.run("cp", ["-a", root, copy])
         try shell("cd \"$1\"; \(changes)", copy)
         return copy
     }
@@ -143,10 +143,8 @@ final class KubeadmNode {
     func backup(of changed: String? = nil, _ more: [String] = []) throws -> Outcome {
         let store = directory.file("store-\(UUID().uuidString)")
         let arguments = ["backup", "--root", changed ?? root, "-r", try Laboratory.shared().key().recipient]
-        let result = try network.start(
-            SnapTool.executable(),
-            arguments + ["--store", store, "--cluster", "test", "--node", "node", "-o", "json"] + more
-        ).wait()
+        let result = try run(
+            arguments + ["--store", store, "--cluster", "test", "--node", "node", "-o", "json"] + more)
         guard [0, 3].contains(result.status) else {
             throw TestSupportError("backup: status \(result.status): \(result.errorText)")
         }
@@ -155,6 +153,11 @@ final class KubeadmNode {
             "\($0.severity.string) \($0.code.string) \($0.subject.string)"
         }
         return Outcome(status: result.status, findings: findings, errorText: result.errorText, report: report)
+    }
+
+    /// Runs the program where the node's etcd can be reached, whatever comes of it.
+    func run(_ arguments: [String]) throws -> CommandResult {
+        try network.start(SnapTool.executable(), arguments).wait()
     }
 
     /// Expects of a backup exactly these findings, and the exit status that goes with them: notes are no findings to act on.

@@ -20,6 +20,43 @@ extension Integration {
             #expect(Set(outcome.report.skipped.array.map(\.path.string)) == ["/var/lib/etcd", "/etc/ssl/certs"])
         }
 
+        /// Nothing that resolves here is in the certificate, and the API server's name resolves on its host only.
+        @Test func aListenerOnAllAddressesWhoseCertificateHasOneName() throws {
+            let name = "cp-1.cluster.invalid"
+            let node = try KubeadmNode(
+                "base",
+                changes: """
+                    cd etc/kubernetes
+                    sed -i -e 's#--listen-client-urls=.*#--listen-client-urls=https://0.0.0.0:2379#' \
+                        -e 's#--advertise-client-urls=.*#--advertise-client-urls=https://\(name):2379#' manifests/etcd.yaml
+                    sed -i 's#--etcd-servers=.*#--etcd-servers=https://\(name):2379#' manifests/kube-apiserver.yaml
+                    cd pki/etcd
+                    printf 'subjectAltName=DNS:\(name)\nextendedKeyUsage=serverAuth,clientAuth\n' >names
+                    openssl req -new -key server.key -subj /CN=\(name) -out request
+                    openssl x509 -req -in request -CA ca.crt -CAkey ca.key -days 365 -set_serial 4711 -extfile names \
+                        -out server.crt 2>/dev/null
+                    rm names request
+                    """)
+            try node.startEtcd(waits: false)
+            let put = ["--insecure-skip-tls-verify", "put", "/registry/namespaces/default", "value"]
+            for attempt in 1... {
+                let result = try node.etcdctl(put + ["--command-timeout=2s"])
+                if result.status == 0 { break }
+                try #require(attempt < 100, "\(result.errorText)")
+                usleep(100_000)
+            }
+            let outcome = try node.expect([], name)
+            #expect(outcome.report.sidecar.etcd.array.map(\.name.string) == ["etcd"])
+            #expect(outcome.report.sidecar.etcd[0].revision.int > 1)
+            // A certificate for another name than the member advertises is that of another host.
+            let root = try node.copy("sed -i 's#\(name)#cp-2.cluster.invalid#' etc/kubernetes/manifests/*.yaml")
+            let result = try node.run([
+                "backup", "--root", root, "-r", Laboratory.shared().key().recipient, "--store",
+                node.directory.file("other"), "--cluster", "test", "--node", "node",
+            ])
+            expectFailure(result, 8, naming: name)
+        }
+
         /// As kubeadm leaves three joined nodes: each member's arguments name those that were there when it came.
         @Test func threeNodesOfOneCluster() throws {
             let names = [21, 22, 23]

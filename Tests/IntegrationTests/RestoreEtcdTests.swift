@@ -29,6 +29,66 @@ extension Integration {
             }
         }
 
+        /// Not only Kubernetes' components watch, and hold a revision that must not come again.
+        @Test(arguments: EtcdVersion.installed)
+        func revisionsOfOtherDataAreRaisedToo(_ version: EtcdVersion) throws {
+            let original = try EtcdServer.start(version)
+            for node in 0..<40 { try original.etcdctl("put", "/calico/ipam/v2/host/\(node)", "{\"block\": \(node)}") }
+            let store = try TestStore(original)
+            try store.makeBackup()
+            let snapshot = store.directory.file("saved.db")
+            try original.etcdctl("snapshot", "save", snapshot)
+            let keys = try original.allKeys()
+            original.kill()
+            #expect(keys.count == 40)
+            for (index, more) in [[], ["--no-bump"]].enumerated() {
+                for (source, identity) in [("latest", ["-i", store.key.path] + store.flags), (snapshot, [])] {
+                    let data = store.directory.file("data-\(index)-\(identity.count)")
+                    try SnapTool.run(["restore", "etcd", source, "--data-dir", data] + identity + Self.member + more)
+                    let server = try EtcdServer.start(version, flags: ["--data-dir=\(data)"])
+                    defer { server.kill() }
+                    #expect(try server.allKeys() == keys)
+                    let put = try JSON(Data(server.etcdctl("put", "new", "value", "-w", "json").utf8))
+                    // The first write has revision 2.
+                    let expected = more.isEmpty ? 1_000_000_042 : 42
+                    #expect(put.header.revision.int == expected, "\(source) \(more)")
+                }
+            }
+        }
+
+        /// Names of eight bytes are as long as the identifiers of leases, and fill some of the leaves.
+        @Test(arguments: [["s"], ["a-longer-name-", "s", "z"]])
+        func namesOfUsersMayLookLikeOtherKeys(_ prefixes: [String]) throws {
+            let original = try EtcdServer.start(.v3_5, flags: ["--unsafe-no-fsync"])
+            // More than a page of 4096 bytes holds, each.
+            let names = prefixes.flatMap { prefix in
+                (0..<250).map { number in prefix + String(number + 1_000_000).suffix(prefix == "z" ? 3 : 7) }
+            }
+            let requests = names.map { name in
+                """
+                url = "\(original.clientURL)/v3/auth/user/add"
+                data = "{\\"name\\": \\"\(name)\\", \\"options\\": {\\"no_password\\": true}}"
+                """
+            }
+            let configuration = Data(requests.joined(separator: "\nnext\n").utf8)
+            try run("curl", ["-sSf", "-o", "/dev/null", "-K", "-"], input: configuration)
+            let leases = try (0..<3).map { try original.etcdctl("lease", "grant", "\(3600 + $0)") }
+            try original.etcdctl("put", "a", "b")
+            let users = try original.etcdctl("user", "list")
+            #expect(users.split(separator: "\n").map(String.init) == names.sorted() && leases.count == 3)
+            let store = try TestStore(original)
+            let report = try SnapTool.json(store.backup())
+            #expect(report.findings.array.isEmpty && report.sidecar.verification.string == "structural")
+            let status = try SnapTool.attempt(["inspect", "status", "latest", "-i", store.key.path] + store.flags)
+            #expect(status.status == 0, "\(status.text)\(status.errorText)")
+            let data = store.directory.file("data")
+            try SnapTool.run(restore(store, data, []))
+            let server = try EtcdServer.start(.v3_5, flags: ["--data-dir=\(data)"])
+            defer { server.kill() }
+            #expect(try server.etcdctl("user", "list") == users)
+            #expect(try server.etcdctl("lease", "list") == original.etcdctl("lease", "list"))
+        }
+
         @Test func aBumpBeyondAllRevisionsIsRefused() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             try store.makeBackup()

@@ -36,8 +36,14 @@ extension Integration {
         }
 
         private func traced(_ calls: String, _ fault: String, _ arguments: [String]) throws -> CommandResult {
-            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(calls)", "-e", "inject=\(calls):\(fault)"]
-            return try RunningCommand("strace", options + [SnapTool.executable()] + arguments).wait()
+            try traced([(calls, fault)], arguments)
+        }
+
+        private func traced(_ faults: [(calls: String, fault: String)], _ arguments: [String]) throws -> CommandResult {
+            let calls = faults.map(\.calls).joined(separator: ",")
+            let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(calls)"]
+            let injected = faults.flatMap { ["-e", "inject=\($0.calls):\($0.fault)"] }
+            return try RunningCommand("strace", options + injected + [SnapTool.executable()] + arguments).wait()
         }
 
         private func attributes(_ path: String) throws -> String {
@@ -96,9 +102,17 @@ extension Integration {
             }
         }
 
-        @Test(arguments: ["EINVAL", "ENOSYS", "EPERM"])
-        func fileSystemsWithoutFlagsOfRename(error: String) throws {
+        /// Some have no hard links either; then the files to restore have none.
+        @Test(arguments: [
+            ("EINVAL", nil), ("ENOSYS", nil), ("EPERM", nil), ("EINVAL", "EPERM"), ("EINVAL", "EOPNOTSUPP"),
+        ])
+        func fileSystemsWithoutFlagsOfRename(error: String, linkError: String?) throws {
+            let faults = [("renameat2", "error=\(error)")] + (linkError.map { [("linkat", "error=\($0)")] } ?? [])
             let place = store.directory
+            if linkError != nil {
+                try shell("rm \"$1/hard1\" \"$1/pki/hard2\"", source)
+                try store.makeBackup(["--include", source])
+            }
             let commands = [
                 restore(place.file("r")), restoreEtcd(place.file("e"), ["--wal-dir", place.file("w")]),
                 ["keygen", "-o", place.file("key")], ["download", "latest", place.file("copy")] + store.flags,
@@ -106,10 +120,18 @@ extension Integration {
             ]
             try run("mkdir", [place.file("host")])
             for command in commands {
-                let result = try traced("renameat2", "error=\(error)", command)
+                let result = try traced(faults, command)
                 #expect(result.status == 0, "\(command): \(result.errorText)")
             }
             try SnapTool.run(["verify", "latest", "-i", store.key.path] + store.flags)
+            try SnapTool.run(["verify", place.file("copy"), "-i", store.key.path])
+            #expect(try differences(source, "\(place.file("r"))/files\(source)") == "")
+            let made = ["e/member/snap/db", "w/0000000000000000-0000000000000000.wal", "key"].map(place.file)
+            for path in made { #expect(access(path, R_OK) == 0, "\(path)") }
+            // What is there is not replaced on such a file system either.
+            for command in [["keygen", "-o", place.file("key")], restore(place.file("r"))] {
+                expectFailure(try traced(faults, command), 1, naming: place.path)
+            }
             #expect(try shell("find \"$1\" -name '.pending*'", place.path).text == "")
         }
 
@@ -122,6 +144,35 @@ extension Integration {
                 if holdsLostAndFound { try run("mkdir", ["\(path)/lost+found"]) }
             }
             deinit { _ = try? run("umount", ["--lazy", path], allowsFailure: true) }
+        }
+
+        /// A header holds less than some file systems do; what is left out is said, the rest and the other files are kept.
+        @Test func moreAttributesThanAHeaderHolds() throws {
+            let mount = try Mount(at: store.directory.file("from"), holdsLostAndFound: false)
+            try shell(
+                #"""
+                cd "$1"; echo content >full; echo content >other; setfattr -n user.small -v 1 full other
+                value=$(head -c 60000 /dev/zero | tr '\0' v)
+                for number in $(seq 10 29); do setfattr -n user.large$number -v "$value" full; done
+                """#, mount.path)
+            let result = try SnapTool.attempt(store.backup(["--include", mount.path, "-o", "json"]))
+            #expect(result.status == 3, "\(result.errorText)")
+            let findings = try JSON(result.output).findings.array
+            #expect(findings.map(\.code.string) == ["attributes-too-large"])
+            #expect(findings.first?.subject.string == "\(mount.path)/full")
+            let target = try Mount(at: store.directory.file("to"), holdsLostAndFound: false)
+            try SnapTool.run(restore(target.path))
+            let before = try attributes("\(mount.path)/full").split(separator: "\n")
+            let after = try attributes("\(target.path)/files\(mount.path)/full").split(separator: "\n")
+            #expect(before.count == 21 && after.count == 17 && Set(after).isSubset(of: before))
+            for line in before {
+                let name = String(line.prefix { $0 != "=" })
+                let isSaid = findings.first?.message.string.contains("\"\(name)\"") == true
+                #expect(isSaid != after.contains(line), "\(name)")
+            }
+            #expect(after.contains("user.small=\"1\""))
+            try run("diff", ["-r", mount.path, "\(target.path)/files\(mount.path)"])
+            #expect(try attributes("\(target.path)/files\(mount.path)/other") == "user.small=\"1\"")
         }
 
         @Test(arguments: [true, false]) func mountPointsAreFilled(holdsLostAndFound: Bool) throws {

@@ -1,0 +1,75 @@
+import Foundation
+import Testing
+
+/// What the units of systemd promise: a run that was missed is made up for, and one that failed is tried again within
+/// minutes, unless the next can't be better.
+@Suite struct BackupUnitTests {
+    private static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+
+    /// The settings of a unit by `Section.Name`, in order where one is given several times.
+    private func settings(_ unit: String) throws -> [String: [String]] {
+        let file = Self.repository.appendingPathComponent("systemd/\(unit)")
+        var section = ""
+        var settings: [String: [String]] = [:]
+        for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") where !line.hasPrefix("#") {
+            if line.hasPrefix("[") {
+                section = String(line.dropFirst().dropLast())
+            } else {
+                let parts = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+                settings["\(section).\(parts[0])", default: []].append(try #require(parts.last))
+            }
+        }
+        return settings
+    }
+
+    private func seconds(_ span: String) throws -> Int {
+        let match = try #require(span.wholeMatch(of: #/(\d+)(s|min|h)/#), "\(span)")
+        return try #require(Int(match.1)) * (match.2 == "s" ? 1 : match.2 == "min" ? 60 : 3600)
+    }
+
+    /// The statuses of `docs/exit-codes.md` by name.
+    private func exitCodes() throws -> [String: String] {
+        let file = Self.repository.appendingPathComponent("docs/exit-codes.md")
+        let rows = try String(contentsOf: file, encoding: .utf8).matches(of: #/\| (\d) \| ([a-z ]+) \|/#)
+        return Dictionary(uniqueKeysWithValues: rows.map { (String($0.2), String($0.1)) })
+    }
+
+    @Test func aRunThatFailsIsTriedAgainWithinMinutes() throws {
+        let service = try settings("etcd-snap-backup.service")
+        // systemd before 244 refuses to start a oneshot service that is restarted.
+        #expect(service["Service.Type"] == ["simple"])
+        #expect(service["Service.Restart"] == ["on-failure"])
+        let pause = try seconds(#require(service["Service.RestartSec"]?.last))
+        #expect((30...300).contains(pause))
+        // Without an end to it a node that stays broken would be backed up all day; etcd may take 15 minutes.
+        let interval = try seconds(#require(service["Unit.StartLimitIntervalSec"]?.last))
+        let burst = try #require(Int(service["Unit.StartLimitBurst"]?.last ?? ""))
+        #expect(burst * pause < interval && burst * pause >= 15 * 60)
+    }
+
+    @Test func statusesMeanWhatTheirDocumentSays() throws {
+        let codes = try exitCodes()
+        let service = try settings("etcd-snap-backup.service")
+        let list = try #require(service["Service.RestartPreventExitStatus"]?.last)
+        let hopeless = Set(list.split(separator: " ").map(String.init))
+        #expect(hopeless == Set(["usage", "no space", "untrusted"].compactMap { codes[$0] }))
+        #expect(hopeless == ["2", "6", "8"])
+        #expect(service["Service.SuccessExitStatus"] == [try #require(codes["findings"])])
+    }
+
+    @Test func aMissedRunIsMadeUpFor() throws {
+        let timer = try settings("etcd-snap-backup.timer")
+        #expect(timer["Timer.Persistent"] == ["true"])
+        #expect(timer["Timer.OnCalendar"]?.count == 1)
+        #expect(timer["Install.WantedBy"] == ["timers.target"])
+        // A calendar starts the service of the timer's own name.
+        #expect(timer["Timer.Unit"] == nil)
+    }
+
+    @Test func nothingOfTheMemoryIsLeftBehind() throws {
+        let service = try settings("etcd-snap-backup.service")
+        #expect(service["Service.LimitCORE"] == ["0"] && service["Service.MemorySwapMax"] == ["0"])
+        #expect(service["Service.UMask"] == ["0077"] && service["Service.StateDirectoryMode"] == ["0700"])
+    }
+}
