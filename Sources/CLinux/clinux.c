@@ -35,7 +35,7 @@ static int link_and_unlink(int source_directory, const char *source, int target_
 int clinux_rename_exclusive(int source_directory, const char *source, int target_directory, const char *target) {
     if (renameat2(source_directory, source, target_directory, target, RENAME_NOREPLACE) == 0) return 0;
     // Old kernels, file systems that know no flags, and sandboxes that refuse what they don't know.
-    if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return -1;
+    if (errno != ENOSYS && errno != EINVAL && errno != EPERM && errno != EOPNOTSUPP) return -1;
     if (link_and_unlink(source_directory, source, target_directory, target) == 0) return 0;
     // A directory, or a file system without hard links: rename(2) replaces no directory that has anything in it.
     // EACCES: what confines the process may know links and no second names. EXDEV: quotas of trees that differ.

@@ -42,9 +42,18 @@ public struct CertificateRecord: Codable, Sendable, Equatable {
     public var referencedBy: [String]
 
     /// Whether a server may take it for a client's: without extended key usages it is for anything (RFC 5280, 4.2.1.12).
-    public var mayAuthenticateClients: Bool {
-        let extended = uses.filter { !Self.plainUses.contains($0) }
-        return extended.isEmpty || extended.contains("clientAuth") || extended.contains("anyKeyUsage")
+    public var mayAuthenticateClients: Bool { isFor("clientAuth") }
+
+    /// The extended key usages; without any it is for anything.
+    public var extendedUses: [String] { uses.filter { !Self.plainUses.contains($0) } }
+
+    /// The key usages that are not extended.
+    public var keyUses: [String] { uses.filter(Self.plainUses.contains) }
+
+    /// Whether its extended key usages allow one, such as `serverAuth`.
+    public func isFor(_ use: String) -> Bool {
+        let extended = extendedUses
+        return extended.isEmpty || extended.contains(use) || extended.contains("anyKeyUsage")
     }
 
     /// Key usages (RFC 5280, 4.2.1.3), which stand beside extended ones in ``uses``.

@@ -32,10 +32,35 @@ public enum PrivateKeyReader {
         case unreadable(String)
     }
 
+    /// The forms of private keys by the labels that are theirs.
+    private static let labels = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"]
+
     /// The public key of the private key in a block.
     ///
     /// - Throws: ``Problem``.
     public static func publicKey(of block: PEMFile.Block) throws(Problem) -> PublicKey {
+        try publicKeyAndLabel(of: block).key
+    }
+
+    /// The public key of the private key in a block, and the label that its form asks for.
+    ///
+    /// The label that it has need not be that: Go's `crypto/tls` tries all forms (`parsePrivateKey`).
+    ///
+    /// - Throws: ``Problem``, that of the form that the label says.
+    public static func publicKeyAndLabel(of block: PEMFile.Block) throws(Problem) -> (key: PublicKey, label: String) {
+        do throws(Problem) {
+            return (try key(of: block), block.label)
+        } catch {
+            guard case .unreadable = error, labels.contains(block.label) else { throw error }
+            for label in labels where label != block.label {
+                let other = PEMFile.Block(label: label, content: block.content)
+                if let key = try? key(of: other) { return (key, label) }
+            }
+            throw error
+        }
+    }
+
+    private static func key(of block: PEMFile.Block) throws(Problem) -> PublicKey {
         guard !block.isEncrypted, block.label != "ENCRYPTED PRIVATE KEY" else { throw .encrypted }
         do {
             switch block.label {
@@ -53,11 +78,7 @@ public enum PrivateKeyReader {
 
     /// The public key of a private key in DER without a PEM block, nil if the bytes are none.
     static func publicKey(ofDER bytes: [UInt8]) -> PublicKey? {
-        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"] {
-            let block = PEMFile.Block(label: label, content: bytes)
-            if let key = try? publicKey(of: block) { return key }
-        }
-        return nil
+        try? publicKey(of: PEMFile.Block(label: labels[0], content: bytes))
     }
 
     private static func pkcs8(_ bytes: [UInt8]) throws -> PublicKey {

@@ -88,7 +88,7 @@ final class Console: Sendable {
 
     private func put(_ text: String) {
         // A message that can't be written can't be told either.
-        _ = Array(text.utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        _ = Array(withoutSecrets(text).utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }
 

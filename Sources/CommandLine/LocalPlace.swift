@@ -1,4 +1,6 @@
+import ArchiveStore
 import HostIO
+import SystemPackage
 
 /// The path of a file or directory of this host, as it was given.
 ///
@@ -21,4 +23,16 @@ func localPlace(_ text: String, of what: String) throws -> String {
     throw Failure(
         .usage, "\(quoted(text)), \(what), looks like \(kind), and only directories of this host can be used",
         hint: "mount or copy it here, or \(hint)")
+}
+
+/// The same of a place for what is in the clear, which is never within the store: stores are copied to other hosts.
+///
+/// - Throws: ``Failure`` with the code `usage`.
+func plaintextPlace(_ text: String, of what: String, outside store: LocalStore) throws -> String {
+    let place = try localPlace(text, of: what)
+    guard isPath(absolutePath(place).string, atOrBelow: absolutePath(store.root).string) else { return place }
+    throw Failure(
+        .usage,
+        "\(quoted(place)), \(what), is within the store \(quoted(store.root)), and what is restored is in the clear",
+        hint: "name a place outside the store: it is copied off the host as it is")
 }

@@ -1,3 +1,4 @@
+import ArchiveStore
 import ArgumentParser
 import EtcdStorage
 import HostIO
@@ -89,10 +90,11 @@ struct RestoreEtcd: AsyncParsableCommand {
     func run() async throws {
         let configuration = try common.start(output.format)
         let source = try snapshot.open(configuration)
+        let store = try snapshot.place.store(configuration)
         let report =
             dryRun
-            ? try RestoreEtcdOperation.dryRun(source, request())
-            : try await RestoreEtcdOperation.run(source, request(), observer: Console.shared.observer)
+            ? try RestoreEtcdOperation.dryRun(source, request(store))
+            : try await RestoreEtcdOperation.run(source, request(store), observer: Console.shared.observer)
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
         let directories = report.dataDirectories.values.sorted().map { quoted($0) }.joined(separator: ", ")
@@ -117,10 +119,11 @@ struct RestoreEtcd: AsyncParsableCommand {
         absolutePath(path) == absolutePath(dataDir).appending("member").appending("wal")
     }
 
-    private func request() throws -> RestoreEtcdRequest {
-        var request = RestoreEtcdRequest(dataDirectory: try localPlace(dataDir, of: "the data directory"))
+    private func request(_ store: LocalStore) throws -> RestoreEtcdRequest {
+        var request = RestoreEtcdRequest(
+            dataDirectory: try plaintextPlace(dataDir, of: "the data directory", outside: store))
         request.walDirectory = try walDir.flatMap {
-            isUsualPlace($0) ? nil : try localPlace($0, of: "the directory of the write-ahead log")
+            isUsualPlace($0) ? nil : try plaintextPlace($0, of: "the directory of the write-ahead log", outside: store)
         }
         request.memberName = allMembers ? nil : name ?? "default"
         request.initialCluster = initialCluster

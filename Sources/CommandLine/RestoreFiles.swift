@@ -94,7 +94,9 @@ struct RestoreFiles: AsyncParsableCommand {
         guard inPlace else {
             let archive = try place.open(backup, configuration)
             let name = archive.reference.split(separator: "/").last.map(String.init) ?? "backup"
-            return try await stage(archive, try keys.required(), selection, target ?? "restored-\(name)")
+            let target = try plaintextPlace(
+                target ?? "restored-\(name)", of: "the target", outside: place.store(configuration))
+            return try await stage(archive, try keys.required(), selection, target)
         }
         let target = try inPlaceTarget(configuration)
         // What belongs to no node may come from any.
@@ -170,7 +172,6 @@ struct RestoreFiles: AsyncParsableCommand {
     private func stage(
         _ archive: OpenedArchive, _ identities: [any Identity], _ selection: FileSelection, _ target: String
     ) async throws {
-        let target = try localPlace(target, of: "the target")
         if dryRun {
             let entries = try RestoreOperation.plan(archive, identities: identities, to: target, files: selection)
             return try render(entries, as: output.format) { wouldRestore(entries) }

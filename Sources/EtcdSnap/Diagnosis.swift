@@ -100,6 +100,12 @@ private let neverConnected = [
 private enum Words {
     static let nameMismatch = "not in peer certificate"
     static let untrusted = "certificate verify failed"
+    /// What servers say, as OpenSSL puts it, where it is not about a certificate.
+    static let alerts = [
+        "alert protocol version", "alert internal error", "unrecognized name", "alert handshake failure",
+    ]
+    /// `handshake_failure`, `protocol_version`, `insufficient_security`.
+    static let alertsToOffers: Set<UInt8> = [40, 70, 71]
     static let lost = ["Socket closed", "reset by peer", "Endpoint read failed"]
 }
 
@@ -113,8 +119,12 @@ private func reasonForHandshake(
     if text.contains(Words.untrusted) { return reasonToRefuse(greeting.certificate) }
     // HTTP/2 is agreed upon during the handshake; etcd always does.
     if text.contains("ALPN") { return .notEtcd }
-    // A server that asks for no certificate has not refused one.
-    if greeting.asksForCertificate == false { return .handshakeFailed }
+    // A server that asks for no certificate has not refused one, and neither has one that ends the handshake before that.
+    // Only to the versions and suites that the probe offers it may say no for the probe's sake alone.
+    let isRefused = greeting.alert.map { !Words.alertsToOffers.contains($0) } ?? false
+    if greeting.asksForCertificate == false || isRefused || Words.alerts.contains(where: text.contains) {
+        return .handshakeFailed
+    }
     return channel.tls?.key == nil ? .clientCertificateRequired : .clientCertificateRejected
 }
 

@@ -52,7 +52,8 @@ extension ServerProbe {
         let asks = types.contains(Message.certificateRequest)
         let isWhole = types.contains(Message.serverHelloDone)
         return Greeting(
-            certificate: leafCertificate(in: records), asksForCertificate: asks ? true : isWhole ? false : nil)
+            certificate: leafCertificate(in: records), asksForCertificate: asks ? true : isWhole ? false : nil,
+            alert: isAlert(records) ? records[6] : nil)
     }
 
     /// Whether a server waits for its client now, or has refused to go on.

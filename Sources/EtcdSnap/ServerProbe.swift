@@ -32,6 +32,8 @@ enum ServerProbe {
         var certificate: Certificate?
         /// Whether the server asks for a client's certificate; nil if that couldn't be told.
         var asksForCertificate: Bool?
+        /// The description of an alert that the probe's first message was answered with (RFC 5246, section 7.2).
+        var alert: UInt8?
     }
 
     /// How long connecting and each read may take, in seconds.

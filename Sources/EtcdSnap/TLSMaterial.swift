@@ -150,8 +150,9 @@ private struct PrivateKeyFile {
         guard let block = file.blocks.first(where: \.isPrivateKey) else {
             throw nothingFound("private key", in: file, path: path)
         }
+        let label: String
         do throws(PrivateKeyReader.Problem) {
-            publicKey = try PrivateKeyReader.publicKey(of: block)
+            (publicKey, label) = try PrivateKeyReader.publicKeyAndLabel(of: block)
         } catch {
             switch error {
             case .encrypted: throw TLSFileError.encryptedKey(path: path)
@@ -162,6 +163,6 @@ private struct PrivateKeyFile {
                 throw TLSFileError.malformed(path: path, kind: "private key", why: reason)
             }
         }
-        pem = PEMFile.encode(PEMFile.Block(label: block.label, content: block.content))
+        pem = PEMFile.encode(PEMFile.Block(label: label, content: block.content))
     }
 }

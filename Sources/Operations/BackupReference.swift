@@ -114,7 +114,7 @@ public struct BackupReference: Sendable {
         }
         let newest = candidates.max { ($0.sidecar.archive.createdAt, $0.id) < ($1.sidecar.archive.createdAt, $1.id) }
         guard let newest else {
-            if let damaged = listing.unreadable.first { throw damaged.failure }
+            if let damaged = listing.unreadable.max(by: { $0.id < $1.id }) { throw damaged.failure }
             throw notFound(in: store)
         }
         if newest.isFromTheFuture {
@@ -196,7 +196,7 @@ public struct BackupReference: Sendable {
 
     /// An older backup must not pass for the latest because the latest is damaged.
     private func refuseNewer(_ unreadable: [UnreadableBackup], than match: StoredBackup) throws(Failure) {
-        guard let newer = unreadable.first(where: { $0.id > match.id }) else { return }
+        guard let newer = unreadable.max(by: { $0.id < $1.id }), newer.id > match.id else { return }
         throw Failure(
             newer.failure.code, "the latest backup can't be relied on: \(newer.failure.message)",
             hint: "name the one before it if you want that: \(match.reference)")

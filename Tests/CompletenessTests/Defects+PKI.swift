@@ -17,7 +17,7 @@ extension Defect {
         Defect("key swapped", ["error key-mismatch \(pki)/apiserver.key"]) {
             try $0.write("\(pki)/apiserver.key", $0.openssl.key())
         },
-        Defect("key that no flag names swapped", ["error key-mismatch \(pki)/etcd/healthcheck-client.key"]) {
+        Defect("key that no flag names swapped", ["warning key-mismatch \(pki)/etcd/healthcheck-client.key"]) {
             try $0.write("\(pki)/etcd/healthcheck-client.key", $0.openssl.key(.curve("prime256v1")))
         },
         Defect("CA key swapped", ["error key-mismatch \(pki)/ca.key"]) {

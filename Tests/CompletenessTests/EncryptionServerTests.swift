@@ -31,6 +31,17 @@ import Testing
         #expect(servers.map(\.prefix) == ["kubernetes.io", "/registry", "/registry", "/registry"])
     }
 
+    /// What a distribution is told to hand on has an order too, and of others it is not known what they hand on.
+    @Test(arguments: ["k3s", "rke2", "k0s"]) func ofArgumentsThatAreHandedOnTheLastCounts(_ program: String) throws {
+        let arguments = [
+            "audit-log-path=/l", "encryption-provider-config=/a.yaml", "--encryption-provider-config=/b.yaml",
+        ]
+        let component = Component(name: program, source: "/config.yaml", flags: ["kube-apiserver-arg": arguments])
+        #expect(try Self.servers([component]).map(\.subject) == ["/b.yaml"])
+        let other = Component(name: program, source: "/config.yaml", flags: ["kube-apiserver-arg": ["v=2"]])
+        #expect(try Self.servers([other]).isEmpty)
+    }
+
     @Test func withoutAnyConfigurationNobodyIsAsked() throws {
         #expect(try Self.servers([Self.server(1, [:]), Self.server(2, ["encryption-provider-config": [""]])]).isEmpty)
     }

@@ -61,7 +61,7 @@ import Testing
         ("/registry/configmaps/default/a", 5), ("/registry/services/specs/default/a", 5),
         ("/registry/services/endpoints/default/a", 5), ("/registry/minions/cp0", 5), ("/registry/pods/default/a", 5),
         ("/registry/leases/kube-system/a", 6), ("/registry/ingress/default/a", 6),
-        ("/registry/apiregistration.k8s.io/apiservices/v1.", 6), ("/registry/futureresources/default/a", 6),
+        ("/registry/apiregistration.k8s.io/apiservices/v1.", 6),
     ]
 
     @Test(arguments: places) func theNearestRuleCounts(key: String, fill: UInt8) throws {
@@ -125,6 +125,11 @@ import Testing
             #expect(try Self.judge(reader, fill, at: "/registry/ranges/serviceips").hasPrefix("0 opens"))
         }
         #expect(try Self.judge(reader, 3, at: "/registry/ranges/serviceips").hasPrefix("0 refused"))
+        let strict = try Self.reader([("'*.*'", [Self.gcm("k", 1)])])
+        for key in ["/registry/masterleases/192.0.2.1", "/registry/ranges/serviceips", "/registry/future/d/a"] {
+            #expect(Self.judge([strict], Array("k8s\0".utf8), at: key) == [])
+            #expect(try Self.judge(strict, 1, at: key).hasPrefix("0 opens"))
+        }
         for key in ["", "/", "/registry", "/registry/", "/registry/health", "compact_rev_key", "/registry//a"] {
             #expect(try Self.judge(reader, 1, at: key) == "")
         }

@@ -65,6 +65,14 @@ import Testing
         #expect(error?.failure.hint?.contains("http://") == false)
     }
 
+    /// `internal_error`, `unrecognized_name`, `decode_error`: said before a certificate was asked for.
+    @Test(arguments: [80, 112, 50] as [UInt8]) func anAlertAtOnceIsAboutNoCertificate(_ alert: UInt8) async throws {
+        let server = try RawServer(answer: [21, 3, 3, 0, 2, 2, alert])
+        let error = try await error(server.port, .tls, TestPKI())
+        withExtendedLifetime(server) {}
+        #expect(error?.reason == .handshakeFailed && error?.failure.code == .failed, "\(error as Any)")
+    }
+
     /// The common name of a certificate that is no user: there is a hint.
     @Test(arguments: EtcdVersion.installed)
     func aCertificateThatIsNoUser(version: EtcdVersion) async throws {

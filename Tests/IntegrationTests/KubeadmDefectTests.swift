@@ -132,9 +132,79 @@ extension Integration {
                     renew old -1 old; cat old.crt >>pki/ca.crt; rm old.crt old.key
                     """, notes: true),
                 Change(
+                    "variables that only the running pod knows",
+                    "sed -i 's/--advertise-address=.*/--advertise-address=$(HOST_IP)/' manifests/kube-apiserver.yaml\n"
+                        + "sed -i 's/--name=.*/--name=$(NODE_NAME)/' manifests/etcd.yaml"),
+                Change(
+                    "the certificate that a kubelet made for itself a year ago",
+                    """
+                    directory=../../var/lib/kubelet/pki; mkdir -p $directory
+                    openssl req -x509 -newkey rsa:2048 -nodes -keyout kubelet.key -subj "/CN=cp-1@1732000000" -out kubelet.crt \
+                        2>/dev/null
+                    renew kubelet -1 kubelet; mv kubelet.* $directory
+                    """, notes: true),
+                Change(
                     "an expired certificate of nobody",
                     "cd pki; cp apiserver.crt spare.crt; cp apiserver.key spare.key\n"
                         + "renew spare -1 ca"),
+            ])
+        }
+
+        /// Keys under another label than their form's, which Go reads; also the pair that the backup itself connects with.
+        @Test func keysUnderOtherLabels() throws {
+            try expect([
+                Change(
+                    "PKCS#1 as PKCS#8",
+                    "sed -i 's/ RSA PRIVATE/ PRIVATE/' pki/apiserver.key pki/apiserver-etcd-client.key"),
+                Change(
+                    "PKCS#8 as PKCS#1",
+                    """
+                    for name in apiserver apiserver-etcd-client; do
+                        openssl pkcs8 -topk8 -nocrypt -in pki/$name.key | sed 's/ PRIVATE/ RSA PRIVATE/' >key
+                        mv key pki/$name.key
+                    done
+                    """),
+            ])
+        }
+
+        /// Certificates that are for something else than what uses them.
+        @Test func certificatesForOtherUses() throws {
+            let issue = """
+                issue() {
+                    openssl x509 -x509toreq -in $1.crt -signkey $1.key -out request 2>/dev/null
+                    printf '%s\\n' "${@:3}" >extensions
+                    openssl x509 -req -in request -CA $2.crt -CAkey $2.key -extfile extensions -days 300 -set_serial 4712 \
+                        -out $1.crt 2>/dev/null
+                    rm request extensions
+                }
+                cd pki
+
+                """
+            func usage(_ name: String, _ path: String, _ script: String) -> Change {
+                Change(name, ["error certificate-usage \(path)"], issue + script)
+            }
+            let names = "subjectAltName=DNS:kubernetes.default.svc,IP:10.0.0.1,IP:10.0.0.11,IP:10.96.0.1"
+            try expect([
+                usage(
+                    "a server's as the kubelets' client", "\(Self.pki)/apiserver-kubelet-client.crt",
+                    "issue apiserver-kubelet-client ca extendedKeyUsage=serverAuth"),
+                usage(
+                    "a client's as the API server's", "\(Self.pki)/apiserver.crt",
+                    "issue apiserver ca extendedKeyUsage=clientAuth "
+                        + "\(names)$(openssl x509 -in apiserver.crt -noout -ext subjectAltName | tail -1 | "
+                        + "sed 's/ //g;s/IPAddress/IP/g;s/^/,/')"),
+                usage(
+                    "a CA that is none", "\(Self.pki)/front-proxy-ca.crt",
+                    "issue front-proxy-ca front-proxy-ca basicConstraints=CA:FALSE"),
+                usage(
+                    "a CA that may not sign", "\(Self.pki)/ca.crt",
+                    "issue ca ca basicConstraints=critical,CA:TRUE keyUsage=digitalSignature"),
+                usage(
+                    "a front proxy of another name", "\(Self.pki)/front-proxy-client.crt",
+                    "sed -i 's/requestheader-allowed-names=.*/requestheader-allowed-names=other/' "
+                        + "../manifests/kube-apiserver.yaml"),
+                Change(
+                    "uses that are not limited", issue + "issue apiserver-kubelet-client ca basicConstraints=CA:FALSE"),
             ])
         }
 
@@ -145,6 +215,17 @@ extension Integration {
                 Change(
                     "a pair for health checks of another cluster", ["warning chain-broken \(client)"],
                     "cp $other/pki/etcd/healthcheck-client.* pki/etcd/"),
+                Change(
+                    "the key of another pair for health checks",
+                    ["warning key-mismatch \(Self.pki)/etcd/healthcheck-client.key"],
+                    "cp $other/pki/etcd/healthcheck-client.key pki/etcd/"),
+                Change(
+                    "an API server's certificate behind its CA's",
+                    [
+                        "error key-mismatch \(Self.pki)/apiserver.key",
+                        "warning certificate-name-missing \(Self.pki)/apiserver.crt",
+                    ],
+                    "cat pki/ca.crt pki/apiserver.crt >both; mv both pki/apiserver.crt"),
                 Change(
                     "a certificate for health checks without its key", ["warning key-missing \(client)"],
                     "rm pki/etcd/healthcheck-client.key"),

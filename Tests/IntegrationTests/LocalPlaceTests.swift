@@ -22,9 +22,28 @@ extension Integration {
                     "sh", ["-c", "cd \"$0\" && exec \"$@\"", directory.path, try SnapTool.executable()] + arguments,
                     allowsFailure: true)
                 #expect(result.status == 2, "\(arguments): \(result.errorText)")
-                #expect(result.errorText.contains("./\(place)"), "\(result.errorText)")
+                // A password in it is not shown.
+                let shown = place.replacingOccurrences(of: "pw@", with: "…@")
+                #expect(result.errorText.contains("./\(shown)"), "\(result.errorText)")
+                #expect(!result.errorText.contains("pw@"))
             }
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["config.yaml"])
+        }
+
+        /// A store is copied off the host as it is, so nothing in the clear gets into it.
+        @Test func plaintextStaysOutOfTheStore() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            try store.makeBackup()
+            for arguments in [
+                ["restore", "latest", "--target", "\(store.root)/restored"],
+                ["restore", "files", "latest", "--target", "\(store.root)/a/../restored", "--dry-run"],
+                ["restore", "etcd", "latest", "--data-dir", "\(store.root)/restored"],
+            ] {
+                let result = try SnapTool.attempt(arguments + ["--store", store.root, "-i", store.key.path])
+                #expect(result.status == 2, "\(arguments): \(result.errorText)")
+                #expect(result.errorText.contains("is within the store"), "\(result.errorText)")
+            }
+            #expect(!FileManager.default.fileExists(atPath: "\(store.root)/restored"))
         }
 
         @Test func aDirectoryWithSuchANameMayBeMeant() throws {

@@ -11,7 +11,7 @@ extension Examination {
         let ordered = certificates.filter { $0.embeddedIn == nil } + certificates.filter { $0.embeddedIn != nil }
         for record in ordered where isOfCluster(record) && seen.insert(record.fingerprint).inserted {
             checkValidity(record)
-            checkAlgorithm(record)
+            if !isReplaced(record) { checkAlgorithm(record) }
         }
     }
 
@@ -20,6 +20,14 @@ extension Examination {
     private func isOfCluster(_ record: CertificateRecord) -> Bool {
         guard let file = files[record.path] else { return false }
         return file.captureClass != .component && file.captureClass != .include && !isSpare(file)
+    }
+
+    /// Whether it is the serving certificate that a kubelet makes for a year where none is given to it, and never renews.
+    ///
+    /// Source: Kubernetes 1.36 `cmd/kubelet/app/server.go`, `InitializeTLS`.
+    private func isKubeletsOwn(_ record: CertificateRecord) -> Bool {
+        record.path.hasSuffix("/kubelet.crt") && files[record.path]?.captureClass == .kubeletPKI
+            && files[record.path]?.isFoundByWalk == true
     }
 
     private func name(_ record: CertificateRecord) -> String {
@@ -32,13 +40,20 @@ extension Examination {
         let renewal =
             record.isCA ? "rotate the CA before anything else: nothing under it is accepted" : "renew the certificate"
         let elapsedDays = Int(options.now.timeIntervalSince(record.notAfter) / 86_400)
+        if days < options.expiryWarningDays, isReplaced(record) {
+            return find(
+                .note, "ca-replaced", record.path,
+                "\(name(record)) \(days < 0 ? "expired" : "expires") on \(record.notAfter.formatted(.iso8601)), and nothing "
+                    + "here needs it any more", "remove it from the file")
+        }
+        if days < options.expiryWarningDays, isKubeletsOwn(record) {
+            return find(
+                .note, "kubelet-self-signed", record.path,
+                "\(name(record)), which the kubelet has made for itself, \(days < 0 ? "expired" : "expires") on "
+                    + record.notAfter.formatted(.iso8601),
+                "nothing verifies it by default; remove it with its key for the kubelet to make another")
+        }
         if record.notAfter <= options.now {
-            if isReplaced(record) {
-                return find(
-                    .note, "ca-replaced", record.path,
-                    "\(name(record)) expired on \(record.notAfter.formatted(.iso8601)), and nothing here needs it any more",
-                    "remove it from the file")
-            }
             // What lies in a directory may be a leftover.
             let isLeftover = files[record.path]?.isFoundByWalk ?? false
             find(
@@ -87,7 +102,8 @@ extension Examination {
 
     private mutating func checkNames(_ path: String?, _ names: [String], of clients: String) {
         guard let path, let record = files[path]?.pem?.certificates.first?.record else { return }
-        let missing = names.filter { !record.covers($0) }
+        // What a variable stands for is known to the running pod only.
+        let missing = names.filter { !$0.isEmpty && !$0.contains("$") && !record.covers($0) }
         guard !missing.isEmpty else { return }
         find(
             .warning, "certificate-name-missing", path,

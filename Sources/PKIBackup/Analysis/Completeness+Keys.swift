@@ -80,10 +80,11 @@ extension Examination {
         guard let certificates = files[certificatePath]?.pem?.certificates, let leaf = certificates.first,
             let key = files[keyPath]?.pem?.privateKeys.first
         else { return }
-        // While a CA is rotated its file holds the old certificate beside the new.
-        let candidates = leaf.record.isCA ? certificates : [leaf]
+        // While a CA is rotated its file holds the old certificate beside the new; of others the first is used.
+        let isAuthority = files[certificatePath]?.captureClass == .caCertificate
+        let candidates = isAuthority ? certificates : [leaf]
         guard !candidates.contains(where: { $0.record.publicKey.digest == key.digest }) else { return }
-        let isUsed = [certificatePath, keyPath].contains { path in files[path].map { !isSpare($0) } ?? false }
+        let isUsed = [certificatePath, keyPath].contains { path in files[path].map { !isUnused($0) } ?? false }
         find(
             isUsed ? .error : .warning, "key-mismatch", keyPath,
             "the private key \(quoted(keyPath)) does not belong to the certificate \(quoted(certificatePath)) "

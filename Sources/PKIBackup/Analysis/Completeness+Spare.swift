@@ -16,6 +16,11 @@ extension Examination {
             && !healthcheckClients.contains { $0.base == stem(file.path) }
     }
 
+    /// Whether no component uses a file: a spare one, or of the pair by which people check the health of etcd.
+    func isUnused(_ file: InspectedFile) -> Bool {
+        isSpare(file) || file.isFoundByWalk && healthcheckClients.contains { $0.base == stem(file.path) }
+    }
+
     /// Whether a file that something names differs only in its ending: the key of a certificate in use is in use.
     private func isBesideOneInUse(_ path: String) -> Bool {
         ["crt", "cert", "cer", "pem", "key", "pub"].contains { files["\(stem(path)).\($0)"]?.isFoundByWalk == false }
@@ -27,7 +32,7 @@ extension Examination {
         return String(path.dropLast(name.distance(from: dot, to: name.endIndex)))
     }
 
-    /// Whether a CA that has expired stands beside one that has not, and all that the cluster uses leads to that.
+    /// Whether a CA stands beside one that is valid for longer, and all that the cluster uses leads to that.
     func isReplaced(_ record: CertificateRecord) -> Bool {
         guard record.isCA, let file = files[record.path] else { return false }
         let bundles = [file.pem].compactMap(\.self) + (file.kubeconfig.map { Array($0.authorities.values) } ?? [])
@@ -37,7 +42,10 @@ extension Examination {
     }
 
     private func isReplaced(_ record: CertificateRecord, in bundle: PEMContents) -> Bool {
-        let others = bundle.certificates.filter { $0.record.isCA && $0.record.notAfter > options.now }
+        let others = bundle.certificates.filter {
+            $0.record.fingerprint != record.fingerprint && $0.record.isCA
+                && $0.record.daysLeft(at: options.now) >= options.expiryWarningDays
+        }
         guard !others.isEmpty,
             let expired = bundle.certificates.first(where: { $0.record.fingerprint == record.fingerprint })
         else {
@@ -99,6 +107,12 @@ extension Examination {
         let authorities = authorityPaths
         let etcds = Set(authorities.etcdServing + authorities.etcdOwn)
         for file in sortedFiles where !isSpare(file) {
+            for contents in file.kubeconfig?.contents ?? [] where contents.hasMislabelledCertificate {
+                find(
+                    .error, "pem-label", file.path,
+                    "\(quoted(file.path)) embeds a certificate labelled \"X509 CERTIFICATE\", which clients pass over",
+                    "write it again with the label CERTIFICATE")
+            }
             guard let contents = file.pem, !contents.certificates.isEmpty else { continue }
             if etcds.contains(file.path), let label = contents.otherLabels.first(where: { $0 != "X509 CERTIFICATE" }) {
                 find(

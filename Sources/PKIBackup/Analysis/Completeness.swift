@@ -60,6 +60,7 @@ public enum Completeness {
         examination.checkChains()
         examination.checkCertificates()
         examination.checkLabels()
+        examination.checkUsages()
         examination.checkServerNames()
         examination.checkKubeconfigs()
         examination.checkEncryption(

@@ -20,6 +20,9 @@ public struct EncryptionServer: Sendable, Equatable {
     /// What it was found by.
     var source: String
 
+    /// Whether a component is told of a configuration.
+    static func names(in component: Component) -> Bool { flags.contains { component.flags[$0] != nil } }
+
     /// Whether it keeps something in an etcd of that name, as far as is known.
     public func reads(etcd name: String) -> Bool { !otherEtcds.contains(name) }
 }
@@ -30,8 +33,10 @@ extension CertificateInventory {
     /// A distribution that starts its API server itself, without a flag to be seen, is known by the files in its
     /// directories.
     public func encryptionServers(of layout: NodeLayout) -> [EncryptionServer] {
-        let components = layout.components.filter { component in
-            component.name == "kube-apiserver" || EncryptionServer.flags.contains { component.flags[$0] != nil }
+        // What a distribution hands on comes behind what it sets itself, and so counts.
+        let components = layout.components.flatMap { component in
+            let isServer = component.name == "kube-apiserver" || EncryptionServer.names(in: component)
+            return (isServer ? [component] : []) + component.startedComponents.filter(EncryptionServer.names(in:))
         }
         var named: Set<String> = []
         var servers: [EncryptionServer] = []

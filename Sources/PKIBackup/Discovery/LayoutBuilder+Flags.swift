@@ -27,12 +27,7 @@ extension LayoutBuilder {
                 guard parts.count == 2, parts[0] == "pub-key" || parts[0] == "priv-key" else { continue }
                 addNamed(parts[1], parts[0] == "pub-key" ? .etcdConfiguration : .privateKey, referrer, flag, component)
             }
-        case .arguments(let name):
-            var other = Component(
-                name: name, source: component.source, flags: CommandLineFlags.flags(ofArguments: [value]),
-                mounts: component.mounts)
-            other.workingDirectory = component.workingDirectory
-            addFlags(of: other)
+        case .arguments(let name): addFlags(of: component.starting(name, with: [value]))
         case .output(let reason): addOutput(value, reason, component)
         case .writtenFile(let reason):
             for path in value.split(separator: ",") { addWrittenFile(String(path), reason, component) }
@@ -158,5 +153,22 @@ extension LayoutBuilder {
             return flags.keys.contains { namesFiles($0, "", of: Component(name: name, source: component.source)) }
         default: return false
         }
+    }
+}
+
+extension Component {
+    /// The components that it starts with arguments out of its own settings, such as `kube-apiserver-arg`.
+    var startedComponents: [Component] {
+        flags.sorted { $0.key < $1.key }.compactMap { flag, values in
+            guard case .arguments(let other) = FlagTable.use(of: flag, component: name) else { return nil }
+            return starting(other, with: values)
+        }
+    }
+
+    fileprivate func starting(_ name: String, with arguments: [String]) -> Component {
+        var other = Component(
+            name: name, source: source, flags: CommandLineFlags.flags(ofArguments: arguments), mounts: mounts)
+        other.workingDirectory = workingDirectory
+        return other
     }
 }
