@@ -150,7 +150,8 @@ extension Defect {
             let authority = try $0.openssl.authority("/CN=front-proxy-ca", key: .ed25519)
             try $0.write("\(pki)/front-proxy-ca", authority)
             try $0.write(
-                "\(pki)/front-proxy-client", $0.openssl.issue("/CN=front-proxy-client", by: authority, key: .curve("secp384r1")))
+                "\(pki)/front-proxy-client",
+                $0.openssl.issue("/CN=front-proxy-client", by: authority, key: .curve("secp384r1")))
             try $0.write(
                 "\(pki)/apiserver-kubelet-client",
                 $0.openssl.issue("/CN=k", by: $0.pair("\(pki)/ca"), key: .curve("secp521r1")))
