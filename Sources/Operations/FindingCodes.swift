@@ -16,9 +16,9 @@ public enum FindingCodes {
         "kubeconfig-chain-broken", "kubeconfig-context-broken", "kubeconfig-credentials-missing",
         "kubeconfig-exec-credential", "kubeconfig-key-mismatch", "kubeconfig-server-name", "kubeconfig-unreadable",
         "kubelet-self-signed", "leftovers", "link-leaves-tree", "link-loop", "manifest-not-a-pod",
-        "manifest-unparsable", "member-list-mismatch", "members-disagree", "path-unresolved", "path-unusable",
-        "pem-damaged", "pem-label", "pem-missing", "processes-unseen", "reference-missing", "reference-unreadable",
-        "rows-unreadable", "service-account-key-mismatch", "snapshot-may-be-old", "token-missing",
-        "volumes-incomplete",
+        "manifest-unparsable", "member-list-mismatch", "members-disagree", "needed-excluded", "path-unresolved",
+        "path-unusable", "pem-damaged", "pem-label", "pem-missing", "processes-unseen", "reference-missing",
+        "reference-unreadable", "rows-unreadable", "service-account-key-mismatch", "snapshot-may-be-old",
+        "token-missing", "volumes-incomplete",
     ]
 }

@@ -38,7 +38,7 @@ struct NodeCapture {
                 Progress(phase: "\(fileCount) files", doneByteCount: byteCount, totalByteCount: nil))
         }
         try capture.capture(plan.references)
-        manifest.findings += capture.report.findings
+        manifest.findings += capture.report.findings + [plan.exclusionFinding].compactMap(\.self)
         manifest.skipped += plan.layout.skipped + capture.report.skipped
         guard plan.collectsFacts else { return }
         let skipped = try HostFacts.collect(root: plan.root, components: plan.layout.components) { fact in
@@ -106,6 +106,25 @@ extension [StreamedSnapshot] {
 }
 
 extension NodePlan {
+    /// That files which a rebuild needs are left out, as was asked for; nil if none are.
+    fileprivate var exclusionFinding: Finding? {
+        let needed: Set<CaptureClass> = [
+            .caCertificate, .caKey, .serviceAccountKey, .encryptionConfiguration, .joinToken, .privateKey, .certificate,
+            .kubeconfig,
+        ]
+        let paths = Set(references.filter { needed.contains($0.captureClass) }.map(\.path)).sorted().filter {
+            CaptureWalk.excludes(Array($0.utf8), exclude)
+        }
+        guard let first = paths.first else { return nil }
+        let named = paths.prefix(4).map(quoted).joined(separator: ", ")
+        let others = paths.count > 4 ? " and \(paths.count - 4) more" : ""
+        return Finding(
+            .note, code: "needed-excluded", subject: first,
+            message: "\(named)\(others) \(paths.count == 1 ? "is" : "are") left out as asked, and a rebuild needs "
+                + "\(paths.count == 1 ? "it" : "them")",
+            advice: "see that there is another way to them: they are not in the backup")
+    }
+
     /// Looks at everything that a backup would capture.
     func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
         try CaptureSurvey.survey(

@@ -212,7 +212,10 @@ public final class CaptureWalk {
         }
     }
 
-    private func isExcluded(_ path: [UInt8]) -> Bool {
-        !exclude.isEmpty && withCString(path) { path in exclude.contains { fnmatch($0, path, 0) == 0 } }
+    private func isExcluded(_ path: [UInt8]) -> Bool { Self.excludes(path, exclude) }
+
+    /// Whether one of the patterns leaves a path out.
+    public static func excludes(_ path: [UInt8], _ patterns: [String]) -> Bool {
+        !patterns.isEmpty && withCString(path) { path in patterns.contains { fnmatch($0, path, 0) == 0 } }
     }
 }

@@ -59,9 +59,14 @@ extension Examination {
         guard let captured = capturedAuthorities() else { return }
         let classes: Set<CaptureClass> = [.certificate, .kubeletPKI, .etcdConfiguration, .distribution]
         for file in sortedFiles where classes.contains(file.captureClass) && !judged.contains(file.path) {
-            if isSpare(file) { continue }
+            if isSpare(file) || isForOtherNames(file) { continue }
             checkChain(file.path, captured, "no captured CA", isImplied: false)
         }
+    }
+
+    /// Whether it is a certificate by which clients of other trust call the API server: any CA may have signed it.
+    private func isForOtherNames(_ file: InspectedFile) -> Bool {
+        file.referrers.contains { $0.hasSuffix("--tls-sni-cert-key") || $0.hasSuffix(" namedCertificates") }
     }
 
     /// Certificates by the flags that name them, with the files of the CAs that have to have signed them.

@@ -14,6 +14,8 @@ enum FlagTable {
         case etcdToken
         /// Flags for another component: `k3s server --kube-apiserver-arg=flag=value`.
         case arguments(of: String)
+        /// The same with all of them in one value, as a shell has them: `k0s controller --kubelet-extra-args="--a=b --c"`.
+        case argumentLine(of: String)
     }
 
     /// The use of a flag of a component; nil if it is not known.
@@ -123,6 +125,7 @@ enum FlagTable {
         "kube-apiserver-arg": .arguments(of: "kube-apiserver"),
         "kube-controller-manager-arg": .arguments(of: "kube-controller-manager"),
         "kube-scheduler-arg": .arguments(of: "kube-scheduler"), "kubelet-arg": .arguments(of: "kubelet"),
+        "kube-proxy-arg": .arguments(of: "kube-proxy"),
         "kube-cloud-controller-manager-arg": .arguments(of: "cloud-controller-manager"),
         "etcd-arg": .arguments(of: "etcd"), "audit-policy-file": .path(.auditPolicy),
         "pod-security-admission-config-file": .path(.admissionConfiguration),
@@ -138,5 +141,7 @@ enum FlagTable {
         "logfile": .writtenFile("a log"), "etcd-arg": .arguments(of: "etcd"), "datastore-endpoint": .output("no file"),
         "kube-apiserver-arg": .arguments(of: "kube-apiserver"), "kube-scheduler-arg": .arguments(of: "kube-scheduler"),
         "kube-controller-manager-arg": .arguments(of: "kube-controller-manager"),
+        "kubelet-extra-args": .argumentLine(of: "kubelet"),
+        "kube-controller-manager-extra-args": .argumentLine(of: "kube-controller-manager"),
     ]
 }

@@ -34,7 +34,9 @@ struct FollowedFiles {
         case "EgressSelectorConfiguration": named = egress(document)
         case "KubeletConfiguration": named = kubelet(document)
         case "KubeSchedulerConfiguration", "KubeProxyConfiguration", "KubeControllerManagerConfiguration":
-            named = document.value("clientConnection").map { field($0, "kubeconfig", .kubeconfig) } ?? []
+            named =
+                (document.value("clientConnection").map { field($0, "kubeconfig", .kubeconfig) } ?? [])
+                + document.items("extenders").compactMap { $0.value("tlsConfig") }.flatMap(extender)
         default:
             // What a plugin of the admission configuration reads: that of `ImagePolicyWebhook` has no kind.
             named = document.value("imagePolicy").map { field($0, "kubeConfigFile", .admissionConfiguration) } ?? []
@@ -86,6 +88,11 @@ struct FollowedFiles {
             return field(tls, "caBundle", .caCertificate) + field(tls, "clientCert", .certificate)
                 + field(tls, "clientKey", .privateKey)
         }
+    }
+
+    /// The TLS files of a scheduler's extender (`kubescheduler.config.k8s.io`, `ExtenderTLSConfig`).
+    private static func extender(_ tls: Node) -> [Named] {
+        field(tls, "caFile", .component) + field(tls, "certFile", .component) + field(tls, "keyFile", .component)
     }
 
     private static func kubelet(_ document: Node) -> [Named] {

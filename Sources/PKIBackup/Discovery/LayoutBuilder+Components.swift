@@ -91,7 +91,9 @@ extension LayoutBuilder {
                 collector.skip(path, reason)
             } else if collector.excludes(path) {
                 continue
-            } else if kind == .directory, !isControlPlane, !volume.isReadOnly, !isPath(path, atOrBelow: "/etc") {
+            } else if kind == .directory, !isControlPlane, !volume.isReadOnly, !isPath(path, atOrBelow: "/etc"),
+                !isSmall(path)
+            {
                 collector.skip(path, "a volume that \(pod), which is no part of the control plane, may write to")
             } else if kind == .file || kind == .directory {
                 collector.add(path, .component, by: "hostPath of \(pod)", isRequired: false)

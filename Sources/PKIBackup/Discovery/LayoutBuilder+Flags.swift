@@ -28,6 +28,10 @@ extension LayoutBuilder {
                 addNamed(parts[1], parts[0] == "pub-key" ? .etcdConfiguration : .privateKey, referrer, flag, component)
             }
         case .arguments(let name): addFlags(of: component.starting(name, with: [value]))
+        case .argumentLine(let name):
+            var arguments: [String] = []
+            ShellWords.read(value, [:]) { words, _ in arguments += words }
+            addFlags(of: component.starting(name, with: arguments))
         case .output(let reason): addOutput(value, reason, component)
         case .writtenFile(let reason):
             for path in value.split(separator: ",") { addWrittenFile(String(path), reason, component) }

@@ -36,6 +36,7 @@ public struct NodeDiscovery: Sendable {
         builder.addServices(services)
         builder.addArgumentFiles()
         builder.addKnownLayouts()
+        builder.addFilesOfDistributions()
         builder.addHostPaths()
         builder.addHostGroups()
         builder.layout.etcds = builder.etcds()
