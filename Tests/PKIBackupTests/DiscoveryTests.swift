@@ -214,7 +214,7 @@ import Testing
         try tree.write(
             manifest("registry", arguments: [], mounts: [("/srv/images", "/data")]),
             to: "/etc/kubernetes/manifests/b.yaml")
-        try tree.make("mkdir -p srv/images")
+        try tree.make("mkdir -p srv/images; truncate -s 5M srv/images/blob")
         let layout = tree.discover()
         #expect(layout.references.map(\.path) == ["/etc/kubernetes/manifests"])
         #expect(Set(layout.skipped.map(\.path)) == Set(paths + ["/srv/images"]))

@@ -92,12 +92,13 @@ import Testing
             "/srv/haproxy/haproxy.cfg", "/opt/kms/config.yaml", "/opt/kms/token", "/var/run/kms/x", "/etc/kms/a",
             "/opt/aws/credentials/default",
         ])
-        try tree.make("mkdir -p srv/images srv/many; truncate -s 5M srv/images/blob; touch srv/many/{0..300}")
+        try tree.make(
+            "mkdir -p srv/images srv/many; truncate -s 5M srv/images/blob; cd srv/many; seq 300 | xargs touch")
         let layout = tree.discover()
         let paths = try Set(captured(layout).keys)
         #expect(
             paths.isSuperset(of: ["/srv/haproxy/haproxy.cfg", "/opt/kms/config.yaml", "/opt/kms/token", "/etc/kms/a"]))
-        #expect(paths.contains("/opt/aws/credentials/default") && !paths.contains("/srv/many/0"))
+        #expect(paths.contains("/opt/aws/credentials/default") && !paths.contains("/srv/many/1"))
         #expect(!paths.contains("/srv/images/blob") && !paths.contains("/var/run/kms/x"))
         #expect(Set(layout.skipped.map(\.path)).isSuperset(of: ["/srv/images", "/srv/many", "/var/run/kms"]))
     }
