@@ -38,8 +38,10 @@ import Testing
     )
         -> Finding?
     {
-        SnapshotAge(status: own, survey: survey([own] + others, learners: learners), isConfirmed: confirmed)
-            .finding(of: "etcd")
+        let survey = survey([own] + others, learners: learners)
+        return SnapshotAge(
+            status: own, survey: survey, committedIndex: survey.committedIndex, isConfirmed: confirmed
+        ).finding(of: "etcd")
     }
 
     @Test func aMemberThatKeepsUpIsNoFinding() {

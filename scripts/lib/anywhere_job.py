@@ -117,7 +117,8 @@ class Job:
     def _declined(self, step, code, errors):
         """The one sentence with which a command declined, where a trial expects it to."""
         pattern = self._pattern(step)
-        sentences = re.findall(r"^error: (.*)$", errors, re.MULTILINE)
+        # What was done and can't be reported is said by a warning.
+        sentences = re.findall(r"^(?:error: (?=.)|warning: (?=.*report can't be written))(.*)$", errors, re.MULTILINE)
         if not pattern or code not in DOCUMENTED_FAILURES:
             return None
         if self.trial.is_silent:

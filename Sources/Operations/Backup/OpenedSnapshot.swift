@@ -24,9 +24,13 @@ extension EtcdTarget {
     /// - Throws: ``UnsuitableMember``; `EtcdError`, `CancellationError`, what the source of the password throws.
     func open(observer: Observer) async throws -> OpenedSnapshot {
         var best: (session: SnapshotSession, rank: SnapshotCandidate.Rank, reason: String)?
+        var committedIndex = survey.committedIndex
         var refusal: UnsuitableMember?
         for _ in 0..<Self.maxConnectionCount {
-            let session = try await caughtUp(try await client.session(at: candidate.endpoint))
+            var session = try await client.session(at: candidate.endpoint)
+            // What is committed in the very moment is applied in the next: only what stays behind is.
+            committedIndex = max(committedIndex, session.status.raftIndex)
+            session = try await caughtUp(session, with: committedIndex)
             let (rank, reason) = session.judge(by: survey)
             if rank == .rejected {
                 refusal = UnsuitableMember(endpoint: candidate.endpoint, reason: reason)
@@ -44,13 +48,19 @@ extension EtcdTarget {
             observer.note(
                 "\(candidate.endpoint) leads to member \(hexadecimal(status.memberID)) this time: \(best.reason)")
         }
-        let age = SnapshotAge(status: status, survey: survey, isConfirmed: try await isConfirmed(best.session))
+        let age = SnapshotAge(
+            status: status, survey: survey, committedIndex: committedIndex,
+            isConfirmed: try await isConfirmed(best.session))
         return OpenedSnapshot(session: best.session, reason: best.reason, ageFinding: age.finding(of: name))
     }
 
     /// What can be told of the age of a snapshot before there is a connection for it.
     var likelyAgeFinding: Finding? {
-        SnapshotAge(status: candidate.status, survey: survey, isConfirmed: true).finding(of: name)
+        let others = survey.statuses.filter { $0.memberID != candidate.status.memberID }
+        return SnapshotAge(
+            status: candidate.status, survey: survey, committedIndex: others.map(\.raftIndex).max() ?? 0,
+            isConfirmed: true
+        ).finding(of: name)
     }
 
     /// Whether the cluster confirms what the member has, where too few others could be asked.
@@ -59,11 +69,11 @@ extension EtcdTarget {
         return try await session.isConfirmedByQuorum()
     }
 
-    private func caughtUp(_ session: SnapshotSession) async throws -> SnapshotSession {
+    private func caughtUp(_ session: SnapshotSession, with committedIndex: UInt64) async throws -> SnapshotSession {
         var session = session
         let end = ContinuousClock.now + Self.catchUpTime
         while session.status.leaderID != 0, session.status.clusterID == survey.clusterID,
-            session.status.raftAppliedIndex < survey.committedIndex, ContinuousClock.now < end
+            session.status.raftAppliedIndex < committedIndex, ContinuousClock.now < end
         {
             try await Task.sleep(for: .milliseconds(100))
             session = try await session.refreshed()

@@ -10,6 +10,8 @@ struct SnapshotAge {
     /// The status of the snapshot's member, over the connection of the snapshot.
     let status: MemberStatus
     let survey: ClusterSurvey
+    /// What was known to be committed when the member was first asked; it was then given time to apply it.
+    let committedIndex: UInt64
     /// Whether a majority of the cluster has confirmed what the member has.
     let isConfirmed: Bool
 
@@ -51,14 +53,13 @@ struct SnapshotAge {
 
     private var behind: String? {
         let others = survey.statuses.filter { $0.memberID != status.memberID }
-        let committed = max(survey.committedIndex, status.raftIndex)
-        guard committed > status.raftAppliedIndex else { return nil }
-        let entries = committed - status.raftAppliedIndex
+        guard committedIndex > status.raftAppliedIndex else { return nil }
+        let entries = committedIndex - status.raftAppliedIndex
         let newest = others.map(\.revision).max() ?? status.revision
         let revisions = max(0, newest - status.revision)
         return
             "is \(revisions) revisions and \(entries) raft entries behind: it has revision \(status.revision) and entry "
-            + "\(status.raftAppliedIndex), the cluster \(max(newest, status.revision)) and \(committed)"
+            + "\(status.raftAppliedIndex), the cluster \(max(newest, status.revision)) and \(committedIndex)"
     }
 
     private var leaderless: String? {
