@@ -101,31 +101,48 @@ final class SignalWatch: Sendable {
     /// The signal that came, if one did.
     var received: Int32? { number.withLock { $0 } }
 
+    /// Runs the command, cancelled by the first signal; nothing of it is done before signals are watched.
     func cancelling(_ body: sending @escaping () async throws -> Void) async throws {
-        let task = Task(operation: body)
+        let (start, starter) = AsyncStream.makeStream(of: Void.self)
+        let task = Task {
+            for await _ in start {}
+            try Task.checkCancellation()
+            try await body()
+        }
+        let registrations = DispatchGroup()
         // What was ignored at the start is ignored on purpose, as by nohup or a shell's background job.
         let sources = Self.signals.compactMap { number -> (any DispatchSourceSignal)? in
             if isIgnored(signal(number, SIG_IGN)) { return nil }
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler { [self] in
-                let isFirst = self.number.withLock { received in
-                    defer { received = number }
-                    return received == nil
-                }
-                // What waits for a terminal or a pipe can't be cancelled; nothing published can be lost.
-                if !isFirst {
-                    Terminal.restore()
-                    _exit(128 + number)
-                }
-                task.cancel()
-                end(number, after: Self.grace)
-            }
-            source.resume()
-            return source
+            return watch(number, for: task, registrations)
         }
         defer { sources.forEach { $0.cancel() } }
+        registrations.notify(queue: queue) { starter.finish() }
         try await task.value
         try Task.checkCancellation()
+    }
+
+    /// Watches a signal; the group is entered until that is so.
+    private func watch(
+        _ number: Int32, for task: Task<Void, any Error>, _ registrations: DispatchGroup
+    ) -> any DispatchSourceSignal {
+        let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+        source.setEventHandler { [self] in
+            let isFirst = self.number.withLock { received in
+                defer { received = number }
+                return received == nil
+            }
+            // What waits for a terminal or a pipe can't be cancelled; nothing published can be lost.
+            if !isFirst {
+                Terminal.restore()
+                _exit(128 + number)
+            }
+            task.cancel()
+            end(number, after: Self.grace)
+        }
+        registrations.enter()
+        source.setRegistrationHandler { registrations.leave() }
+        source.resume()
+        return source
     }
 
     /// Whether a handler is `SIG_IGN`; functions can only be compared by their addresses.
