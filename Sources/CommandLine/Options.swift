@@ -169,7 +169,7 @@ struct EtcdOptions: ParsableArguments {
         parsing: .singleValue,
         help: ArgumentHelp(
             "Client URLs of the members, separated by commas.",
-            discussion: "Without it they are read from kubeadm's static pod manifest."))
+            discussion: "Without it those of the etcds that this node runs or uses are found out."))
     var endpoints: [String] = []
 
     @Option(help: "The CA certificate to verify the server with.", completion: .file())

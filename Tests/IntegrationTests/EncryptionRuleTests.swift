@@ -72,6 +72,12 @@ extension Integration.KubeadmEncryptionTests {
             try node.expect(["error encryption-identity-missing \(Self.path)"])
         }
 
+        /// The command that gives every key of a configuration another secret.
+        private static func withAnotherSecret(_ name: String) -> String {
+            let secret = Key(provider: "aescbc", name: "key1").secret.withUnsafeBytes { Data($0) }.base64EncodedString()
+            return "sed -i 's#secret: [^}]*#secret: \(secret)#' etc/kubernetes/enc/\(name)"
+        }
+
         /// Of a flag that is given twice the last value counts.
         @Test func theFlagGivenTwice() throws {
             let key = Key(provider: "aescbc", name: "key1")
@@ -83,11 +89,10 @@ extension Integration.KubeadmEncryptionTests {
                 + "etc/kubernetes/manifests/kube-apiserver.yaml; cp etc/kubernetes/enc/encryption.yaml "
                 + "etc/kubernetes/enc/second.yaml; "
             try node.expect([], of: node.copy(again), "the same key")
-            let other = Key(provider: "aescbc", name: "key1").secret.withUnsafeBytes { Data($0) }.base64EncodedString()
-            let change = "sed -i 's#secret: [^}]*#secret: \(other)#' etc/kubernetes/enc/"
             try node.expect(
-                ["error encryption-key-wrong \(second)"], of: node.copy(again + change + "second.yaml"), "the last")
-            try node.expect([], of: node.copy(again + change + "encryption.yaml"), "the first")
+                ["error encryption-key-wrong \(second)"],
+                of: node.copy(again + Self.withAnotherSecret("second.yaml")), "the last")
+            try node.expect([], of: node.copy(again + Self.withAnotherSecret("encryption.yaml")), "the first")
         }
 
         /// Each API server of a node must be able to read what is stored.
@@ -105,10 +110,7 @@ extension Integration.KubeadmEncryptionTests {
             let configuration = "/etc/kubernetes/enc/second.yaml"
             switch how {
             case "another secret":
-                let other = Key(provider: "aescbc", name: "key1").secret.withUnsafeBytes { Data($0) }
-                    .base64EncodedString()
-                let root = try node.copy(
-                    second + "sed -i 's#secret: [^}]*#secret: \(other)#' etc/kubernetes/enc/second.yaml")
+                let root = try node.copy(second + Self.withAnotherSecret("second.yaml"))
                 try node.expect(["error encryption-key-wrong \(configuration)"], of: root, how)
             case "no such key":
                 let root = try node.copy(second + "sed -i 's#name: .key1.#name: other#' etc/kubernetes/enc/second.yaml")
