@@ -56,6 +56,12 @@ public enum Recipients {
                 hint: "name its public half, as age-keygen -y prints it, and treat the identity as disclosed if others "
                     + "can read this place")
         }
+        if let separator = string.first(where: { $0 == "," || $0 == ";" || $0.isWhitespace }) {
+            let what = separator.isWhitespace ? "a space" : "\"\(separator)\""
+            return AgeError(
+                .key, "the recipient has \(what) in it, and is one key only",
+                hint: "name each key by itself: repeat the flag, or give it an element or a line of its own")
+        }
         // The data of Bech32 has no 1, so a second one ends the name of a plugin.
         if string.hasPrefix("age1"), let split = string.lastIndex(of: "1"),
             split > string.index(string.startIndex, offsetBy: 3)
@@ -101,12 +107,13 @@ public enum RecipientsFile {
         return recipients
     }
 
-    /// Whether the first line that counts is a recipient, and none of a file of identities, which would be secret.
+    /// Whether the first line that counts is a recipient, of age or of SSH, and none of a file of identities, which would be secret.
     ///
     /// - Throws: ``AgeError`` and ``Failure`` as ``parse(_:name:)``.
     public static func beginsWithRecipient(_ bytes: [UInt8], name: String) throws -> Bool {
         func begins(_ text: [UInt8]) throws -> Bool {
-            try keyLines(text, name: name).first?.line.starts(with: "age1".utf8) == true
+            guard let line = try keyLines(text, name: name).first?.line else { return false }
+            return ["age1", "ssh-", "ecdsa-", "sk-"].contains { line.starts(with: $0.utf8) }
         }
         guard var converted = try convertedToUTF8(bytes, name: name) else { return try begins(bytes) }
         defer { wipe(&converted) }

@@ -25,7 +25,9 @@ public struct PEMFile {
 
         /// Whether the content is a certificate: the label that everything writes today, and OpenSSL's old one, which
         /// Go's `crypto/tls` and `CertPool.AppendCertsFromPEM` pass over.
-        public var isCertificate: Bool { label == Self.certificateLabel || label == "X509 CERTIFICATE" }
+        public var isCertificate: Bool {
+            [Self.certificateLabel, "X509 CERTIFICATE", "TRUSTED CERTIFICATE"].contains(label)
+        }
 
         /// The label by which everything knows a certificate.
         static let certificateLabel = "CERTIFICATE"

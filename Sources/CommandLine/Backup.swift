@@ -1,5 +1,6 @@
 import ArgumentParser
 import HostIO
+import NodeFiles
 import Operations
 import PKIBackup
 import SealedArchive
@@ -77,7 +78,8 @@ struct Backup: AsyncParsableCommand {
         let node = try capture.plan(
             configuration, store: try place.store(configuration), removesLeftovers: !dryRun)
         var plan = BackupPlan(
-            scope: try place.scope(configuration), store: try place.store(configuration),
+            scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)),
+            store: try place.store(configuration),
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd
@@ -119,7 +121,7 @@ struct Backup: AsyncParsableCommand {
             ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
             ("entries", "\(sidecar.entryCount)"),
             ("verified", sidecar.verification.rawValue),
-            ("findings", "\(report.findings.count)"),
+            ("findings", "\(report.findings.defectCount)"),
             ("took", seconds(report.durationSeconds)),
         ])
     }
@@ -127,7 +129,14 @@ struct Backup: AsyncParsableCommand {
 
 /// Findings, a line each.
 func findingLines(_ findings: [Finding]) -> String {
-    "findings:\n" + findings.map { "  \($0.severity): \(findingLine($0))" }.joined(separator: "\n")
+    "findings:\n" + findings.map { "  \(findingLabel($0)): \(findingLine($0))" }.joined(separator: "\n")
+}
+
+/// How bad a finding is; why it is none for now, where the configuration accepts it.
+func findingLabel(_ finding: Finding) -> String {
+    guard let accepted = finding.accepted else { return "\(finding.severity)" }
+    let until = accepted.until.map { " until \($0)" } ?? ""
+    return "accepted\(until) (\(printable(accepted.reason)))"
 }
 
 /// A finding on one line.

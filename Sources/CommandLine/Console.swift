@@ -50,8 +50,7 @@ final class Console: Sendable {
 
     /// What was found, by how bad it is.
     func report(_ finding: Finding) {
-        let text = "\(finding.severity): \(findingLine(finding))"
-        line(text, from: finding.severity == .error || finding.severity == .warning ? .quiet : .normal)
+        line("\(findingLabel(finding)): \(findingLine(finding))", from: finding.isDefect ? .quiet : .normal)
     }
 
     /// Why the command failed, and what to do.

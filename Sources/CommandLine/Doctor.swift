@@ -1,6 +1,7 @@
 import ArgumentParser
 import Certificates
 import HostIO
+import NodeFiles
 import Operations
 import PKIBackup
 import SealedArchive
@@ -31,7 +32,8 @@ struct Doctor: AsyncParsableCommand {
             node: node,
             etcds: Result { try etcd.sources(configuration, of: node) },
             recipients: Result { try recipients.recipients(configuration) }, labels: configuration.recipientLabels,
-            store: try place.store(configuration), scope: try place.scope(configuration))
+            store: try place.store(configuration),
+            scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)))
         let report = try await operation.run().withFlags
         try render(report, as: output.format) { text(report) }
         if !report.isHealthy { throw ExitCode(Failure.Code.findings.rawValue) }

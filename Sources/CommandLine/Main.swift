@@ -24,7 +24,7 @@ enum Main {
         do {
             command = try RootCommand.parseAsRoot(arguments)
         } catch {
-            return report(parsing: error)
+            return report(parsing: error, of: arguments)
         }
         let signals = SignalWatch()
         do {
@@ -34,7 +34,7 @@ enum Main {
         } catch let code as ExitCode {
             return code.rawValue
         } catch  where [.success, .validationFailure].contains(RootCommand.exitCode(for: error)) {
-            return report(parsing: error)
+            return report(parsing: error, of: arguments)
         } catch let stopped as StoppedQuestion {
             let number = signals.received ?? SIGINT
             Console.shared.error(Failure(.failed, "stopped by signal \(number) at a question: \(stopped.consequence)"))
@@ -67,7 +67,8 @@ enum Main {
     }
 
     /// Help goes to standard output with status 0, a wrong command line to standard error with status 2.
-    private static func report(parsing error: any Error) -> Int32 {
+    private static func report(parsing error: any Error, of arguments: [String]) -> Int32 {
+        leaveRoomForHelp()
         let text = RootCommand.fullMessage(for: error)
         if RootCommand.exitCode(for: error) == .success {
             do {
@@ -76,6 +77,11 @@ enum Main {
             } catch {
                 return report(error)
             }
+        }
+        if OutputFormat.named(in: arguments) == .json {
+            Console.shared.configure(verbosity: .normal, errorsAsJSON: true)
+            let message = RootCommand.message(for: error)
+            return report(Failure(.usage, message, hint: "see `etcd-snap --help`, and that of the command"))
         }
         Console.shared.write(lowercasingLabel(text))
         return Failure.Code.usage.rawValue

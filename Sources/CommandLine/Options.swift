@@ -65,8 +65,8 @@ struct StoreOptions: ParsableArguments {
         LocalStore(root: try localPlace(store ?? configuration.store ?? Self.defaultStore, of: "the store"))
     }
 
-    /// Where this host's archives go.
-    func scope(_ configuration: Configuration) throws -> StoreScope {
+    /// Where a node's archives go; this host's, where no root of another one is given.
+    func scope(_ configuration: Configuration, of root: NodeRoot? = nil) throws -> StoreScope {
         if let cluster = configuration.cluster {
             _ = try configuration.locating("cluster") { try StoreScope(cluster: cluster, node: "node") }
         }
@@ -75,7 +75,7 @@ struct StoreOptions: ParsableArguments {
         }
         return try StoreScope(
             cluster: cluster ?? configuration.cluster ?? Self.defaultCluster,
-            node: node ?? configuration.node ?? Self.hostName())
+            node: node ?? configuration.node ?? root.flatMap { nodeName(of: $0, configuration) } ?? Self.hostName())
     }
 
     /// The one archive that a reference means.

@@ -8,6 +8,17 @@ import YAML
 /// How a command prints data.
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case table, json, yaml
+
+    /// The format that arguments ask for which could not be understood; nil if they name none.
+    static func named(in arguments: [String]) -> OutputFormat? {
+        for (argument, next) in zip(arguments, arguments.dropFirst() + [""]) where argument.hasPrefix("-") {
+            if ["-o", "--output"].contains(argument), let format = OutputFormat(rawValue: next) { return format }
+            for prefix in ["-o=", "-o", "--output="] where argument.hasPrefix(prefix) {
+                if let format = OutputFormat(rawValue: String(argument.dropFirst(prefix.count))) { return format }
+            }
+        }
+        return nil
+    }
 }
 
 /// A number of bytes for a person: three digits and a binary unit.

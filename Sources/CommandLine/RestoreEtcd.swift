@@ -75,9 +75,6 @@ struct RestoreEtcd: AsyncParsableCommand {
             throw ValidationError("--no-bump excludes --bump-revision and --mark-compacted")
         }
         if let bumpRevision, bumpRevision < 1 { throw ValidationError("--bump-revision must be at least 1") }
-        if markCompacted, bumpRevision == nil {
-            throw ValidationError("--mark-compacted goes with --bump-revision")
-        }
         if allMembers, name != nil || initialAdvertisePeerUrls != nil {
             throw ValidationError("--name and --initial-advertise-peer-urls go with one member, not with --all-members")
         }

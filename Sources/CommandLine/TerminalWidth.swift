@@ -13,5 +13,10 @@ func columnCount(of descriptor: Int32) -> Int? {
     return max(Int(size.ws_col), leastColumnCount)
 }
 
+/// Has help laid out for at least 40 columns: the library fails at less than what its own indentation takes.
+func leaveRoomForHelp() {
+    if let count = columnCount(of: STDOUT_FILENO), count < 40 { setenv("COLUMNS", "40", 1) }
+}
+
 /// Less is not worth a layout.
 private let leastColumnCount = 20

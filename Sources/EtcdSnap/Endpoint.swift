@@ -1,5 +1,9 @@
 import HostIO
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The address of one etcd member's client listener.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// Whether the connection uses TLS.
@@ -64,10 +68,10 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             self.transport = named
             rest = rest[separator.upperBound...]
         }
-        if rest.hasSuffix("/") { rest.removeLast() }
+        rest = Self.withoutPath(rest)
         let (host, portText) = try Self.split(rest, invalid)
         guard Self.isHost(host) else { throw invalid("has no valid host name or address") }
-        self.host = String(host)
+        self.host = Self.canonical(host)
         guard let portText else {
             port = Self.defaultPort
             return
@@ -78,6 +82,24 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             throw invalid("has no valid port")
         }
         self.port = port
+    }
+
+    /// A path leads nowhere in gRPC, and etcdctl passes it over too.
+    private static func withoutPath(_ text: Substring) -> Substring {
+        guard let slash = text.firstIndex(of: "/") else { return text }
+        let parts = text[..<slash].split(separator: ":", omittingEmptySubsequences: false)
+        // What is no port may be a password with a slash in it.
+        let hasPort = parts.count > 1 && parts.last.flatMap { UInt16($0) } != nil
+        return hasPort || slash == text.indices.last ? text[..<slash] : text
+    }
+
+    /// An IPv6 address in its shortest form, as certificates are compared with it; anything else as it is.
+    private static func canonical(_ host: Substring) -> String {
+        var address = in6_addr()
+        guard host.contains(":"), inet_pton(AF_INET6, String(host), &address) == 1 else { return String(host) }
+        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        guard inet_ntop(AF_INET6, &address, &text, socklen_t(text.count)) != nil else { return String(host) }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// What stands in place of a port may be a path, or a password: it is not shown.

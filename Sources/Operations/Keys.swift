@@ -17,8 +17,8 @@ public enum Keys {
     public static func recipients(_ strings: [String], files: [String]) throws -> [any Recipient] {
         var recipients = try strings.map { try Recipients.parse($0) }
         for path in files {
-            let file = try RandomAccessFile(path: path)
-            recipients += try RecipientsFile.parse(try read(file), name: path)
+            // A pipe too, as in age: the public keys may come out of another command.
+            recipients += try RecipientsFile.parse(try readSecret(path), name: path)
         }
         guard !recipients.isEmpty else {
             throw Failure(
@@ -140,13 +140,6 @@ public enum Keys {
             }
         } while block.count > 0
         return bytes
-    }
-
-    private static func read(_ file: RandomAccessFile) throws -> [UInt8] {
-        guard file.byteCount <= maximumFileSize else {
-            throw Failure(.usage, "\(quoted(file.name)) has \(file.byteCount) bytes, too many for a file of keys")
-        }
-        return try file.bytes(at: 0, count: file.byteCount)
     }
 }
 

@@ -51,6 +51,16 @@ import Testing
         #expect(failure?.hint?.contains("commas") == true)
     }
 
+    /// What etcdctl takes, and certificates are compared with.
+    @Test(arguments: [
+        "https://[0:0:0:0:0:0:0:1]:1": "https://[::1]:1", "[FD00:0::1]:1": "https://[fd00::1]:1",
+        "[::ffff:10.0.0.1]": "https://[::ffff:10.0.0.1]:2379", "https://a:1/": "https://a:1",
+        "https://a:1/health": "https://a:1", "https://[::1]:1/v3?x=1": "https://[::1]:1",
+    ])
+    func formsOfOneAddress(text: String, expected: String) throws {
+        #expect(try Endpoint(parsing: text).description == expected)
+    }
+
     @Test func blanksAroundItAreNothing() throws {
         #expect(try Endpoint(parsing: " http://a:1\n") == Endpoint(parsing: "http://a:1"))
     }

@@ -39,6 +39,7 @@ extension Integration {
                 let outcome = try accepting(node, subject: subject, until: until)
                 #expect(outcome.status == 0, "\(outcome.errorText)")
                 #expect(outcome.findings == ["error reference-missing \(Self.subject)"])
+                #expect(!outcome.errorText.contains("error: "), "\(outcome.errorText)")
                 let document = try manifest(outcome)
                 for findings in [outcome.report.findings, document.manifest.findings] {
                     #expect(findings.array.count == 1)

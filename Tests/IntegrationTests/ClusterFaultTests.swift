@@ -121,6 +121,21 @@ extension Integration {
             #expect(messages.sorted() == expected.sorted())
         }
 
+        /// Only one of them can be in the backup.
+        @Test func endpointsOfTwoClusters() throws {
+            let servers = try [Laboratory.shared().server(.v3_5), Laboratory.shared().server(.v3_4)]
+            let store = try TestStore(servers[0])
+            let urls = servers.map(\.clientURL).joined(separator: ",")
+            let flags = store.backup().map { $0 == servers[0].clientURL ? urls : $0 }
+            let result = try SnapTool.attempt(flags + ["-o", "json"])
+            #expect(result.status == 3, "\(result.errorText)")
+            let findings = try JSON(result.output).findings.array
+            #expect(findings.map(\.code.string) == ["etcd-of-another-cluster"])
+            #expect(findings.first?.message.string.contains(servers[1].clientURL) == true)
+            let dryRun = try SnapTool.attempt(flags + ["--dry-run"])
+            #expect(dryRun.status == 3 && dryRun.text.contains("etcd-of-another-cluster"), "\(dryRun.text)")
+        }
+
         /// The store fills up while an etcd streams that was only found: that etcd is not to blame.
         @Test(.enabled(if: isRoot, "mounting needs root"))
         func aFullStoreIsNoFaultOfAnOptionalEtcd() throws {

@@ -28,6 +28,39 @@ extension Integration {
             #expect(result.errorText.hasPrefix("error: "), "\(result.errorText)")
         }
 
+        @Test(arguments: [
+            ["list", "-o", "json", "--nonsense"], ["backup", "--verify", "best", "--output=json"],
+            ["verify", "-ojson", "-x"],
+        ])
+        func mistakesAreDocumentsTooWhereThoseAreAskedFor(_ arguments: [String]) throws {
+            try expectFailureDocument(SnapTool.attempt(arguments), 2)
+        }
+
+        /// Nobody reads it, and nothing fails.
+        @Test func helpFitsAnyTerminal() throws {
+            for columns in ["1", "20", "26", "39", "500"] {
+                let result = try SnapTool.attempt(["list", "--help"], environment: ["COLUMNS": columns])
+                #expect(result.status == 0 && result.text.contains("--store"), "\(columns): \(result.errorText)")
+            }
+        }
+
+        /// Public keys may come out of another command; a list of them is no key.
+        @Test func recipientsFromAPipe() throws {
+            let included = try directory.write("x", to: "included")
+            let backup = ["backup", "--no-etcd", "--no-discover", "--include", included] + store
+            let keys = Data("# ours\n\(key.recipient)\n".utf8)
+            let piped = try SnapTool.attempt(backup + ["-R", "-", "--dry-run"], input: keys)
+            #expect(piped.status == 0 && piped.text.contains("would seal for X25519"), "\(piped.errorText)")
+            expectFailure(
+                try SnapTool.attempt(backup + ["-r", "\(key.recipient),\(key.recipient)"]), 2, naming: "\",\"")
+        }
+
+        @Test func anIdentityForStandardOutput() throws {
+            let result = try SnapTool.run(["keygen", "-o", "-"])
+            #expect(result.text.contains("AGE-SECRET-KEY-1"))
+            #expect(!FileManager.default.fileExists(atPath: "-"))
+        }
+
         @Test func helpAndVersionAreNoErrors() throws {
             for command in [
                 "backup", "list", "describe", "verify", "download", "unseal", "delete", "restore", "keygen",

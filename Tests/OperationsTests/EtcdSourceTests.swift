@@ -130,7 +130,7 @@ import Testing
 
     @Test func anEndpointThatCantBeReachedIsPassedOver() throws {
         var odd = events
-        odd.endpoints = ["https://127.0.0.1:2381/prefix", "unix:///run/etcd.sock"]
+        odd.endpoints = ["https://127.0.0.1:port", "unix:///run/etcd.sock"]
         let sources = try EtcdSource.resolveAll(Configuration.Etcd(), found: [kubeadm, odd], root: root)
         #expect(sources.map(\.name) == ["etcd", "etcd-events"] && sources[1].client.endpoints.isEmpty)
         #expect(!sources[1].isRequired)
@@ -147,6 +147,11 @@ import Testing
         user.user = "backup"
         let noPassword = #expect(throws: Failure.self) { try resolve(user) }
         #expect(noPassword?.code == .usage && noPassword?.settings == [.passwordFile])
+        var nobody = user
+        nobody.user = nil
+        nobody.passwordFile = "/nonexistent/password"
+        let noUser = #expect(throws: Failure.self) { try resolve(nobody) }
+        #expect(noUser?.code == .usage && noUser?.settings == [.user])
         user.passwordFile = "/nonexistent/password"
         #expect(throws: SystemCallError.self) { try resolve(user) }
         let scratch = try TemporaryDirectory()

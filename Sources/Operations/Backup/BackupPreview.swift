@@ -68,7 +68,7 @@ public struct BackupPreview: Codable, Sendable {
         skipped = plan.node.layout.skipped + report.skipped
         recipients = Keys.records(plan.recipients, labels: plan.recipientLabels)
         var findings = try BackupPublisher.check(plan, sources.targets) + sources.unreachable
-        findings += sources.targets.flatMap { $0.alarmFindings + [$0.likelyAgeFinding].compactMap(\.self) }
+        findings += sources.targets.flatMap { $0.clusterFindings + [$0.likelyAgeFinding].compactMap(\.self) }
         if !plan.isOfFilesAlone { findings += [plan.node.datastoreFinding].compactMap(\.self) }
         self.findings = plan.node.judged(findings + report.findings.joined(with: plan.node.layout.findings))
     }

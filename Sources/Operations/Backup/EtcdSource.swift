@@ -118,7 +118,12 @@ public struct EtcdSource: Sendable {
     }
 
     private static func credentials(_ section: Configuration.Etcd) throws -> Credentials? {
-        guard let user = section.user else { return nil }
+        guard let user = section.user else {
+            guard let path = section.passwordFile else { return nil }
+            throw Failure(
+                .usage, "\(quoted(path)) has the password of an etcd user who is not named", hint: "name the user",
+                settings: [.user])
+        }
         guard let path = section.passwordFile else {
             throw Failure(
                 .usage, "the etcd user \(quoted(user)) has no password file",

@@ -66,12 +66,31 @@ struct EtcdTarget: Sendable {
         survey.alarms.map { $0.map { "\($0.kind.name) of member \(hexadecimal($0.memberID))" } }
     }
 
-    /// What the manifest says of alarms: a restore brings NOSPACE back, and corruption besides.
-    var alarmFindings: [Finding] {
+    /// What is to be said of the cluster, whichever member gives the snapshot.
+    var clusterFindings: [Finding] { foreignEndpoints + raisedAlarms }
+
+    /// A restore brings NOSPACE back, and corruption besides.
+    private var raisedAlarms: [Finding] {
         (alarms ?? []).map {
             Finding(
                 .warning, code: "etcd-alarm", subject: name, message: "alarm \($0) is raised",
                 advice: "see `etcdctl alarm list`")
+        }
+    }
+
+    /// One snapshot is of one cluster: what another endpoint leads to is not in the backup.
+    private var foreignEndpoints: [Finding] {
+        guard let own = survey.clusterID else { return [] }
+        return survey.candidates.compactMap { candidate in
+            guard let status = candidate.status, status.clusterID != own else { return nil }
+            return Finding(
+                .error, code: "etcd-of-another-cluster", subject: name,
+                message:
+                    "\(candidate.endpoint) belongs to the cluster \(hexadecimal(status.clusterID)), and the endpoint "
+                    + "before it to \(hexadecimal(own)): the other one is not in the backup",
+                advice:
+                    "name the endpoints of one cluster together, and another cluster in otherEtcds of the configuration"
+            )
         }
     }
 

@@ -109,9 +109,11 @@ public struct DoctorOperation: Sendable {
             + "\(opened.status.databaseByteCount) bytes at revision \(opened.status.revision); "
             + "would be taken from \(opened.session.endpoint): \(opened.reason)"
         results.checks.append(.init(name: source.name, status: .ok, message: message))
-        for alarm in target.alarmFindings {
+        for finding in target.clusterFindings {
             results.checks.append(
-                .init(name: source.name, status: .warning, message: alarm.message, advice: alarm.advice))
+                .init(
+                    name: source.name, status: finding.severity == .error ? .error : .warning,
+                    message: finding.message, advice: finding.advice))
         }
         if let problem = target.survey.alarmProblem {
             results.checks.append(
