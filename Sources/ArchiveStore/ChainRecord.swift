@@ -140,11 +140,12 @@ struct ChainRecord: Codable, Sendable, Equatable {
     ///
     /// - Parameter others: those that stay.
     mutating func remove(_ backup: StoredBackup, among others: [StoredBackup]) {
-        let sequence = backup.sidecar.sequence
+        var sequence = backup.sidecar.sequence
         var named = others.filter { $0.sidecar.sequence == sequence + 1 }.compactMap(\.sidecar.previousSidecarSHA256)
         if let last, last.id == backup.id { named.append(last.sidecarSHA256) }
         // One that is not what it was when it was published goes with all that it said: it was the finding.
         let isChanged = !named.isEmpty && !named.contains(backup.sidecarSHA256)
+        if isChanged, let last, last.id == backup.id { sequence = last.sequence }
         let isKnown = backup.sidecar.rebuilt != true && !isChanged
         remove(
             .init(

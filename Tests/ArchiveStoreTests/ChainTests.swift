@@ -140,6 +140,20 @@ import Testing
         #expect(try codes() == [])
     }
 
+    /// The number of the newest is what was published, whatever its sidecar says by now.
+    @Test func removingAMadeUpNumberEndsIt() throws {
+        let newest = try (0..<3).map { try laboratory.add($0, to: scope) }[2]
+        var sidecar = newest.sidecar
+        sidecar.sequence = 5000
+        try Data(DocumentCoding.encode(sidecar)).write(to: URL(filePath: "\(directory)/\(newest.sidecarName)"))
+        #expect(try codes() == ["backup-missing"])
+        let changed = try #require(try store.list().backups.first { $0.id == newest.id })
+        try store.writer(for: scope).delete(changed)
+        #expect(try codes() == [])
+        #expect(try laboratory.add(9, to: scope).sidecar.sequence == 4)
+        #expect(try codes() == [])
+    }
+
     /// Whichever of two with one number is removed, the other one is all there is.
     @Test(arguments: [true, false])
     func removingOneOfTwoEndsTheFork(removesOwn: Bool) throws {
