@@ -109,7 +109,8 @@ struct BackupChain {
                 message: "of the backups of \(scope) \(numbers) "
                     + "\(range.count == 1 ? "is" : "are") missing, and etcd-snap has not removed \(range.count == 1 ? "it" : "them")",
                 advice: "find out who has, and copy back what another copy of the store has; "
-                    + "what `etcd-snap delete` removes is not missing")
+                    + "what `etcd-snap delete` removes is not missing, and what is gone for good can be accepted in the "
+                    + "configuration by this code and subject")
         }
     }
 
@@ -118,7 +119,8 @@ struct BackupChain {
             code: .reused, subject: "\(scope) number \(number)",
             message: "\(references.count) backups have the number \(number): \(references.joined(separator: ", "))",
             advice: "two hosts back up under one name, a copy of the store was written to, or one is not what it says: "
-                + "give each node its own name, and keep one writer for each store")
+                + "give each node its own name, keep one writer for each store, and move one of them elsewhere or delete it"
+        )
     }
 
     private func broken(_ backup: StoredBackup, after before: [StoredBackup]) -> ChainProblem? {
@@ -135,8 +137,8 @@ struct BackupChain {
         return ChainProblem(
             code: .broken, subject: "\(scope) number \(number)",
             message: "\(backup.reference) was made after another backup than the one before it, number \(number - 1)",
-            advice: "one of them was changed or replaced: compare both with another copy of the store, "
-                + "and check both with `etcd-snap verify` and your key")
+            advice: "one of them was changed or replaced: compare both with another copy of the store, check both with "
+                + "`etcd-snap verify` and your key, and copy back the right one, or delete the wrong one")
     }
 
     private func replaced(_ number: Int, _ references: [String]) -> ChainProblem {
@@ -144,12 +146,22 @@ struct BackupChain {
             code: .broken, subject: "\(scope) number \(number)",
             message:
                 "the sidecar of \(references.joined(separator: ", ")), number \(number), is not the one that was published",
-            advice: "it was changed or replaced: compare it with another copy of the store, "
-                + "and check it with `etcd-snap verify` and your key")
+            advice: "it was changed or replaced: compare it with another copy of the store, check it with "
+                + "`etcd-snap verify` and your key, and copy back the right one, or delete it")
     }
 }
 
 extension ChainProblem {
+    /// That the record is not there, so that what was newest and what was removed is not known.
+    static func unrecorded(_ scope: StoreScope) -> ChainProblem {
+        ChainProblem(
+            code: .record, subject: "\(scope)",
+            message: "\(scope) has backups and no \(ChainRecord.fileName): which was the newest, and what was removed, "
+                + "is not known",
+            advice: "copy it back from another copy of the store, and compare what that has; otherwise the next backup "
+                + "begins it anew, and this ends")
+    }
+
     /// That backups of other chains would be the latest by their numbers or times.
     static func disputed(_ latest: StoredBackup, by rivals: [StoredBackup]) -> ChainProblem {
         let others = rivals.count > 3 ? ", and \(rivals.count - 3) more" : ""

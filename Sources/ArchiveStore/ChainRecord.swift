@@ -34,7 +34,7 @@ struct ChainRecord: Codable, Sendable, Equatable {
     private static let version = 1
     private static let maximumByteCount = 16 << 20
     /// As of ``Sidecar/sequence``.
-    private static let sequences = 1...(1 << 53)
+    static let sequences = 1...(1 << 53)
 
     init() {}
 
@@ -72,6 +72,15 @@ struct ChainRecord: Codable, Sendable, Equatable {
             }
         guard areNumbers else { throw damaged(path, "its numbers can't be") }
         return record
+    }
+
+    /// Whether a directory has a record of this program, though it be one of a later version.
+    static func isThere(in directory: OpenDirectory) -> Bool {
+        do {
+            return try read(in: directory) != ChainRecord()
+        } catch {
+            return Failure(wrapping: error).code == .failed
+        }
     }
 
     private static func damaged(_ path: String, _ why: String) -> Failure {
@@ -121,6 +130,34 @@ struct ChainRecord: Codable, Sendable, Equatable {
             sidecarSHA256: isLast ? next?.sidecar.previousSidecarSHA256 : nil)
     }
 
+    /// Whether a backup is the newest that was published, and its sidecar no longer the one that was.
+    func contradicts(_ backup: StoredBackup) -> Bool {
+        guard let last, last.id == backup.id, backup.sidecar.rebuilt != true else { return false }
+        return last.sidecarSHA256 != backup.sidecarSHA256
+    }
+
+    /// Notes that a backup is removed.
+    ///
+    /// - Parameter others: those that stay.
+    mutating func remove(_ backup: StoredBackup, among others: [StoredBackup]) {
+        var sequence = backup.sidecar.sequence
+        var named = others.filter { $0.sidecar.sequence == sequence + 1 }.compactMap(\.sidecar.previousSidecarSHA256)
+        if let last, last.id == backup.id { named.append(last.sidecarSHA256) }
+        // One that is not what it was when it was published goes with all that it said: it was the finding.
+        let isChanged = !named.isEmpty && !named.contains(backup.sidecarSHA256)
+        if isChanged, let last, last.id == backup.id { sequence = last.sequence }
+        let isKnown = backup.sidecar.rebuilt != true && !isChanged
+        remove(
+            .init(
+                firstSequence: sequence, lastSequence: sequence,
+                previousSidecarSHA256: isChanged ? nil : backup.sidecar.previousSidecarSHA256,
+                sidecarSHA256: isKnown ? backup.sidecarSHA256 : nil))
+        // Of two with one number the other one stays, and is the newest then.
+        if last?.id == backup.id, let twin = others.last(where: { $0.sidecar.sequence == sequence }) {
+            last = Last(id: twin.id, sequence: sequence, sidecarSHA256: twin.sidecarSHA256)
+        }
+    }
+
     /// Whether the backup of a number was removed.
     func removes(_ sequence: Int) -> Bool {
         removed.contains { ($0.firstSequence...$0.lastSequence).contains(sequence) }
@@ -147,13 +184,19 @@ public struct ChainLink: Sendable, Equatable {
     public var previousSidecarSHA256: String?
 
     /// The link behind the backup of the highest number that is there, or was.
-    init(after highest: StoredBackup?, _ record: ChainRecord) {
-        var before: [(sequence: Int, digest: String?)] = []
-        if let highest { before.append((highest.sidecar.sequence, highest.sidecarSHA256)) }
+    ///
+    /// A changed sidecar must not stop the backups after it: its number counts only as far as there can be one behind it,
+    /// and that of the newest is what was noted when it was published.
+    init(after backups: [StoredBackup], _ record: ChainRecord) {
+        var before: [(sequence: Int, digest: String?)] = backups.filter { !record.contradicts($0) }
+            .map { ($0.sidecar.sequence, $0.sidecarSHA256) }
         if let last = record.last { before.append((last.sequence, last.sidecarSHA256)) }
-        if let run = record.removed.last { before.append((run.lastSequence, run.sidecarSHA256)) }
-        let number = before.map(\.sequence).max() ?? 0
-        sequence = number + 1
+        before += record.removed.map { ($0.lastSequence, $0.sidecarSHA256) }
+        let taken = Set(before.map(\.sequence))
+        let number = taken.sorted(by: >).first { number in
+            ChainRecord.sequences.contains(number + 1) && !taken.contains(number + 1) && !record.removes(number + 1)
+        }
+        sequence = (number ?? 0) + 1
         previousSidecarSHA256 = before.first { $0.sequence == number }?.digest
     }
 }

@@ -42,7 +42,7 @@ public final class LocalStoreWriter {
     /// - Parameter listing: what is there.
     /// - Throws: as ``delete(_:)``, if it is not known what was removed.
     public func nextLink(after listing: StoreListing) throws -> ChainLink {
-        ChainLink(after: listing.highest(in: scope), try record())
+        ChainLink(after: listing.inOrderOfNumbers(in: scope).reversed(), try record())
     }
 
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
@@ -83,7 +83,8 @@ public final class LocalStoreWriter {
                 .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
             )
         }
-        let isNoted = try noteIfThereIsRoom { $0.remove(backup) }
+        let others = try contents.contents().backups.filter { $0.id != backup.id }.inOrderOfNumbers
+        let isNoted = try noteIfThereIsRoom { $0.remove(backup, among: others) }
         // Under temporary names both are leftovers. The archive's rename decides: before it the backup is whole.
         let names = [backup.sidecarName, backup.archiveName]
         do {
@@ -98,7 +99,7 @@ public final class LocalStoreWriter {
         // What of this fails or is lost is done by the next writer.
         _ = try? directory.removeFile(PendingFile.temporaryPrefix + backup.sidecarName)
         // Now there is room; if there is still none the number is missed later, which is said.
-        if !isNoted { try? note { $0.remove(backup) } }
+        if !isNoted { try? note { $0.remove(backup, among: others) } }
         _ = try? directory.sync()
     }
 
@@ -224,17 +225,5 @@ extension PendingFile {
             if sidecar.withdraw() { withdraw() }
             throw error
         }
-    }
-}
-
-extension ChainRecord {
-    /// Notes that a backup is removed.
-    fileprivate mutating func remove(_ backup: StoredBackup) {
-        let isKnown = backup.sidecar.rebuilt != true
-        remove(
-            .init(
-                firstSequence: backup.sidecar.sequence, lastSequence: backup.sidecar.sequence,
-                previousSidecarSHA256: backup.sidecar.previousSidecarSHA256,
-                sidecarSHA256: isKnown ? backup.sidecarSHA256 : nil))
     }
 }

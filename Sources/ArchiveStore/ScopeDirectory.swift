@@ -27,6 +27,7 @@ struct ScopeDirectory {
     func contents() throws -> StoreListing {
         var listing = StoreListing()
         // Read first: what is published or removed later is then in neither.
+        let isRecorded = directory.contains(ChainRecord.fileName)
         let record = Result { try ChainRecord.read(in: directory) }
         for id in try ids() {
             do {
@@ -43,9 +44,15 @@ struct ScopeDirectory {
         if let scope {
             listing.records[scope] = try? record.get()
             listing.chain = chain(of: listing, scope, record)
+            if !isRecorded, Self.mustHaveRecord(listing) { listing.chain.insert(.unrecorded(scope), at: 0) }
         }
         listing.sort()
         return listing
+    }
+
+    /// Whether something was published here before the newest; the very first backup gets its name before the record does.
+    private static func mustHaveRecord(_ listing: StoreListing) -> Bool {
+        listing.backups.count > 1 || listing.backups.contains { $0.sidecar.sequence > 1 }
     }
 
     private func chain(
@@ -131,6 +138,11 @@ struct ScopeDirectory {
             // One that was cut short is none: it is being written for an archive that is without one, or was.
             return nil
         }
+    }
+
+    /// Whose an archive is by its sidecar, wherever that lies; nil if nothing tells.
+    func statedScope(of id: BackupID) -> StoreScope? {
+        try? ScopeDirectory(directory: directory, scope: nil).sidecar(of: id)?.scope
     }
 
     private func sidecar(of id: BackupID) throws -> StoredBackup? { try read(id, StoredBackup.sidecarName(id)) }

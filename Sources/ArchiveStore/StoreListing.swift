@@ -91,20 +91,15 @@ public struct StoreListing: Sendable {
     /// Why something that is not listed may be there all the same.
     public var obstacle: Failure? { hidden.first { !$0.isLink }?.failure }
 
-    /// The same with what to do about it, a line each.
-    public var warnings: [String] {
-        problems.map { failure in failure.description + (failure.hint.map { " (\($0))" } ?? "") }
-    }
-
     /// The newest archive of a scope in its place, see ``BackupOrder``.
     public func latest(in scope: StoreScope) -> StoredBackup? {
         let own = backups.filter { $0.scope == scope && !$0.isFlat }
         return order(of: own, scope).latest.map { own[$0] }
     }
 
-    /// The archive of a scope in its place that has the highest number: the next one has the number behind it.
-    func highest(in scope: StoreScope) -> StoredBackup? {
-        backups.filter { $0.scope == scope && !$0.isFlat }.inOrderOfNumbers.last
+    /// The archives of a scope in its place by their numbers.
+    func inOrderOfNumbers(in scope: StoreScope) -> [StoredBackup] {
+        backups.filter { $0.scope == scope && !$0.isFlat }.inOrderOfNumbers
     }
 
     /// The newest archive of each node.

@@ -48,8 +48,11 @@ struct Adopt: AsyncParsableCommand {
     }
 
     private func find(_ configuration: Configuration) throws -> (LocalStore, UnreadableBackup) {
-        if case .path(let path) = BackupName(archive) { return try AdoptOperation.find(path: path) }
-        let store = try place.store(configuration)
-        return (store, try place.reference(archive, configuration).findOrphan(in: store))
+        let (store, reference) =
+            switch place.name(archive, configuration) {
+            case .path(let path): try place.inNamedStore(StorePath.reference(path), path)
+            case .reference(let name): (try place.store(configuration), try place.reference(name, configuration))
+            }
+        return (store, try reference.findOrphan(in: store))
     }
 }

@@ -53,8 +53,8 @@ struct Delete: ParsableCommand {
         var places: [(store: LocalStore, references: [BackupReference])] = []
         for name in backups {
             let (store, reference) =
-                switch BackupName(name) {
-                case .path(let path): try StorePath.referenceForRemoval(path)
+                switch place.name(name, configuration) {
+                case .path(let path): try place.inNamedStore(StorePath.referenceForRemoval(path), path)
                 case .reference(let name): (try place.store(configuration), try place.reference(name, configuration))
                 }
             if let index = places.firstIndex(where: { $0.store.root == store.root }) {

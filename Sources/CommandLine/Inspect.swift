@@ -94,7 +94,7 @@ struct SnapshotOptions: ParsableArguments {
     var snapshot: String
 
     func open(_ configuration: Configuration) throws -> SnapshotSource {
-        switch BackupName(snapshot, prefersFiles: true) {
+        switch place.name(snapshot, configuration, prefersFiles: true) {
         case .path(let path):
             if let file = try SnapshotSource.file(path) { return SnapshotSource(file: file) }
             return try SnapshotSource(place.open(path: path), identities: keys.required(), name: etcd)

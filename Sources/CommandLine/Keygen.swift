@@ -1,3 +1,4 @@
+import ArchiveStore
 import ArgumentParser
 import HostIO
 import Operations
@@ -50,14 +51,22 @@ struct Keygen: ParsableCommand {
         if let show { return try printKeys(of: show) }
         let outputFile = outputFile == "-" ? nil : outputFile
         let name = outputFile ?? "the identity"
+        let place = try outputFile.map {
+            try plaintextPlace($0, of: "the file of the identity", outside: Self.usualStore)
+        }
         var passphrase = try passphraseFile.map { try Keys.passphrase($0, for: name) }
         defer { passphrase?.wipe() }
         if asksPassphrase { passphrase = try Terminal.askNewPassphrase(for: name) }
         let recipient = try KeyGeneration.run(
-            isHybrid ? .hybrid : .x25519, output: outputFile, passphrase: passphrase,
+            isHybrid ? .hybrid : .x25519, output: place, passphrase: passphrase,
             standardOutput: DescriptorSink(.standardOutput, name: "standard output"))
         Console.shared.write("Fingerprint: \(try KeyDescription(recipient).fingerprint)")
         Console.shared.write("Public key: \(recipient)")
+    }
+
+    /// Where this host's backups go, whether there are some or not.
+    private static var usualStore: LocalStore {
+        LocalStore(root: (try? Configuration.load(path: nil))?.store ?? StoreOptions.defaultStore)
     }
 
     private func printKeys(of path: String) throws {

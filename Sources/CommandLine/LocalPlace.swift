@@ -1,5 +1,6 @@
 import ArchiveStore
 import HostIO
+import Operations
 import SystemPackage
 
 /// The path of a file or directory of this host, as it was given.
@@ -25,14 +26,16 @@ func localPlace(_ text: String, of what: String) throws -> String {
         hint: "mount or copy it here, or \(hint)")
 }
 
-/// The same of a place for what is in the clear, which is never within the store: stores are copied to other hosts.
+/// The same of a place for what is in the clear, which is never within a store: stores are copied to other hosts.
 ///
+/// - Parameter store: one that is named, which need not exist; any other is told by its directories.
 /// - Throws: ``Failure`` with the code `usage`.
 func plaintextPlace(_ text: String, of what: String, outside store: LocalStore) throws -> String {
     let place = try localPlace(text, of: what)
-    guard isPath(absolutePath(place).string, atOrBelow: absolutePath(store.root).string) else { return place }
+    let path = absolutePath(place).string
+    let named = isPath(path, atOrBelow: absolutePath(store.root).string) ? store.root : nil
+    guard let root = named ?? StorePlace.store(around: path) else { return place }
     throw Failure(
-        .usage,
-        "\(quoted(place)), \(what), is within the store \(quoted(store.root)), and what is restored is in the clear",
+        .usage, "\(quoted(place)), \(what), is within the store \(quoted(root)), and would be in the clear there",
         hint: "name a place outside the store: it is copied off the host as it is")
 }

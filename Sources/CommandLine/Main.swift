@@ -22,7 +22,7 @@ enum Main {
     private static func run(_ arguments: [String]) async -> Int32 {
         let command: any ParsableCommand
         do {
-            command = try RootCommand.parseAsRoot(arguments)
+            command = try leavingRoomForHelp { try RootCommand.parseAsRoot(arguments) }
         } catch {
             return report(parsing: error, of: arguments)
         }
@@ -68,8 +68,7 @@ enum Main {
 
     /// Help goes to standard output with status 0, a wrong command line to standard error with status 2.
     private static func report(parsing error: any Error, of arguments: [String]) -> Int32 {
-        leaveRoomForHelp()
-        let text = RootCommand.fullMessage(for: error)
+        let text = leavingRoomForHelp { RootCommand.fullMessage(for: error) }
         if RootCommand.exitCode(for: error) == .success {
             do {
                 try printOutput(text)

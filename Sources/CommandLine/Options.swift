@@ -6,6 +6,7 @@ import HostIO
 import NodeFiles
 import Operations
 import PKIBackup
+import SealedArchive
 import SystemPackage
 
 #if canImport(Glibc)
@@ -88,12 +89,34 @@ struct StoreOptions: ParsableArguments {
 
     /// A reference into the store.
     func reference(_ text: String, _ configuration: Configuration) throws -> BackupReference {
-        try BackupReference(text, cluster: cluster ?? configuration.cluster, node: node)
+        let reference = try BackupReference(text, cluster: cluster ?? configuration.cluster, node: node)
+        try refuseContradiction(reference.cluster, reference.node, of: text)
+        return reference
+    }
+
+    /// What a person's word for a backup is; where a store is named a file's name in it is that of a backup there.
+    func name(_ text: String, _ configuration: Configuration, prefersFiles: Bool = false) -> BackupName {
+        let isNamed = store != nil || configuration.store != nil
+        return BackupName(
+            text, prefersFiles: prefersFiles, store: isNamed ? try? store(configuration) : nil,
+            isStoreMeant: store != nil)
+    }
+
+    /// Refuses a place that is named twice, and is another each time.
+    func refuseContradiction(_ cluster: String?, _ node: String?, of text: String) throws(Failure) {
+        for (what, given, own, setting) in [
+            ("cluster", self.cluster, cluster, Failure.Setting.cluster), ("node", self.node, node, .node),
+        ] {
+            guard let given, let own, given != own else { continue }
+            throw Failure(
+                .usage, "\(quoted(text)) is of the \(what) \(quoted(own)), and \(quoted(given)) is named besides",
+                hint: "name one of them", settings: [setting])
+        }
     }
 
     /// An archive by its path, or by a reference into the store.
     func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
-        switch BackupName(name) {
+        switch self.name(name, configuration) {
         case .path(let path): return try open(path: path)
         case .reference(let reference):
             let (store, found) = try find(reference, configuration)
@@ -101,9 +124,28 @@ struct StoreOptions: ParsableArguments {
         }
     }
 
+    /// A backup by its path, which has to be in the store that is named besides, if one is.
+    func inNamedStore(
+        _ found: (store: LocalStore, reference: BackupReference), _ path: String
+    ) throws -> (LocalStore, BackupReference) {
+        if let store {
+            let named = try localPlace(store, of: "the store")
+            guard isSameFile(named, found.store.root) else {
+                throw Failure(
+                    .usage,
+                    "\(quoted(path)) is in the store \(quoted(found.store.root)), and \(quoted(named)) is named besides",
+                    hint: "name one of them", settings: [.store])
+            }
+        }
+        try refuseContradiction(found.reference.cluster, found.reference.node, of: path)
+        return found
+    }
+
     /// An archive by its path.
     func open(path: String) throws -> OpenedArchive {
         let archive = try OpenedArchive(path: path)
+        try refuseContradiction(
+            archive.sidecar?.archive.cluster, archive.sidecar?.archive.node, of: path)
         if let failure = archive.sidecarFailure {
             Console.shared.warn("its sidecar is left aside: \(failure.line)")
         }
@@ -114,7 +156,7 @@ struct StoreOptions: ParsableArguments {
     ///
     /// - Parameter thisNode: the node's name, nil if it is not known; a reference without a node means an archive of it.
     func open(_ name: String, _ configuration: Configuration, on thisNode: String?) throws -> OpenedArchive {
-        let isNamed = node != nil || name.contains("/") || BackupName(name) == .path(name)
+        let isNamed = node != nil || name.contains("/") || self.name(name, configuration) == .path(name)
         guard !isNamed else { return try open(name, configuration) }
         guard let thisNode else {
             throw Failure(

@@ -13,9 +13,13 @@ func columnCount(of descriptor: Int32) -> Int? {
     return max(Int(size.ws_col), leastColumnCount)
 }
 
-/// Has help laid out for at least 40 columns: the library fails at less than what its own indentation takes.
-func leaveRoomForHelp() {
-    if let count = columnCount(of: STDOUT_FILENO), count < 40 { setenv("COLUMNS", "40", 1) }
+/// Makes texts of help for at least 40 columns: the library fails at less than what its own indentation takes.
+func leavingRoomForHelp<Result>(_ body: () throws -> Result) rethrows -> Result {
+    guard let count = columnCount(of: STDOUT_FILENO), count < 40 else { return try body() }
+    let columns = getenv("COLUMNS").map { String(cString: $0) }
+    setenv("COLUMNS", "40", 1)
+    defer { if let columns { setenv("COLUMNS", columns, 1) } else { unsetenv("COLUMNS") } }
+    return try body()
 }
 
 /// Less is not worth a layout.

@@ -18,14 +18,6 @@ public struct AdoptReport: Codable, Sendable {
 
 /// Gives an archive that has lost its sidecar a new one.
 public enum AdoptOperation {
-    /// The archive without a sidecar at a path `<store>/<cluster>/<node>/<id>.tar.zst.age`, and its store.
-    ///
-    /// - Throws: ``Failure``, as ``BackupReference/findOrphan(in:)``.
-    public static func find(path: String) throws -> (LocalStore, UnreadableBackup) {
-        let (store, reference) = try StorePath.reference(path)
-        return (store, try reference.findOrphan(in: store))
-    }
-
     /// Reads the whole archive, checks everything in it, and publishes a sidecar made from it.
     ///
     /// - Parameter isDryRun: whether nothing is published.

@@ -1,11 +1,6 @@
 import ArchiveStore
 import HostIO
 import SealedArchive
-import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// What a person's word for a backup or a snapshot is: a reference into a store, or the path of a file.
 ///
@@ -19,10 +14,39 @@ public enum BackupName: Sendable, Equatable {
 
     /// Decides by the form of the word, and by what there is.
     ///
-    /// - Parameter prefersFiles: whether a regular file of a name that could be an ID's beginning is what is meant, as with
-    ///   snapshots, which people name by their dates.
-    public init(_ text: String, prefersFiles: Bool = false) {
-        self = Self.isPath(text, prefersFiles: prefersFiles) ? .path(text) : .reference(text)
+    /// - Parameters:
+    ///   - prefersFiles: whether a regular file of a name that could be an ID's beginning is what is meant, as with
+    ///     snapshots, which people name by their dates.
+    ///   - store: the store that backups are looked for in, if one is named: the name of a file in it, as its directory
+    ///     shows it, is that of a backup.
+    ///   - isStoreMeant: whether it is so even if a file of that name is here, unless only that is there.
+    public init(_ text: String, prefersFiles: Bool = false, store: LocalStore? = nil, isStoreMeant: Bool = false) {
+        if let store, let reference = Self.reference(ofFileName: text),
+            entryKind(at: text) == nil || isStoreMeant && Self.has(reference, store)
+        {
+            self = .reference(reference)
+        } else {
+            self = Self.isPath(text, prefersFiles: prefersFiles) ? .path(text) : .reference(text)
+        }
+    }
+
+    /// The reference of an archive or a sidecar, by its file's name alone or behind `cluster/node/`; nil for other words.
+    private static func reference(ofFileName text: String) -> String? {
+        let suffix = [ArchiveFormat.archiveSuffix, ArchiveFormat.sidecarSuffix].first(where: text.hasSuffix)
+        guard let suffix else { return nil }
+        let reference = text.dropLast(suffix.count)
+        let parts = reference.split(separator: "/", omittingEmptySubsequences: false)
+        guard [1, 3].contains(parts.count), let name = parts.last, BackupID(name) != nil else { return nil }
+        guard parts.count == 1 || (try? StoreScope(cluster: String(parts[0]), node: String(parts[1]))) != nil else {
+            return nil
+        }
+        return String(reference)
+    }
+
+    private static func has(_ reference: String, _ store: LocalStore) -> Bool {
+        guard let listing = try? store.list() else { return false }
+        let id = BackupID(reference.split(separator: "/").last ?? "")
+        return (listing.backups.map(\.id) + listing.unreadable.map(\.id)).contains { $0 == id }
     }
 
     private static func isPath(_ text: String, prefersFiles: Bool) -> Bool {
@@ -33,37 +57,9 @@ public enum BackupName: Sendable, Equatable {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         let name = parts.last ?? ""
         if [1, 3].contains(parts.count), name == BackupReference.latest { return false }
-        let kind = kind(of: text)
+        let kind = entryKind(at: text)
         if [1, 3].contains(parts.count), BackupID.canBegin(with: name) { return prefersFiles && kind == .file }
         // No identifier has a dot, and no reference has more parts.
         return kind != nil || name.contains(".") || name.isEmpty && parts.count > 1 || parts.count > 3
-    }
-
-    /// What there is of that name, links followed; a link that leads nowhere counts as one.
-    private static func kind(of path: String) -> EntryAttributes.Kind? {
-        guard let (directory, name) = try? OpenDirectory.parent(of: path), let entry = EntryName(name.utf8),
-            let kind = try? directory.existingAttributes(of: entry)?.kind
-        else { return access(path, F_OK) == 0 ? .directory : nil }
-        guard kind == .symbolicLink else { return kind }
-        return (try? RandomAccessFile(path: path)) == nil ? .symbolicLink : .file
-    }
-}
-
-extension RandomAccessFile {
-    /// The file of a snapshot or an archive; what is no regular file holds neither, like one that is damaged.
-    ///
-    /// - Throws: ``Failure`` with the code `integrity` for what is no regular file, ``SystemCallError``.
-    public convenience init(regular path: String) throws {
-        do {
-            try self.init(path: path)
-        } catch let failure as Failure where failure.code == .failed {
-            let isDataDirectory = access("\(path)/member/snap/db", F_OK) == 0
-            throw Failure(
-                .integrity, failure.message,
-                hint: isDataDirectory
-                    ? "it is a data directory of etcd: name the database in it, member/snap/db, of a member that is stopped"
-                    : "name the file of a snapshot or an archive; a directory of archives can be named as the store",
-                settings: isDataDirectory ? [] : [.store])
-        }
     }
 }

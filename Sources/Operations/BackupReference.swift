@@ -10,8 +10,10 @@ public struct BackupReference: Sendable {
     public static let latest = "latest"
 
     private let text: String
-    private let cluster: String?
-    private let node: String?
+    /// The cluster that it is of; nil if neither it nor the caller says.
+    public let cluster: String?
+    /// The node that it is of; nil if neither it nor the caller says.
+    public let node: String?
     private let name: Substring
 
     /// Reads a reference.

@@ -3,7 +3,8 @@ public enum FindingCodes {
     /// All of them: a configuration that accepts another one is misspelt.
     public static let known: Set<String> = [
         "algorithm-weak", "attributes-too-large", "attributes-unreadable", "backup-chain-broken",
-        "backup-chain-unknown", "backup-chains-disagree", "backup-missing", "backup-number-reused", "ca-key-missing",
+        "backup-chain-unknown", "backup-chains-disagree", "backup-damaged", "backup-missing", "backup-number-reused",
+        "backup-sidecar-missing", "backup-unreadable", "ca-key-missing",
         "ca-missing", "ca-replaced", "certificate-expired", "certificate-expires-soon", "certificate-name-missing",
         "certificate-not-yet-valid", "certificate-unreadable", "certificate-usage", "chain-broken",
         "component-paths-unknown", "configuration-unparsable", "datastore-elsewhere", "der-instead-of-pem",

@@ -38,7 +38,7 @@ struct NodeCapture {
                 Progress(phase: "\(fileCount) files", doneByteCount: byteCount, totalByteCount: nil))
         }
         try capture.capture(plan.references)
-        manifest.findings += capture.report.findings + [plan.exclusionFinding].compactMap(\.self)
+        manifest.findings += plan.withExclusions(capture.report.findings)
         manifest.skipped += plan.layout.skipped + capture.report.skipped
         guard plan.collectsFacts else { return }
         let skipped = try HostFacts.collect(root: plan.root, components: plan.layout.components) { fact in
@@ -87,6 +87,15 @@ struct NodeCapture {
         manifest.findings = manifest.findings.joined(with: findings(inventory, snapshots.facts))
     }
 
+    /// What can be found without a snapshot, of the files as they are on the node now.
+    ///
+    /// - Parameter members: the members of each etcd, as they say.
+    static func findings(_ plan: NodePlan, members: [String: [EtcdMemberRecord]]) -> [Finding] {
+        let inventory = CertificateInventory.build(layout: plan.wholeLayout, files: plan.root)
+        return NodeCapture(plan, observer: Observer())
+            .findings(inventory, members.isEmpty ? nil : SnapshotFacts(members: members))
+    }
+
     /// What a rebuild would lack, judged now, with what discovery found wrong.
     func findings(_ inventory: CertificateInventory, _ snapshot: SnapshotFacts?) -> [Finding] {
         Completeness.check(
@@ -106,8 +115,13 @@ extension [StreamedSnapshot] {
 }
 
 extension NodePlan {
+    /// What a capture or a survey found, with what was asked to be left out.
+    fileprivate func withExclusions(_ findings: [Finding]) -> [Finding] {
+        findings + [exclusionFinding].compactMap(\.self)
+    }
+
     /// That files which a rebuild needs are left out, as was asked for; nil if none are.
-    fileprivate var exclusionFinding: Finding? {
+    private var exclusionFinding: Finding? {
         let needed: Set<CaptureClass> = [
             .caCertificate, .caKey, .serviceAccountKey, .encryptionConfiguration, .joinToken, .privateKey, .certificate,
             .kubeconfig,
@@ -127,8 +141,10 @@ extension NodePlan {
 
     /// Looks at everything that a backup would capture.
     func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
-        try CaptureSurvey.survey(
+        var report = try CaptureSurvey.survey(
             references, root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits, body)
+        report.findings = withExclusions(report.findings)
+        return report
     }
 }
 

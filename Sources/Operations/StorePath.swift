@@ -9,7 +9,7 @@ public enum StorePath {
     ///
     /// - Throws: ``Failure`` with the code `usage` for what lies elsewhere, `notFound` for what does not exist, `integrity`
     ///   for a file that is something else.
-    public static func reference(_ path: String) throws -> (LocalStore, BackupReference) {
+    public static func reference(_ path: String) throws -> (store: LocalStore, reference: BackupReference) {
         var directory = absolutePath(path)
         let parts = (0..<3).map { _ in
             defer { directory.removeLastComponent() }
@@ -24,25 +24,37 @@ public enum StorePath {
                 hint: "it has to be in a store as CLUSTER/NODE/ID\(ArchiveFormat.archiveSuffix)")
         }
         guard let scope = try? StoreScope(cluster: parts[2], node: parts[1]) else { throw loose(path) }
-        let besides = String(path.dropLast(suffix.count)) + ArchiveFormat.sidecarSuffix
+        let stem = String(path.dropLast(suffix.count))
+        let besides = stem + ArchiveFormat.sidecarSuffix
+        let store = LocalStore(root: directory.string)
+        // What is left of a removal has no name any more.
+        guard
+            [besides, stem + ArchiveFormat.archiveSuffix].contains(where: { entryKind(at: $0) != nil })
+                || (try? store.isScope(cluster: scope.cluster, node: scope.node)) == true
+        else {
+            throw Failure(
+                .notFound, "there is no file \(quoted(path))",
+                hint: "name the backup's store besides, or its whole path",
+                settings: [.store])
+        }
         if let sidecar = try? sidecar(at: besides), sidecar.archive.reference != "\(scope)/\(id)" {
             throw loose(path, of: sidecar.archive.reference)
         }
-        return (LocalStore(root: directory.string), try BackupReference("\(scope)/\(id)"))
+        return (store, try BackupReference("\(scope)/\(id)"))
     }
 
     /// The same for an archive that is to be removed: one that nothing shows to be in a store is nobody's to remove.
     ///
     /// - Throws: as ``reference(_:)``.
-    public static func referenceForRemoval(_ path: String) throws -> (LocalStore, BackupReference) {
+    public static func referenceForRemoval(_ path: String) throws -> (store: LocalStore, reference: BackupReference) {
         let (store, reference) = try reference(path)
         let directory = absolutePath(path).removingLastComponent()
         let node = directory.lastComponent?.string ?? ""
         let cluster = directory.removingLastComponent().lastComponent?.string ?? ""
-        guard try RandomAccessFile.exists(path), try !store.isScope(cluster: cluster, node: node) else {
-            return (store, reference)
-        }
-        throw loose(path)
+        guard let kind = entryKind(at: path) else { return (store, reference) }
+        if kind != .file { _ = try RandomAccessFile(regular: path) }
+        guard try store.isScope(cluster: cluster, node: node) else { throw loose(path) }
+        return (store, reference)
     }
 
     private static func sidecar(at path: String) throws -> Sidecar {
@@ -87,16 +99,4 @@ public enum StorePath {
 
     /// So many are looked into: it is a hint.
     private static let limitOfDirectories = 100
-}
-
-extension RandomAccessFile {
-    /// Whether a regular file of that name can be opened.
-    static func exists(_ path: String) throws -> Bool {
-        do {
-            _ = try RandomAccessFile(path: path)
-            return true
-        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
-            return false
-        }
-    }
 }

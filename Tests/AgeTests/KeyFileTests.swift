@@ -33,6 +33,16 @@ import Testing
         }
     }
 
+    /// age takes no blanks either, and says nothing of them.
+    @Test func blanksAroundAKeyAreNamed() throws {
+        for text in ["  \(identity)", "\t\(identity)", "\(identity)  "] {
+            let error = try #require(ageError { _ = try identities(text) })
+            #expect(error.message.contains("has blanks") && error.hint?.contains("remove the blanks") == true)
+        }
+        let error = try #require(ageError { _ = try recipients(" \(recipient)") })
+        #expect(error.message.contains("has blanks before it"))
+    }
+
     @Test func filesWithoutKeysAreRefused() {
         for text in ["", "# only\n", "\n\n"] {
             #expect(kind { _ = try recipients(text) } == .key)

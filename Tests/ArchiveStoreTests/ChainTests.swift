@@ -104,11 +104,72 @@ import Testing
     @Test func aStoreWithoutARecordIsRead() throws {
         let backups = try (0..<4).map { try laboratory.add($0, to: scope) }
         try run("rm", ["\(directory)/chain.json"])
-        #expect(try codes() == [])
+        #expect(try codes() == ["backup-chain-unknown"])
         #expect(try laboratory.add(7, to: scope).sidecar.sequence == 5)
+        #expect(try codes() == [])
         try run("rm", ["\(directory)/chain.json"])
         try removeByHand(backups[1])
+        #expect(try codes() == ["backup-chain-unknown", "backup-missing"])
+    }
+
+    /// The first backup has its name before there is a record.
+    @Test func theFirstBackupNeedsNoRecord() throws {
+        let first = try laboratory.add(to: scope)
+        try run("rm", ["\(directory)/chain.json"])
+        #expect(try codes() == [])
+        try removeByHand(first)
+        #expect(try codes() == [])
+    }
+
+    /// A changed sidecar is a finding until it is removed, or right again; what is around it does not hide it.
+    @Test(arguments: 0..<3, [false, true])
+    func removingAChangedSidecarEndsIt(index: Int, isContinued: Bool) throws {
+        let backups = try (0..<3).map { try laboratory.add($0, to: scope) }
+        var sidecar = backups[index].sidecar
+        sidecar.completedAt += 60
+        sidecar.previousSidecarSHA256 = index == 0 ? nil : String(repeating: "ab", count: 32)
+        let path = "\(directory)/\(backups[index].sidecarName)"
+        try Data(DocumentCoding.encode(sidecar)).write(to: URL(filePath: path))
+        #expect(try Set(codes()) == ["backup-chain-broken"])
+        if isContinued { #expect(try laboratory.add(9, to: scope).sidecar.sequence == 4) }
+        #expect(try Set(codes()) == ["backup-chain-broken"])
+        let changed = try #require(try store.list().backups.first { $0.id == backups[index].id })
+        try store.writer(for: scope).delete(changed)
+        #expect(try codes() == [])
+        #expect(try laboratory.add(10, to: scope).sidecar.sequence == (isContinued ? 5 : 4))
+        #expect(try codes() == [])
+    }
+
+    /// The number of the newest is what was published, whatever its sidecar says by now.
+    @Test func removingAMadeUpNumberEndsIt() throws {
+        let newest = try (0..<3).map { try laboratory.add($0, to: scope) }[2]
+        var sidecar = newest.sidecar
+        sidecar.sequence = 5000
+        try Data(DocumentCoding.encode(sidecar)).write(to: URL(filePath: "\(directory)/\(newest.sidecarName)"))
         #expect(try codes() == ["backup-missing"])
+        let changed = try #require(try store.list().backups.first { $0.id == newest.id })
+        try store.writer(for: scope).delete(changed)
+        #expect(try codes() == [])
+        #expect(try laboratory.add(9, to: scope).sidecar.sequence == 4)
+        #expect(try codes() == [])
+    }
+
+    /// Whichever of two with one number is removed, the other one is all there is.
+    @Test(arguments: [true, false])
+    func removingOneOfTwoEndsTheFork(removesOwn: Bool) throws {
+        try laboratory.add(0, to: scope)
+        try run("cp", ["-a", laboratory.root, scratch.file("copy")])
+        let copy = StoreLaboratory(root: scratch.file("copy"))
+        let other = try copy.add(5, to: scope)
+        let own = try laboratory.add(1, to: scope)
+        for name in [other.archiveName, other.sidecarName] {
+            try run("cp", ["\(copy.directory(scope))/\(name)", directory])
+        }
+        #expect(try codes().contains("backup-number-reused"))
+        try store.writer(for: scope).delete(removesOwn ? own : other)
+        #expect(try codes() == [])
+        #expect(try laboratory.add(10, to: scope).sidecar.sequence == 3)
+        #expect(try codes() == [])
     }
 
     /// One that is there and can't be read is told as that, and not as missing too.
@@ -178,7 +239,7 @@ import Testing
         let bytes = try DocumentCoding.encode(sidecar)
         try Data(bytes).write(to: URL(filePath: "\(directory)/\(backup.sidecarName)"))
         #expect(try codes() == ["backup-missing"])
-        #expect(try store.writer(for: scope).nextLink(after: store.list()).sequence == (1 << 53) + 1)
+        #expect(try store.writer(for: scope).nextLink(after: store.list()).sequence == 2)
     }
 
     /// A directory that `download` has filled.

@@ -143,6 +143,31 @@ extension Integration {
             #expect(late["last backup"].status == "warning", "\(late["last backup"])")
         }
 
+        /// Files alone are no backup of a cluster, however new they are.
+        @Test func theLastBackupHasNoSnapshot() throws {
+            let filesAlone = ["backup", "--root", node.root, "-r", store.key.recipient, "--no-etcd"] + store.flags
+            try SnapTool.run(filesAlone)
+            let none = try doctor()["last backup"]
+            #expect(
+                none.status == "warning" && none.message.contains("no snapshot of \"etcd\", and neither"), "\(none)")
+            Thread.sleep(forTimeInterval: 1.1)
+            try backUp()
+            #expect(try !doctor()["last backup"].message.contains("no snapshot"))
+            let whole = TestStore.id(
+                of: try #require(SnapTool.json(["list"] + store.flags).array.last?.archive.id.string))
+            Thread.sleep(forTimeInterval: 1.1)
+            try SnapTool.run(filesAlone)
+            let recent = try doctor()["last backup"]
+            #expect(recent.status == "ok", "\(recent)")
+            #expect(
+                recent.message.contains(
+                    "no snapshot of \"etcd\", the newest that has one is test/node/\(whole), 0 minutes"))
+            let old = #"s/"completedAt" : "[^"]*"/"completedAt" : "2026-01-01T00:00:00Z"/"#
+            try run("sed", ["-i", old, "\(store.scopeDirectory)/\(whole).json"])
+            let late = try doctor()["last backup"]
+            #expect(late.status == "warning" && late.message.contains(whole), "\(late)")
+        }
+
         @Test func whatARebuildWouldLack() throws {
             try node.change(
                 "cd etc/kubernetes/pki; cp front-proxy-client.key apiserver.key; rm sa.key; : >etcd/peer.crt")

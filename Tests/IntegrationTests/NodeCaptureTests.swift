@@ -87,6 +87,10 @@ extension Integration {
             let findings = try JSON(result.output).findings.array
             #expect(findings.map(\.code.string) == ["member-list-mismatch"])
             #expect(findings.first?.message.string.contains("cp0") == true)
+            let dry = try SnapTool.attempt(arguments + ["--dry-run"] + store.server.flags() + store.flags)
+            #expect(dry.status == 3, "\(dry.errorText)")
+            let planned = try JSON(dry.output).findings.array
+            #expect(planned.map(\.message.string) == findings.map(\.message.string))
         }
 
         @Test func certificatesAreThoseOfTheNode() throws {

@@ -324,12 +324,26 @@ extension Integration {
             #expect(same.revisionBump.int == 0)
         }
 
+        /// Whatever is read as a file of identities.
+        @Test(arguments: ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-8"])
+        func aSealedIdentityIsAFindingInEachEncoding(encoding: String) throws {
+            let directory = store.directory.file("with-key")
+            try shell("mkdir \"$1\"; iconv -t \(encoding) \"$2\" >\"$1/some.txt\"", directory, store.key.path)
+            try SnapTool.run(store.backup())
+            try SnapTool.run(["verify", "latest", "-i", "\(directory)/some.txt"] + store.flags)
+            let result = try SnapTool.attempt(store.backup(["--include", directory]))
+            #expect(result.status == 3 && result.errorText.contains("identity-captured"), "\(result.errorText)")
+        }
+
         @Test func aSealedIdentityIsAFinding() throws {
             let directory = store.directory.file("with-key")
             try shell("mkdir \"$1\"; { echo '# mine'; cat \"$2\"; } >\"$1/some.txt\"", directory, store.key.path)
             let result = try SnapTool.attempt(store.backup(["--include", directory]))
             #expect(result.status == 3 && result.errorText.contains("identity-captured"), "\(result.errorText)")
             #expect(result.errorText.contains("\(directory)/some.txt"))
+            #expect(result.errorText.contains("is in this backup now"))
+            let dry = try SnapTool.attempt(store.backup(["--include", directory, "--dry-run"]))
+            #expect(dry.status == 3 && dry.text.contains("which a backup takes"), "\(dry.text)")
         }
     }
 }

@@ -1,3 +1,4 @@
+import ArchiveStore
 import Foundation
 import TestSupport
 import Testing
@@ -17,6 +18,21 @@ import Testing
         "20261123T030000Z-abcdef.tar.zst.age", "latest.db", "/2026",
     ])
     func paths(text: String) { #expect(BackupName(text) == .path(text)) }
+
+    /// Where a store is named, names as its directory shows them are those of backups.
+    @Test func fileNamesInAStore() throws {
+        let scratch = try TemporaryDirectory()
+        let store = LocalStore(root: scratch.path)
+        let id = "20261123T030000Z-abcdef"
+        for name in ["\(id).tar.zst.age", "\(id).json"] {
+            #expect(BackupName(name, store: store) == .reference(id))
+            #expect(BackupName("prod/cp-0/\(name)", store: store, isStoreMeant: true) == .reference("prod/cp-0/\(id)"))
+            for path in ["./\(name)", "/x/\(name)", "a/\(name)", "a/b/c/\(name)"] {
+                #expect(BackupName(path, store: store, isStoreMeant: true) == .path(path))
+            }
+        }
+        #expect(BackupName("x.json", store: store) == .path("x.json"))
+    }
 
     @Test func whatIsThere() throws {
         let scratch = try TemporaryDirectory()

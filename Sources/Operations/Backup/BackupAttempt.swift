@@ -54,7 +54,7 @@ struct BackupAttempt: Sendable {
 
     private func fill(_ archive: ArchiveWriter, _ file: PendingFile) async throws -> BackupReport {
         var manifest = publisher.manifest(archive.header)
-        manifest.findings = publisher.chainFindings + unreachable + targets.flatMap(\.clusterFindings)
+        manifest.findings = publisher.storeFindings + unreachable + targets.flatMap(\.clusterFindings)
         if !plan.isOfFilesAlone { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let node = NodeCapture(plan.node, observer: observer)
         let epoch = try node.epoch()

@@ -14,6 +14,7 @@ public struct BackupOperation: Sendable {
 
     /// Asks the cluster, the node and the store what a backup would do, changing nothing.
     public func preview() async throws -> BackupPreview {
+        try StorePlace.check(plan.store)
         try checkThereIsSomething(plan.etcds.isEmpty, nil)
         let sources = try await BackupSources(connectingTo: plan.etcds, observer: observer)
         try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
@@ -22,6 +23,7 @@ public struct BackupOperation: Sendable {
 
     /// Makes the backup.
     public func run() async throws -> BackupReport {
+        try StorePlace.check(plan.store)
         try checkThereIsSomething(plan.etcds.isEmpty, nil)
         let start = ContinuousClock.now
         let recorder = RunRecorder()

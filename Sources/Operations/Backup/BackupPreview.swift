@@ -70,7 +70,9 @@ public struct BackupPreview: Codable, Sendable {
         var findings = try BackupPublisher.check(plan, sources.targets) + sources.unreachable
         findings += sources.targets.flatMap { $0.clusterFindings + [$0.likelyAgeFinding].compactMap(\.self) }
         if !plan.isOfFilesAlone { findings += [plan.node.datastoreFinding].compactMap(\.self) }
-        self.findings = plan.node.judged(findings + report.findings.joined(with: plan.node.layout.findings))
+        let members = Dictionary(sources.targets.map { ($0.name, $0.members) }) { first, _ in first }
+        self.findings = plan.node.judged(
+            (findings + report.findings).joined(with: NodeCapture.findings(plan.node, members: members)))
     }
 
     /// The same in sentences.

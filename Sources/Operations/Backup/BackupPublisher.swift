@@ -15,7 +15,7 @@ struct BackupPublisher: @unchecked Sendable {
     /// The number of the new backup and the sidecar before it.
     private let link: ChainLink
     /// What does not hold among the backups before.
-    let chainFindings: [Finding]
+    let storeFindings: [Finding]
 
     /// Takes the store for writing, and says what an interrupted run had left there.
     ///
@@ -30,10 +30,10 @@ struct BackupPublisher: @unchecked Sendable {
         let listing = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
         // Without the one before it the backup would begin the count anew.
         if let obstacle = listing.obstacle { throw obstacle }
-        for warning in listing.warnings { observer.warn(warning) }
+        for hidden in listing.hidden { observer.warn(hidden.failure.description) }
         previous = listing.latest(in: plan.scope)
         link = try writer.nextLink(after: listing)
-        chainFindings = listing.chain.map(\.finding)
+        storeFindings = listing.stateFindings
     }
 
     /// The header of an archive that begins now.
@@ -79,7 +79,7 @@ struct BackupPublisher: @unchecked Sendable {
         if let obstacle = listing.obstacle { throw obstacle }
         let previous = listing.latest(in: plan.scope)
         try checkSpace(targets, after: previous, availableByteCount: space.availableByteCount, plan)
-        return listing.chain.map(\.finding)
+        return listing.stateFindings
     }
 
     /// Makes the archive durable and lists it.

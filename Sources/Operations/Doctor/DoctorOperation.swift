@@ -45,16 +45,16 @@ public struct DoctorOperation: Sendable {
         }
         let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
         let etcds = await checkEtcds()
-        let found = NodeCapture(node, observer: Observer())
-            .findings(inventory, etcds.members.isEmpty ? nil : SnapshotFacts(members: etcds.members))
+        let store = checkStore(etcds.databaseByteCount)
+        let found = NodeCapture.findings(node, members: etcds.members)
         return DoctorReport(
             distributions: node.layout.distributions,
             components: node.layout.components.map { "\($0.name) (\($0.source))" },
             captured: CaptureClass.allCases.compactMap { classes[$0] },
             skipped: node.layout.skipped + survey.skipped,
-            checks: etcds.checks + [checkRecipients()] + checkStore(etcds.databaseByteCount) + [TimerCheck.run()],
+            checks: etcds.checks + [checkRecipients()] + store.checks + [TimerCheck.run()],
             firstToExpire: inventory.certificates.first,
-            findings: node.judged((etcds.findings + survey.findings).joined(with: found)))
+            findings: node.judged(store.findings + (etcds.findings + survey.findings).joined(with: found)))
     }
 
     // MARK: Checks
@@ -138,9 +138,10 @@ public struct DoctorOperation: Sendable {
         }
     }
 
-    /// Whether the store can be written to and has room, and what the last backup is.
-    private func checkStore(_ databaseByteCount: Int) -> [DoctorReport.Check] {
+    /// Whether the store can be written to and has room, what the last backup is, and what does not hold among them.
+    private func checkStore(_ databaseByteCount: Int) -> (checks: [DoctorReport.Check], findings: [Finding]) {
         do {
+            try StorePlace.check(store)
             let space = try store.space()
             let listing =
                 space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
@@ -165,34 +166,11 @@ public struct DoctorOperation: Sendable {
                 store.advice = "free some space, or name another store"
                 store.settings = [.store]
             }
-            return [store, checkLast(last)] + listing.hidden.map { failed("store", $0.failure) }
-                + listing.unreadable.map(checkUnreadable)
-                + listing.chain.map { .init(name: "archive", status: .warning, message: $0.message, advice: $0.advice) }
+            let check = LastBackupCheck(scope: scope, listing: listing, etcds: (try? etcds.get())?.map(\.name))
+            return ([store, check.run()] + listing.hidden.map { failed("store", $0.failure) }, listing.stateFindings)
         } catch {
-            return [failed("store", error)]
+            return ([failed("store", error)], [])
         }
-    }
-
-    private func checkUnreadable(_ backup: UnreadableBackup) -> DoctorReport.Check {
-        .init(
-            name: "archive", status: backup.isOrphan ? .warning : .error, message: backup.failure.description,
-            advice: backup.failure.hint, settings: backup.failure.settings)
-    }
-
-    private func checkLast(_ last: StoredBackup?) -> DoctorReport.Check {
-        guard let last else {
-            return .init(
-                name: "last backup", status: .warning, message: "there is none of \(scope)",
-                advice: "make one with `etcd-snap backup`")
-        }
-        let minutes = Int(Date().timeIntervalSince(last.sidecar.completedAt) / 60)
-        let hours = minutes / 60
-        return .init(
-            name: "last backup", status: hours < 48 ? .ok : .warning,
-            message:
-                "\(last.reference), \(hours < 2 ? "\(minutes) minutes" : "\(hours) hours") ago, verified: \(last.sidecar.verification.rawValue), "
-                + "\(last.sidecar.findingCount) findings",
-            advice: hours < 48 ? nil : "see `systemctl status etcd-snap-backup` for why there is no newer one")
     }
 
     private func failed(_ name: String, _ error: any Error) -> DoctorReport.Check {

@@ -28,7 +28,7 @@ public enum CaptureSurvey {
         excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits(),
         _ body: (SurveyedPath) throws -> Void
     ) throws -> CaptureReport {
-        let identities = IdentityWatch()
+        let identities = IdentityWatch(isDryRun: true)
         let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
         try walk.run(references.map { SelectedPath($0, limits) }) { entry in
             guard entry.attributes.kind != .directory, entry.reference != nil || entry.attributes.kind == .symbolicLink

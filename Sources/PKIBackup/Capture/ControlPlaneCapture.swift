@@ -21,7 +21,7 @@ extension WalkedEntry {
 public struct ControlPlaneCapture {
     private let capture: FileCapture
     private let limits: CaptureLimits
-    private let identities = IdentityWatch()
+    private let identities = IdentityWatch(isDryRun: false)
 
     /// A capture into `writer` of the files of the node at `root`, but for patterns and paths that are left out.
     ///

@@ -12,20 +12,28 @@ final class IdentityWatch {
     /// What every native identity begins with (`age-keygen`; the C2SP specification of age, "The X25519 recipient type", and
     /// in the same form the hybrid one).
     private static let mark = Array("AGE-SECRET-KEY-".utf8)
+    /// The same in the encodings of text that are read as a file of identities, see ``TextEncoding``.
+    private static let marks = [mark, mark.flatMap { [$0, 0] }, mark.flatMap { [0, $0] }]
 
     private(set) var findings: [Finding] = []
 
-    /// Looks at the beginning of a file.
+    private let isDryRun: Bool
+
+    /// - Parameter isDryRun: whether nothing is captured yet.
+    init(isDryRun: Bool) { self.isDryRun = isDryRun }
+
+    /// Looks at the beginning of a file; what is compressed or encrypted is not looked into.
     func look(at path: [UInt8], _ beginning: UnsafeRawBufferPointer) {
-        guard Self.hasMark(beginning) else { return }
+        guard Self.marks.contains(where: { Self.has($0, beginning) }) else { return }
+        let place = isDryRun ? "which a backup takes" : "which is in this backup now"
         findings.append(
             Finding(
                 .error, code: "identity-captured", subject: display(path),
-                message: "holds a private age key, which is in this backup now, and was on this node in the clear",
+                message: "holds a private age key, \(place), and \(isDryRun ? "is" : "was") on this node in the clear",
                 advice: "keep private keys off the node, and make new ones if backups are sealed for this one"))
     }
 
-    private static func hasMark(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    private static func has(_ mark: [UInt8], _ bytes: UnsafeRawBufferPointer) -> Bool {
         var rest = bytes
         while rest.count >= mark.count, let base = rest.baseAddress,
             let found = memchr(base, CInt(mark[0]), rest.count - mark.count + 1)
