@@ -63,8 +63,7 @@ public enum Completeness {
         examination.checkUsages()
         examination.checkServerNames()
         examination.checkKubeconfigs()
-        examination.checkEncryption(
-            inventory.encryptionServers(of: layout), keysInUse: snapshot?.encryptionKeysInUse ?? [])
+        examination.checkEncryption(inventory.encryptionServers, keysInUse: snapshot?.encryptionKeysInUse ?? [])
         examination.checkJoinTokens()
         examination.checkMembers(snapshot?.members ?? [:])
         examination.noteLeftovers(inventory.leftovers)
