@@ -21,9 +21,13 @@ extension Examination {
         isSpare(file) || file.isFoundByWalk && healthcheckClients.contains { $0.base == stem(file.path) }
     }
 
-    /// Whether a file that something names differs only in its ending: the key of a certificate in use is in use.
+    /// Whether a file belongs to one that something names, by its name: the key of a certificate in use is in use, and another
+    /// certificate of that name is not.
     private func isBesideOneInUse(_ path: String) -> Bool {
-        ["crt", "cert", "cer", "pem", "key", "pub"].contains { files["\(stem(path)).\($0)"]?.isFoundByWalk == false }
+        let kinds: [[String]] = [["crt", "cert", "cer", "pem"], ["key"], ["pub"]]
+        let stem = stem(path)
+        let named = kinds.filter { $0.contains { files["\(stem).\($0)"]?.isFoundByWalk == false } }
+        return !named.isEmpty && !named.contains { $0.contains { path.hasSuffix(".\($0)") } }
     }
 
     private func stem(_ path: String) -> String {

@@ -39,7 +39,8 @@ extension EncryptionServer {
                 let isKnown = servers.contains { $0.subject == server.subject && $0.prefix == server.prefix }
                 if !isKnown { servers.append(server) }
             }
-        let named = Set(components.flatMap { component in values(of: component).compactMap { path($0, in: component) } })
+        let named = Set(
+            components.flatMap { component in values(of: component).compactMap { path($0, in: component) } })
         let others = files.values.filter {
             $0.captureClass == .encryptionConfiguration && $0.state != .directory && !named.contains($0.path)
         }.sorted { $0.path < $1.path }

@@ -6,13 +6,19 @@ extension LayoutBuilder {
     /// The services of the node's init systems that start programs of the control plane.
     ///
     /// Those that are only called like one are kept, to be told of if nothing else tells what the program is started with.
+    ///
+    /// - Returns: those that are started at boot first: of two services with one program the other may be left over.
     mutating func services() -> [ServiceDefinition] {
         let quadlets = Quadlets(root: root).services()
         let names = Set(quadlets.map(\.name))
         let units = ServiceUnits(root: root).services().filter { !names.contains($0.name) }
         let services = quadlets + units + OpenRCServices(root: root).services()
-        unknownServices = services.filter { !$0.startsKnownProgram }
-        return services.filter(\.startsKnownProgram)
+        unknownServices = services.filter { !$0.startsKnownProgram && $0.agent == nil }
+        agents = Set(services.compactMap(\.agent))
+        let known = services.filter(\.startsKnownProgram)
+        let likely = known.filter { !$0.isEnabled && !LeftoverName.matches($0.name) }
+        return known.filter(\.isEnabled) + likely
+            + known.filter { !$0.isEnabled && LeftoverName.matches($0.name) }
     }
 
     /// The component that a service starts, with its arguments and with what it takes from its environment.
@@ -37,7 +43,8 @@ extension LayoutBuilder {
         ["ETCD_", "K3S_", "RKE2_"].contains(where: variable.hasPrefix)
     }
 
-    /// Adds the files of every service, and the components of those in use.
+    /// Adds the files of every service, and the components of those in use: what nothing starts is captured, and says nothing
+    /// of a component that something else starts.
     mutating func addServices(_ services: [ServiceDefinition]) {
         for service in services {
             let component = component(of: service)

@@ -39,6 +39,7 @@ public struct NodeDiscovery: Sendable {
         builder.addFilesOfDistributions()
         builder.addHostPaths()
         builder.addHostGroups()
+        builder.addCompanions()
         builder.layout.etcds = builder.etcds()
         builder.addDefaultDatastore()
         builder.addAuthorityKeys()
@@ -79,6 +80,10 @@ struct LayoutBuilder {
     var unseen: [RunningComponent] = []
     /// What distributions that run in containers see of the node's files.
     var containerMounts: [String: [ContainerMount]] = [:]
+    /// Distributions of which an agent is started at boot.
+    var agents: Set<String> = []
+    /// Distributions that are only left over: something else is the control plane here.
+    var leftovers: Set<String> = []
     /// Services that are called like a program of the control plane, and may start it in a way that is not understood.
     var unknownServices: [ServiceDefinition] = []
 
