@@ -110,6 +110,19 @@ extension Defect {
             try $0.replace(
                 etcdManifest, "- --data-dir", "- --client-cert-file=\(pki)/etcd/extra.crt\n    - --data-dir")
         },
+        Defect("pair of a user that does not belong together", ["note key-mismatch \(pki)/users/bob.key"]) {
+            try $0.write("\(pki)/users/bob", $0.openssl.issue("/CN=bob", by: $0.pair("\(pki)/ca")))
+            try $0.write("\(pki)/users/bob.key", $0.openssl.key())
+        },
+        Defect("spare key encrypted", ["note key-encrypted \(pki)/offline.key"]) {
+            try $0.write(
+                "\(pki)/offline.key",
+                $0.openssl.output(
+                    ["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout", "pass:x"], input: $0.openssl.key()))
+        },
+        Defect("control plane that nothing starts", ["note component-paths-unknown \(pki)/sa.key"]) {
+            try $0.remove("/etc/kubernetes/manifests")
+        },
         Defect("copy of the certificate before", []) {
             try $0.write("\(pki)/apiserver.pem", $0.openssl.issue("/CN=old", by: $0.pair("\(pki)/ca")).certificate)
         },

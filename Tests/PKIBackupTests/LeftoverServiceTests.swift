@@ -34,7 +34,11 @@ import Testing
         let layout = tree.discover()
         #expect(layout.components.map(\.source) == ["\(Self.units)/kube-apiserver.service"])
         #expect(layout.reference("\(Self.units)/\(name).service")?.captureClass == .systemd)
-        #expect(layout.reference("/srv/old.yaml") == nil && layout.reference("/srv/e.yaml") != nil)
+        #expect(layout.reference("/srv/e.yaml")?.captureClass == .encryptionConfiguration)
+        #expect(layout.reference("/srv/old.yaml") == nil)
+        // What it names is kept, and not looked into.
+        try tree.touch(["/srv/old.yaml"])
+        #expect(tree.discover().reference("/srv/old.yaml")?.captureClass == .systemd)
     }
 
     @Test func aUnitThatNothingEnablesBesideAStaticPod() throws {

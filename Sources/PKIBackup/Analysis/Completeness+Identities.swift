@@ -77,16 +77,17 @@ extension Examination {
         return contents?.certificates.first?.record
     }
 
-    /// What this node is called by what kubeadm has told its components, in lower case; empty if nothing tells.
+    /// What this node is called by what kubeadm has told its components, in lower case; empty if that is not certain.
     private var nodeNames: [String] {
-        let flags =
-            components("kubelet").compactMap { $0.flags["hostname-override"]?.last }
-            + components("etcd").filter { $0.source.hasPrefix("/etc/kubernetes/") }.compactMap {
-                $0.flags["name"]?.last
-            }
-        guard !flags.isEmpty, !flags.contains(where: { $0.contains("$") }) else { return [] }
-        // kubeadm has the API server answer to the node's name too, which may be another than etcd's.
+        let overrides = components("kubelet").compactMap { $0.flags["hostname-override"]?.last }
+        let members = components("etcd").filter { $0.source.hasPrefix("/etc/kubernetes/") }
+            .compactMap { $0.flags["name"]?.last }
+        // kubeadm has the API server answer to the node's name, which need not be that of etcd's member.
         let serving = paths("kube-apiserver", "tls-cert-file").compactMap { files[$0]?.pem?.certificates.first?.record }
-        return (flags + serving.flatMap(\.dnsNames)).map { $0.lowercased() }
+        let dnsNames = serving.flatMap(\.dnsNames)
+        guard !(overrides + members).contains(where: { $0.contains("$") }),
+            !overrides.isEmpty || !members.isEmpty && !dnsNames.isEmpty
+        else { return [] }
+        return (overrides + members + dnsNames).map { $0.lowercased() }
     }
 }

@@ -86,9 +86,11 @@ extension Examination {
         let isAuthority = files[certificatePath]?.captureClass == .caCertificate
         let candidates = isAuthority ? certificates : [leaf]
         guard !candidates.contains(where: { $0.record.publicKey.digest == key.digest }) else { return }
-        let isUsed = [certificatePath, keyPath].contains { path in files[path].map { !isUnused($0) } ?? false }
+        let pair = [certificatePath, keyPath].compactMap { files[$0] }
+        let severity: Finding.Severity =
+            pair.contains { !isUnused($0) } ? .error : pair.allSatisfy(isSpare) ? .note : .warning
         find(
-            isUsed ? .error : .warning, "key-mismatch", keyPath,
+            severity, "key-mismatch", keyPath,
             "the private key \(quoted(keyPath)) does not belong to the certificate \(quoted(certificatePath)) "
                 + "(\(leaf.record.subject))",
             "restore the pair from another control-plane node or a backup, or issue the certificate again")

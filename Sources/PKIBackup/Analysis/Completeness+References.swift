@@ -51,8 +51,8 @@ extension Examination {
 
     /// An encrypted key may be kept on purpose; what else is wrong with a file that nobody uses harms nobody.
     private func severity(of problem: ContentProblem, in file: InspectedFile) -> Finding.Severity {
-        if problem.code == "key-encrypted" { return file.isRequired ? problem.severity : .warning }
         if isSpare(file) { return .note }
+        if problem.code == "key-encrypted" { return file.isRequired ? problem.severity : .warning }
         return isUnused(file) ? .warning : problem.severity
     }
 

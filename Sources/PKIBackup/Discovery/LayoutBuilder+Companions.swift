@@ -9,14 +9,15 @@ extension LayoutBuilder {
     /// Adds services and configurations beside the control plane, with the files that they name.
     mutating func addCompanions() {
         let sockets = kmsSockets()
-        let services = ServiceUnits(root: root).all()
-        for (service, commands) in services where Self.isCompanion(commands) {
+        for (service, commands) in units where Self.isCompanion(commands) {
             addCompanion(service, commands, Self.captureClass(of: commands))
         }
-        for (endpoint, socket) in sockets.sorted(by: { $0.key < $1.key }) { addPlugin(endpoint, socket, services) }
+        for (endpoint, socket) in sockets.sorted(by: { $0.key < $1.key }) { addPlugin(endpoint, socket) }
         for (pattern, captureClass) in Self.configurations {
             for path in FilePattern.paths(matching: pattern, in: root) { addFilesNamed(inTextAt: path, captureClass) }
         }
+        // What an idle service names is kept, and not looked into.
+        for service in idleServices { addCompanion(service, [service.words], .systemd) }
         for reference in collector.references where reference.captureClass == .cloudProvider {
             addFilesNamed(inTextAt: reference.path, .cloudProvider)
         }
@@ -71,23 +72,28 @@ extension LayoutBuilder {
     }
 
     /// Adds the services that have to do with a plugin's socket, and notes what was found to start it.
-    private mutating func addPlugin(
-        _ endpoint: String, _ socket: String, _ services: [(service: ServiceDefinition, commands: [[String]])]
-    ) {
+    private mutating func addPlugin(_ endpoint: String, _ socket: String) {
         let names = Self.spellings(of: socket)
         let pods = hostPaths.filter { volume, _, isControlPlane in
             !isControlPlane && names.contains { isPath($0, atOrBelow: volume.path) }
         }
         var starters = Set(pods.map { "the static pod \($0.pod)" })
-        let units = socketUnits(names)
-        for (service, commands) in services
-        where mentions(service, commands, names) || units.contains(where: { lastName($0) == "\(service.name).socket" })
-        {
+        let sockets = socketUnits(names)
+        for (service, commands) in units where !startsComponent(service, commands) {
+            let isActivated = sockets.contains { lastName($0) == "\(service.name).socket" }
+            guard isActivated || mentions(service, commands, names) else { continue }
             addCompanion(service, commands, .component)
             starters.insert("the service \(service.name)")
         }
-        for path in units { addKnown(path, .systemd, by: "KMS plugin") }
+        for path in sockets { addKnown(path, .systemd, by: "KMS plugin") }
         if !starters.isEmpty { layout.kmsPlugins[endpoint] = starters.sorted() }
+    }
+
+    /// An API server has the socket in its configuration.
+    private func startsComponent(_ service: ServiceDefinition, _ commands: [[String]]) -> Bool {
+        commands.contains {
+            CommandLineFlags($0, variables: service.environment, read: root.script).startsKnownProgram
+        }
     }
 
     /// `/var/run` is a link to `/run`.
@@ -159,7 +165,8 @@ extension LayoutBuilder {
         case .file where attributes.byteCount <= Self.byteCountLimit:
             collector.add(path, captureClass, by: referrer, isRequired: false)
             addFilesNamed(inTextAt: path, captureClass, depth: depth)
-        case .directory where captureClass != .network && !collector.covers(path) && isSmall(path):
+        case .directory
+        where [.containerRuntime, .component].contains(captureClass) && !collector.covers(path) && isSmall(path):
             collector.add(path, captureClass, by: referrer, isRequired: false)
             // containerd's `config_path` has a directory for each registry.
             for name in (try? root.names(in: path)) ?? [] {

@@ -11,8 +11,12 @@ extension LayoutBuilder {
     mutating func services() -> [ServiceDefinition] {
         let quadlets = Quadlets(root: root).services()
         let names = Set(quadlets.map(\.name))
-        let units = ServiceUnits(root: root).services().filter { !names.contains($0.name) }
-        let services = quadlets + units + OpenRCServices(root: root).services()
+        let catalogue = ServiceUnits(root: root)
+        units = catalogue.all()
+        let services =
+            quadlets + catalogue.services(among: units).filter { !names.contains($0.name) }
+            + OpenRCServices(root: root).services() + OtherServices(root: root).services()
+            + ComposeServices(root: root).services(startedBy: units)
         unknownServices = services.filter { !$0.startsKnownProgram && $0.agent == nil }
         agents = Set(services.compactMap(\.agent))
         let known = services.filter(\.startsKnownProgram)
@@ -54,12 +58,15 @@ extension LayoutBuilder {
                 continue
             }
             if let index = layout.components.firstIndex(where: { isSame($0, component) }) {
+                if !service.isEnabled { idleServices.append(service) }
                 // A process may hide what its unit tells.
                 guard !layout.components[index].isEnvironmentKnown else { continue }
                 layout.components[index].environment.merge(component.environment) { known, _ in known }
                 layout.components[index].isEnvironmentKnown = true
             } else if isInUse(service, component) {
                 add(component)
+            } else {
+                idleServices.append(service)
             }
         }
     }
@@ -101,6 +108,27 @@ extension LayoutBuilder {
                 "\(program) in \(quoted(service.path)) has variables of \(quoted(text)), which only the running system can tell: what they name is not in the backup",
                 "write out what it stands for, or name the files among the paths to capture")
         }
+    }
+
+    /// Places of keys that only a control plane has, by kubeadm and kubespray.
+    private static let controlPlaneKeys = [
+        "/etc/kubernetes/pki/sa.key", "/etc/kubernetes/pki/apiserver.key", "/etc/kubernetes/ssl/apiserver.key",
+        "/etc/kubernetes/ssl/sa.key",
+    ]
+
+    /// Says of a control plane that nothing is known to start that what its flags name is not known either.
+    mutating func reportMissingServer() {
+        let programs = DistributionConfiguration.programs + ["kube-apiserver", "kubelite", "microshift"]
+        guard !layout.components.contains(where: { programs.contains($0.name) }),
+            !layout.findings.contains(where: {
+                $0.code == "component-paths-unknown" || $0.code == "manifest-unparsable"
+            }),
+            let key = Self.controlPlaneKeys.first(where: root.hasEntry)
+        else { return }
+        find(
+            .note, "component-paths-unknown", key,
+            "\(quoted(key)) is a control plane's, and no static pod, service or process was found that starts its API server: files that its flags may name elsewhere are not in the backup",
+            "see that nothing is lacking, or name the files among the paths to capture")
     }
 
     /// Says of services that are started at boot under a program's name that it is not known what they start it with.

@@ -45,6 +45,7 @@ public struct NodeDiscovery: Sendable {
         builder.addAuthorityKeys()
         builder.reportUnseen()
         builder.reportUnknownServices()
+        builder.reportMissingServer()
         return builder.finished()
     }
 
@@ -80,6 +81,10 @@ struct LayoutBuilder {
     var unseen: [RunningComponent] = []
     /// What distributions that run in containers see of the node's files.
     var containerMounts: [String: [ContainerMount]] = [:]
+    /// All units of services, with their commands.
+    var units: [(service: ServiceDefinition, commands: [[String]])] = []
+    /// Services of components that something else starts.
+    var idleServices: [ServiceDefinition] = []
     /// Distributions of which an agent is started at boot.
     var agents: Set<String> = []
     /// Distributions that are only left over: something else is the control plane here.

@@ -39,10 +39,11 @@ struct ServiceUnits {
 
     /// The services whose command is known to start one of the control plane's programs, and of those that are enabled agents of
     /// distributions and those under the name of such a program, in the order of their names.
-    func services() -> [ServiceDefinition] {
-        let catalogue = UnitCatalogue(root: root)
-        let defaults = managerVariables()
-        return catalogue.units.sorted { $0.text < $1.text }.compactMap { service($0, catalogue, defaults) }
+    func services() -> [ServiceDefinition] { services(among: all()) }
+
+    /// The same of services that are known already.
+    func services(among all: [(service: ServiceDefinition, commands: [[String]])]) -> [ServiceDefinition] {
+        all.compactMap { service($0.service, $0.commands) }
     }
 
     /// Every service that was put there locally or is started by something, whatever it starts, with all of its commands.
@@ -52,10 +53,8 @@ struct ServiceUnits {
         return catalogue.units.sorted { $0.text < $1.text }.compactMap { definition(of: $0, catalogue, defaults) }
     }
 
-    private func service(
-        _ unit: UnitName, _ catalogue: UnitCatalogue, _ defaults: [String: String]
-    ) -> ServiceDefinition? {
-        guard let (definition, commands) = definition(of: unit, catalogue, defaults) else { return nil }
+    private func service(_ definition: ServiceDefinition, _ commands: [[String]]) -> ServiceDefinition? {
+        guard let unit = UnitName(definition.name + UnitName.ending) else { return nil }
         var service = definition
         let environment = service.environment
         let started = commands.first { isStart($0, environment) }
