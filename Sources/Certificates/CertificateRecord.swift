@@ -56,6 +56,28 @@ public struct CertificateRecord: Codable, Sendable, Equatable {
         return extended.isEmpty || extended.contains(use) || extended.contains("anyKeyUsage")
     }
 
+    /// The common name of the subject, the first if there are several.
+    public var commonName: String? { subjectValues("CN").first }
+
+    /// The values that the subject has for an attribute, such as `O` for the groups of a client, in the order of ``subject``.
+    public func subjectValues(_ attribute: String) -> [String] {
+        var parts: [String] = [""]
+        var isEscaped = false
+        for character in subject {
+            if isEscaped {
+                parts[parts.count - 1].append(character)
+                isEscaped = false
+            } else if character == "\\" {
+                isEscaped = true
+            } else if character == "," || character == "+" {
+                parts.append("")
+            } else {
+                parts[parts.count - 1].append(character)
+            }
+        }
+        return parts.filter { $0.hasPrefix(attribute + "=") }.map { String($0.dropFirst(attribute.count + 1)) }
+    }
+
     /// Key usages (RFC 5280, 4.2.1.3), which stand beside extended ones in ``uses``.
     private static let plainUses: Set<String> = [
         "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign",

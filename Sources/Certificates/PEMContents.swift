@@ -32,6 +32,8 @@ public struct PEMContents: Sendable {
     public private(set) var privateKeys: [PublicKey] = []
     /// The public keys that stand by themselves.
     public private(set) var publicKeys: [PublicKey] = []
+    /// What Kubernetes takes out of it for tokens of service accounts.
+    public private(set) var tokenKeys = TokenKeys()
     /// The labels of blocks other than `CERTIFICATE`, each once, in their order.
     public private(set) var otherLabels: [String] = []
     /// Whether there is a certificate under another label than `CERTIFICATE`, which most programs pass over.
@@ -72,9 +74,10 @@ public struct PEMContents: Sendable {
         if block.isCertificate {
             hasMislabelledCertificate = hasMislabelledCertificate || block.label != PEMFile.Block.certificateLabel
             do {
-                certificates.append(
-                    try ParsedCertificate(
-                        block.content, path: path, index: certificates.count, embeddedIn: embeddedIn))
+                let certificate = try ParsedCertificate(
+                    block.content, path: path, index: certificates.count, embeddedIn: embeddedIn)
+                certificates.append(certificate)
+                tokenKeys.addVerifier(certificate.record.publicKey)
             } catch {
                 note(.certificateUnreadable(byteCount: block.content.count))
             }
@@ -82,7 +85,9 @@ public struct PEMContents: Sendable {
             readPublicKey(block)
         } else if block.isPrivateKey {
             do throws(PrivateKeyReader.Problem) {
-                privateKeys.append(try PrivateKeyReader.publicKey(of: block))
+                let (key, label) = try PrivateKeyReader.publicKeyAndLabel(of: block)
+                privateKeys.append(key)
+                tokenKeys.addPrivateKey(key, label: block.label, form: label)
             } catch {
                 note(error.problem)
             }
@@ -90,10 +95,14 @@ public struct PEMContents: Sendable {
     }
 
     private mutating func readPublicKey(_ block: PEMFile.Block) {
-        let key =
-            block.label == "PUBLIC KEY"
-            ? try? PublicKey(subjectPublicKeyInfo: block.content[...]) : try? PublicKey(pkcs1: block.content)
-        if let key { publicKeys.append(key) } else { note(.publicKeyUnreadable) }
+        if let key = try? PublicKey(subjectPublicKeyInfo: block.content[...]) {
+            publicKeys.append(key)
+            tokenKeys.addVerifier(key)
+        } else if block.label == "RSA PUBLIC KEY", let key = try? PublicKey(pkcs1: block.content) {
+            publicKeys.append(key)
+        } else {
+            note(.publicKeyUnreadable)
+        }
     }
 
     private mutating func readDER(_ bytes: borrowing [UInt8], path: String) {

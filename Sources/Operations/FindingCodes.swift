@@ -16,11 +16,12 @@ public enum FindingCodes {
         "file-unreadable", "hashkv-not-compared", "identity-captured", "key-damaged", "key-encrypted", "key-mismatch",
         "key-missing", "key-unreadable", "keys-changed", "keys-several", "kms-external", "kubeconfig-ca-mismatch",
         "kubeconfig-chain-broken", "kubeconfig-context-broken", "kubeconfig-credentials-missing",
-        "kubeconfig-exec-credential", "kubeconfig-key-mismatch", "kubeconfig-server-name", "kubeconfig-unreadable",
-        "kubelet-self-signed", "leftovers", "link-leaves-tree", "link-loop", "manifest-not-a-pod",
+        "kubeconfig-exec-credential", "kubeconfig-identity", "kubeconfig-key-mismatch", "kubeconfig-server-name",
+        "kubeconfig-unreadable", "kubelet-self-signed", "leftovers", "link-leaves-tree", "link-loop",
+        "manifest-not-a-pod",
         "manifest-unparsable", "member-list-mismatch", "members-disagree", "needed-excluded", "path-unresolved",
         "path-unusable", "pem-damaged", "pem-label", "pem-missing", "processes-unseen", "reference-missing",
-        "reference-unreadable", "rows-unreadable", "service-account-key-mismatch", "snapshot-may-be-old",
-        "token-missing", "volumes-incomplete",
+        "reference-unreadable", "rows-unreadable", "service-account-key-mismatch", "service-account-key-refused",
+        "snapshot-may-be-old", "token-missing", "volumes-incomplete",
     ]
 }

@@ -52,12 +52,9 @@ struct NodeCapture {
     /// What was captured of certificates, keys and configurations.
     func inventory() -> CertificateInventory { CertificateInventory.build(layout: plan.wholeLayout, files: captured) }
 
-    /// Who must be able to read the values of snapshots, with the keys that were captured; nil if nothing is encrypted.
-    ///
-    /// - Parameter etcd: the name of the etcd that is read.
-    func encryptionReaders(_ inventory: CertificateInventory, of etcd: String) -> EncryptionReaders? {
-        let servers = inventory.encryptionServers(of: plan.wholeLayout).filter { $0.reads(etcd: etcd) }
-        return EncryptionReaders(servers, in: captured)
+    /// The API servers with the keys that were captured, by which values of snapshots are tried.
+    func encryption(_ inventory: CertificateInventory) -> NodeEncryption {
+        NodeEncryption(inventory.encryptionServers, in: captured)
     }
 
     /// Adds what is said of certificates and volumes, and finds what a rebuild would lack.

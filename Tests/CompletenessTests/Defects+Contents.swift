@@ -134,7 +134,7 @@ extension Defect {
         ]
     }()
 
-    private static func setField(_ field: String, _ pem: String, _ tree: ControlPlaneTree, _ path: String) throws {
+    static func setField(_ field: String, _ pem: String, _ tree: ControlPlaneTree, _ path: String) throws {
         let lines = try tree.read(path).split(separator: "\n", omittingEmptySubsequences: false).map { line in
             guard let range = line.range(of: "\(field): ") else { return String(line) }
             return line[..<range.upperBound] + Data(pem.utf8).base64EncodedString()

@@ -20,6 +20,32 @@ import Testing
         #expect(summary(tree.findings()) == ["error token-missing \(token)"])
     }
 
+    @Test(arguments: ["/etc/rancher/k3s/config.yaml", "/etc/systemd/system/k3s.service"])
+    func `what is left over of k3s on a node of kubeadm asks for no token`(_ path: String) throws {
+        let tree = try ControlPlaneTree.kubeadm()
+        let unit = "[Service]\nExecStart=/usr/local/bin/k3s server\n"
+        try tree.write(path, path.hasSuffix("yaml") ? "token: x\n" : unit)
+        let authority = try rancher("k3s").read("/var/lib/rancher/k3s/server/tls/server-ca.crt")
+        try tree.write("/etc/rancher/k3s/k3s.yaml", authority)
+        #expect(summary(tree.findings()) == [])
+    }
+
+    @Test func `an RKE2 agent with the server's unit installed asks for no token`() throws {
+        let tree = try ControlPlaneTree()
+        let units = "/usr/lib/systemd/system"
+        for kind in ["server", "agent"] {
+            try tree.write("\(units)/rke2-\(kind).service", "[Service]\nExecStart=/usr/bin/rke2 \(kind)\n")
+        }
+        try tree.write("/etc/rancher/rke2/config.yaml", "server: https://192.0.2.10:9345\n")
+        let wants = "/etc/systemd/system/multi-user.target.wants"
+        try run("mkdir", ["-p", tree.location(wants)])
+        try run("ln", ["-s", "\(units)/rke2-agent.service", tree.location(wants)])
+        #expect(summary(tree.findings()) == [])
+        try run("ln", ["-s", "\(units)/rke2-server.service", tree.location(wants)])
+        try tree.write("/etc/rancher/rke2/config.yaml", "data-dir: /srv/rke2\n")
+        #expect(summary(tree.findings()) == ["error token-missing /srv/rke2/server/token"])
+    }
+
     @Test func `defects of a k3s server are found without any flag`() throws {
         let tree = try rancher("k3s")
         let tls = "/var/lib/rancher/k3s/server/tls"

@@ -16,8 +16,7 @@ import Testing
         var layout = NodeLayout()
         layout.components = components
         layout.etcds = etcds
-        let inventory = CertificateInventory.build(layout: layout, files: NodeRoot(prefix: directory.path))
-        return inventory.encryptionServers(of: layout)
+        return CertificateInventory.build(layout: layout, files: NodeRoot(prefix: directory.path)).encryptionServers
     }
 
     @Test func theLastFlagCountsAndAnEmptyOneIsNone() throws {

@@ -44,6 +44,11 @@ struct Defect: CustomTestStringConvertible, Sendable {
         try check(defect)
     }
 
+    @Test(arguments: Defect.identities + Defect.tokenKeys + Defect.spares)
+    func `a defect of an identity, a key for tokens or a copy gives exactly its findings`(_ defect: Defect) throws {
+        try check(defect)
+    }
+
     @Test(arguments: Defect.encryption + Defect.members)
     func `a defect that the snapshot shows gives exactly its findings`(_ defect: Defect) throws {
         try check(defect)

@@ -81,7 +81,9 @@ extension Integration {
                     "a kubelet that renews its own certificate",
                     """
                     directory=../../var/lib/kubelet/pki; mkdir -p $directory
-                    cat pki/apiserver-kubelet-client.crt pki/apiserver-kubelet-client.key >$directory/kubelet-client-2026.pem
+                    sed -n 's/.*client-\\(certificate\\|key\\)-data: //p' kubelet.conf | while read -r data; do
+                        echo "$data" | base64 -d
+                    done >$directory/kubelet-client-2026.pem
                     ln -s kubelet-client-2026.pem $directory/kubelet-client-current.pem
                     file=/var/lib/kubelet/pki/kubelet-client-current.pem
                     sed -i -e "s#client-certificate-data:.*#client-certificate: $file#" \

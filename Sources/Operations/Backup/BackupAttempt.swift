@@ -60,7 +60,7 @@ struct BackupAttempt: Sendable {
         let epoch = try node.epoch()
         try await recorder.timing("files") { try toSink { try node.capture(into: archive, &manifest) } }
         let inventory = node.inventory()
-        let snapshots = try await stream(into: archive, node, inventory)
+        let snapshots = try await stream(into: archive, node.encryption(inventory))
         manifest.etcd = snapshots.map(\.record)
         manifest.findings += snapshots.compactMap(\.ageFinding)
         try compareKeys(epoch, try node.epoch(), &manifest)
@@ -73,12 +73,12 @@ struct BackupAttempt: Sendable {
     }
 
     private func stream(
-        into archive: ArchiveWriter, _ node: NodeCapture, _ inventory: CertificateInventory
+        into archive: ArchiveWriter, _ encryption: NodeEncryption
     ) async throws -> [StreamedSnapshot] {
         var snapshots: [StreamedSnapshot] = []
         for (index, target) in targets.enumerated() {
             let stage = SnapshotStage(
-                index: index, target: target, readers: node.encryptionReaders(inventory, of: target.name),
+                index: index, target: target, readers: encryption.readers(ofEtcd: target.name),
                 verification: plan.verification,
                 previous: publisher.previous,
                 observer: observer)

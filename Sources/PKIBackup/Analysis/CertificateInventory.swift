@@ -15,6 +15,8 @@ public struct CertificateInventory: Sendable {
     let files: [String: InspectedFile]
     /// Files and directories that were not looked at, for their names say that they are copies kept aside.
     let leftovers: [String]
+    /// The node's API servers, as far as they tell how what is stored is read; empty if no file tells of encryption.
+    public let encryptionServers: [EncryptionServer]
 
     /// How many files of one directory, with what is below it, are looked at.
     static let directoryFileLimit = 10_000
@@ -27,7 +29,9 @@ public struct CertificateInventory: Sendable {
         var reader = InventoryReader(source: source, excluded: layout.excludedPaths.map(\.path))
         for reference in layout.references { reader.add(reference) }
         for file in reader.files.values { reader.addNamedFiles(of: file) }
-        return CertificateInventory(files: reader.files, leftovers: reader.leftovers.sorted())
+        return CertificateInventory(
+            files: reader.files, leftovers: reader.leftovers.sorted(),
+            encryptionServers: EncryptionServer.all(of: layout, files: reader.files))
     }
 
     /// Whether the contents of a captured file are needed to judge it.
@@ -35,9 +39,10 @@ public struct CertificateInventory: Sendable {
         CaptureClass(rawValue: role).map { InspectedFile.form(of: $0, path: path) != .opaque } ?? false
     }
 
-    private init(files: [String: InspectedFile], leftovers: [String]) {
+    private init(files: [String: InspectedFile], leftovers: [String], encryptionServers: [EncryptionServer]) {
         self.files = files
         self.leftovers = leftovers
+        self.encryptionServers = encryptionServers
         let sorted = files.values.sorted { $0.path < $1.path }
         certificates = sorted.flatMap(Self.records).sorted { left, right in
             (left.notAfter, left.path, left.embeddedIn ?? "", left.index)

@@ -97,7 +97,7 @@ extension Examination {
         var certificates: [ParsedCertificate] = []
         for file in sortedFiles {
             let isBroken = file.state == .missing ? file.isRequired : !file.isSound
-            if file.captureClass == .caCertificate, file.state != .directory, isBroken { return nil }
+            if file.captureClass == .caCertificate, file.state != .directory, isBroken, !isSpare(file) { return nil }
             certificates += file.pem?.certificates.filter(\.record.isCA) ?? []
         }
         return certificates

@@ -104,15 +104,21 @@ extension Examination {
                 "\(quoted(path)) has keys that can't be used: \(invalid.prefix(8).joined(separator: "; "))",
                 "restore the key from another control-plane node: the API server does not start with it")
         }
+        notePlugins(configuration, path)
+    }
+
+    private mutating func notePlugins(_ configuration: EncryptionConfiguration, _ path: String) {
         let plugins = configuration.providers.filter { $0.kind == "kms" }.map { provider in
-            "\(quoted(provider.pluginName ?? "")) at \(quoted(provider.endpoint ?? ""))"
+            let endpoint = provider.endpoint ?? ""
+            let starter = layout.kmsPlugins[endpoint].map { "started by \($0.joined(separator: " and "))" }
+            return "\(quoted(provider.pluginName ?? "")) at \(quoted(endpoint)), "
+                + (starter ?? "which no unit and no static pod here is known to start: the plugin is not in the backup")
         }
-        if !plugins.isEmpty {
-            find(
-                .note, "kms-external", path,
-                "\(quoted(path)) depends on the KMS plugin \(Set(plugins).sorted().joined(separator: ", "))",
-                "the key is kept by the KMS: back it up there, and have the plugin running before a restore")
-        }
+        guard !plugins.isEmpty else { return }
+        find(
+            .note, "kms-external", path,
+            "\(quoted(path)) depends on the KMS plugin \(Set(plugins).sorted().joined(separator: "; "))",
+            "the key is kept by the KMS: back it up there, and have the plugin running before a restore")
     }
 
     /// Why a key can't be used.

@@ -72,7 +72,9 @@ extension Examination {
         sortedFiles.flatMap { file -> [(String, String)] in
             guard let contents = file.pem, !contents.certificates.isEmpty else { return [] }
             let own = contents.privateKeys.isEmpty ? [] : [(file.path, file.path)]
-            return own + Self.keySiblings(of: file.path).filter { files[$0] != nil }.map { (file.path, $0) }
+            // The key in use may have got another certificate since.
+            let keys = Self.keySiblings(of: file.path).compactMap { files[$0] }.filter { isSpare($0) || !isSpare(file) }
+            return own + keys.map { (file.path, $0.path) }
         }
     }
 
@@ -84,44 +86,13 @@ extension Examination {
         let isAuthority = files[certificatePath]?.captureClass == .caCertificate
         let candidates = isAuthority ? certificates : [leaf]
         guard !candidates.contains(where: { $0.record.publicKey.digest == key.digest }) else { return }
-        let isUsed = [certificatePath, keyPath].contains { path in files[path].map { !isUnused($0) } ?? false }
+        let pair = [certificatePath, keyPath].compactMap { files[$0] }
+        let severity: Finding.Severity =
+            pair.contains { !isUnused($0) } ? .error : pair.allSatisfy(isSpare) ? .note : .warning
         find(
-            isUsed ? .error : .warning, "key-mismatch", keyPath,
+            severity, "key-mismatch", keyPath,
             "the private key \(quoted(keyPath)) does not belong to the certificate \(quoted(certificatePath)) "
                 + "(\(leaf.record.subject))",
             "restore the pair from another control-plane node or a backup, or issue the certificate again")
-    }
-
-    /// Tokens that are signed here are accepted here.
-    mutating func checkServiceAccountKeys() {
-        let signers =
-            paths("kube-apiserver", "service-account-signing-key-file")
-            + paths("kube-controller-manager", "service-account-private-key-file")
-        let verifiers = components("kube-apiserver").flatMap { paths($0, "service-account-key-file") }
-        if !verifiers.isEmpty {
-            for signer in signers { checkSigner(signer, verifiers) }
-        }
-        for file in sortedFiles where file.captureClass == .serviceAccountKey && file.path.hasSuffix(".key") {
-            let sibling = file.path.dropLast(4) + ".pub"
-            // One that does not fit what it is used with is told of by that.
-            guard files[String(sibling)] != nil, !isFound("service-account-key-mismatch", file.path) else { continue }
-            checkSigner(file.path, verifiers + [String(sibling)])
-        }
-    }
-
-    private mutating func checkSigner(_ signer: String, _ verifiers: [String]) {
-        guard let key = files[signer]?.pem?.privateKeys.first else { return }
-        var digests: Set<String> = []
-        for verifier in verifiers {
-            guard let file = files[verifier], file.isSound, let contents = file.pem else { return }
-            digests.formUnion((contents.publicKeys + contents.privateKeys).map(\.digest))
-            digests.formUnion(contents.certificates.map(\.record.publicKey.digest))
-        }
-        guard !digests.contains(key.digest) else { return }
-        find(
-            .error, "service-account-key-mismatch", signer,
-            "the signing key \(quoted(signer)) belongs to none of the keys that verify tokens "
-                + "(\(verifiers.map(quoted).joined(separator: ", ")))",
-            "restore both from another control-plane node: tokens signed with this key are refused")
     }
 }

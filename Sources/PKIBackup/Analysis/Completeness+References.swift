@@ -51,8 +51,8 @@ extension Examination {
 
     /// An encrypted key may be kept on purpose; what else is wrong with a file that nobody uses harms nobody.
     private func severity(of problem: ContentProblem, in file: InspectedFile) -> Finding.Severity {
-        if problem.code == "key-encrypted" { return file.isRequired ? problem.severity : .warning }
         if isSpare(file) { return .note }
+        if problem.code == "key-encrypted" { return file.isRequired ? problem.severity : .warning }
         return isUnused(file) ? .warning : problem.severity
     }
 
@@ -85,7 +85,7 @@ extension Examination {
                 "remove the others")
         }
         if let weakness = contents.privateKeys.lazy.compactMap(\.weakness).first,
-            file.captureClass == .serviceAccountKey
+            file.captureClass == .serviceAccountKey, !isFound("service-account-key-refused", file.path)
         {
             find(
                 .warning, "algorithm-weak", file.path, "\(quoted(file.path)) is \(weakness)",
@@ -95,9 +95,8 @@ extension Examination {
 
     /// k3s and RKE2 encrypt their bootstrap data in the datastore with the server token: no rebuild without it.
     mutating func checkJoinTokens() {
-        for distribution in ["k3s", "rke2"] where layout.distributions.contains(distribution) {
-            let secrets = layout.references.map(\.path).first { $0.hasSuffix("/server/tls") }
-            let directory = secrets.map(parentPath) ?? "/var/lib/rancher/\(distribution)/server"
+        for distribution in ["k3s", "rke2"] where layout.hasServer(of: distribution) {
+            let directory = joinPath(layout.dataDirectory(of: distribution), "server")
             let tokens = ["token", "node-token"].map { joinPath(directory, $0) }
             let isThere = files.values.contains { file in
                 file.captureClass == .joinToken && file.isSound && (file.isRequired || tokens.contains(file.path))

@@ -89,11 +89,6 @@ extension Examination {
 }
 
 extension CertificateRecord {
-    /// What stands for the common name in the subject (RFC 4514); nil if there is none.
-    fileprivate var commonName: String? {
-        subject.split(separator: ",").first { $0.hasPrefix("CN=") }.map { String($0.dropFirst(3)) }
-    }
-
     /// Why what it has signed is refused; nil if it may sign.
     fileprivate var reasonNotToSign: String? {
         if !isCA { return "is none by its basic constraints" }

@@ -53,9 +53,9 @@ public enum Completeness {
             layout: layout, source: source, files: inventory.files, certificates: inventory.certificates,
             options: options)
         examination.checkReferences()
+        examination.checkServiceAccountKeys()
         examination.checkContents()
         examination.checkKeyPairs()
-        examination.checkServiceAccountKeys()
         examination.checkAuthorities()
         examination.checkChains()
         examination.checkCertificates()
@@ -63,8 +63,8 @@ public enum Completeness {
         examination.checkUsages()
         examination.checkServerNames()
         examination.checkKubeconfigs()
-        examination.checkEncryption(
-            inventory.encryptionServers(of: layout), keysInUse: snapshot?.encryptionKeysInUse ?? [])
+        examination.checkIdentities()
+        examination.checkEncryption(inventory.encryptionServers, keysInUse: snapshot?.encryptionKeysInUse ?? [])
         examination.checkJoinTokens()
         examination.checkMembers(snapshot?.members ?? [:])
         examination.noteLeftovers(inventory.leftovers)

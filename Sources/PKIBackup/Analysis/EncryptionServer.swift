@@ -27,49 +27,63 @@ public struct EncryptionServer: Sendable, Equatable {
     public func reads(etcd name: String) -> Bool { !otherEtcds.contains(name) }
 }
 
-extension CertificateInventory {
+extension EncryptionServer {
     /// The API servers of a node; empty if no file tells of encryption.
     ///
     /// A distribution that starts its API server itself, without a flag to be seen, is known by the files in its
     /// directories.
-    public func encryptionServers(of layout: NodeLayout) -> [EncryptionServer] {
-        // What a distribution hands on comes behind what it sets itself, and so counts.
-        let components = layout.components.flatMap { component in
-            let isServer = component.name == "kube-apiserver" || EncryptionServer.names(in: component)
-            return (isServer ? [component] : []) + component.startedComponents.filter(EncryptionServer.names(in:))
-        }
-        var named: Set<String> = []
-        var servers: [EncryptionServer] = []
-        for component in components {
-            let values = EncryptionServer.flags.flatMap { component.flags[$0] ?? [] }
-            named.formUnion(values.compactMap(component.nodePath).map { joinPath("/", $0) })
-            // The program reads the last value only.
-            let value = values.last ?? ""
-            let path = component.nodePath(of: value).map { joinPath("/", $0) }
-            // What is in its image can't be known.
-            if !value.isEmpty, path == nil { continue }
-            let server = EncryptionServer(
-                subject: value.isEmpty ? component.source : path ?? "", paths: value.isEmpty ? [] : [path ?? ""],
-                prefix: component.flags["etcd-prefix"]?.last ?? EncryptionServer.standardPrefix,
-                otherEtcds: Self.otherEtcds(of: component, in: layout), source: component.source)
-            if !servers.contains(where: { $0.subject == server.subject && $0.prefix == server.prefix }) {
-                servers.append(server)
+    static func all(of layout: NodeLayout, files: [String: InspectedFile]) -> [EncryptionServer] {
+        let components = layout.components.flatMap(servers)
+        let flagged = components.compactMap { server(of: $0, in: layout) }
+            .reduce(into: [EncryptionServer]()) { servers, server in
+                let isKnown = servers.contains { $0.subject == server.subject && $0.prefix == server.prefix }
+                if !isKnown { servers.append(server) }
             }
-        }
+        let named = Set(
+            components.flatMap { component in values(of: component).compactMap { path($0, in: component) } })
         let others = files.values.filter {
             $0.captureClass == .encryptionConfiguration && $0.state != .directory && !named.contains($0.path)
         }.sorted { $0.path < $1.path }
-        let referred = others.filter { !$0.isFoundByWalk && ($0.state != .missing || $0.isRequired) }
-        // What a walk found and can't be read may be anything, such as an old copy.
-        let found = servers.isEmpty ? others.filter { $0.isFoundByWalk && $0.encryption != nil } : []
-        let unnamed = referred.isEmpty ? found : referred
-        if let first = unnamed.first {
-            servers.append(
-                EncryptionServer(
-                    subject: first.path, paths: unnamed.map(\.path), prefix: EncryptionServer.standardPrefix,
-                    source: first.path))
-        }
+        let servers = flagged + [unflagged(others, isAlone: flagged.isEmpty)].compactMap(\.self)
         return servers.contains { !$0.paths.isEmpty } ? servers : []
+    }
+
+    /// The API servers that a component is or starts; what a distribution hands on comes behind what it sets itself, and so
+    /// counts.
+    private static func servers(_ component: Component) -> [Component] {
+        let isServer = component.name == "kube-apiserver" || names(in: component)
+        return (isServer ? [component] : []) + component.startedComponents.filter(names(in:))
+    }
+
+    private static func values(of component: Component) -> [String] { flags.flatMap { component.flags[$0] ?? [] } }
+
+    private static func path(_ value: String, in component: Component) -> String? {
+        component.nodePath(of: value).map { joinPath("/", $0) }
+    }
+
+    /// An API server by its flags, of which the program reads the last value only; nil if its configuration is in its image,
+    /// where it can't be known.
+    private static func server(of component: Component, in layout: NodeLayout) -> EncryptionServer? {
+        let value = values(of: component).last ?? ""
+        let path = path(value, in: component)
+        if !value.isEmpty, path == nil { return nil }
+        return EncryptionServer(
+            subject: value.isEmpty ? component.source : path ?? "", paths: value.isEmpty ? [] : [path ?? ""],
+            prefix: component.flags["etcd-prefix"]?.last ?? standardPrefix,
+            otherEtcds: otherEtcds(of: component, in: layout), source: component.source)
+    }
+
+    /// The API server that reads configurations which no flag names; nil if nothing tells of one.
+    ///
+    /// - Parameter isAlone: whether there is no other.
+    private static func unflagged(_ files: [InspectedFile], isAlone: Bool) -> EncryptionServer? {
+        let referred = files.filter { !$0.isFoundByWalk && ($0.state != .missing || $0.isRequired) }
+        // What a walk found and can't be read may be anything, such as an old copy.
+        let found = isAlone ? files.filter { $0.isFoundByWalk && $0.encryption != nil } : []
+        let paths = (referred.isEmpty ? found : referred).map(\.path)
+        return paths.first.map {
+            EncryptionServer(subject: $0, paths: paths, prefix: standardPrefix, source: $0)
+        }
     }
 
     /// The etcds whose URLs are none of those that an API server was given; none if it was given no URL that is known.

@@ -16,6 +16,8 @@ enum FlagTable {
         case arguments(of: String)
         /// The same with all of them in one value, as a shell has them: `k0s controller --kubelet-extra-args="--a=b --c"`.
         case argumentLine(of: String)
+        /// `SOURCE:DESTINATION`, a path of the node that a component's pod sees.
+        case mount
     }
 
     /// The use of a flag of a component; nil if it is not known.
@@ -116,8 +118,11 @@ enum FlagTable {
         "resolv-conf": .path(.network),
     ]
 
-    /// Source: k3s, `pkg/cli/cmds/server.go` and `agent.go`; RKE2 has the same flags.
+    /// Source: k3s, `pkg/cli/cmds/server.go` and `agent.go`; RKE2 has the same flags, and mounts (`pkg/cli/cmds/root.go`).
     private static let rancher: [String: Use] = [
+        "kube-apiserver-extra-mount": .mount, "kube-controller-manager-extra-mount": .mount,
+        "kube-scheduler-extra-mount": .mount, "kube-proxy-extra-mount": .mount, "etcd-extra-mount": .mount,
+        "cloud-controller-manager-extra-mount": .mount,
         "config": .path(.distribution), "private-registry": .path(.containerRuntime),
         "data-dir": .output("of known layout"),
         "vpn-auth-file": .path(.joinToken), "tls-cert-file": .path(.certificate),

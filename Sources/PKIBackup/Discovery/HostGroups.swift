@@ -42,7 +42,7 @@ enum HostGroups {
             "container runtime", .containerRuntime,
             [
                 "/etc/containerd", "/etc/crio", "/etc/crictl.yaml", "/etc/docker", "/etc/containers",
-                "/etc/sysconfig/docker", "/etc/default/docker", "/etc/nerdctl",
+                "/etc/sysconfig/docker", "/etc/default/docker", "/etc/nerdctl", "/etc/cdi",
             ]
         ),
         (

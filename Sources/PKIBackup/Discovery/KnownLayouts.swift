@@ -23,6 +23,17 @@ struct KnownLayout {
         ]
     }
 
+    /// Whether something tells of a control plane of another kind; configurations that are read by nothing do not.
+    static func hasOther(than distribution: String, _ root: NodeRoot) -> Bool {
+        let weak = ["/etc/rancher", "/etc/k0s", "/etc/microshift"]
+        return all { standardDataDirectories[$0] ?? "/var/lib/\($0)" }.contains { layout in
+            layout.distribution != distribution
+                && layout.markers.contains { marker in
+                    !weak.contains { isPath(marker, atOrBelow: $0) } && root.hasEntry(marker)
+                }
+        }
+    }
+
     /// Where distributions have their data unless they are told otherwise.
     static let standardDataDirectories = [
         "k3s": "/var/lib/rancher/k3s", "rke2": "/var/lib/rancher/rke2", "k0s": "/var/lib/k0s",
@@ -139,23 +150,21 @@ struct KnownLayout {
 
 extension LayoutBuilder {
     /// Where a distribution has its data, as it is configured.
-    func dataDirectory(of distribution: String) -> String {
-        let component = layout.components.first { $0.name == distribution }
-        let path = component?.configuration.last("data-dir").flatMap { $0.hasPrefix("/") ? joinPath("/", $0) : nil }
-        return path ?? KnownLayout.standardDataDirectories[distribution] ?? "/var/lib/\(distribution)"
-    }
+    func dataDirectory(of distribution: String) -> String { layout.dataDirectory(of: distribution) }
 
     /// Adds what the layouts of the distributions found on the node hold.
     mutating func addKnownLayouts() {
         let builder = self
         for known in KnownLayout.all(dataDirectory: builder.dataDirectory(of:))
         where isThere(known) {
-            layout.distributions.append(known.distribution)
+            let isLeftover = leftovers.contains(known.distribution)
+            if !isLeftover { layout.distributions.append(known.distribution) }
             for excluded in known.excluded where root.hasEntry(excluded.path) {
                 collector.exclude(excluded.path, excluded.reason)
             }
             for (path, captureClass) in known.paths {
-                addMatching(path, captureClass, by: "\(known.distribution) layout")
+                // What is left over is kept, and nothing follows from it.
+                addMatching(path, isLeftover ? .include : captureClass, by: "\(known.distribution) layout")
             }
             for directory in known.imageDirectories { listImages(in: directory) }
         }

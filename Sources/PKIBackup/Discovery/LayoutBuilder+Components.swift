@@ -17,11 +17,25 @@ extension LayoutBuilder {
             for name in names where !name.hasPrefix(".") { addStaticPod(joinPath(directory, name)) }
         }
         // Podman runs pods too.
-        for (manifest, quadlet) in Quadlets(root: root).pods() where root.hasEntry(manifest) {
-            collector.add(quadlet, .systemd, by: "Podman's pods", isRequired: false)
-            collector.add(manifest, .component, by: quadlet, isRequired: false)
+        let played = units.flatMap { service, commands in
+            commands.compactMap { Self.playedManifest($0, in: service.workingDirectory) }.map { ($0, service.path) }
+        }
+        for (manifest, unit) in Quadlets(root: root).pods() + played where root.hasEntry(manifest) {
+            collector.add(unit, .systemd, by: "Podman's pods", isRequired: false)
+            collector.add(manifest, .component, by: unit, isRequired: false)
             addStaticPod(manifest)
         }
+    }
+
+    /// The manifest that `podman kube play` runs (podman-kube-play(1), and `play kube` of old); nil for other commands.
+    private static func playedManifest(_ words: [String], in directory: String) -> String? {
+        guard words.contains(where: { lastName($0) == "podman" }),
+            let verb = words.indices.dropLast().first(where: {
+                words[$0] == "kube" && words[$0 + 1] == "play" || words[$0] == "play" && words[$0 + 1] == "kube"
+            }),
+            let path = words[(verb + 2)...].last(where: { [".yaml", ".yml", ".json"].contains(where: $0.hasSuffix) })
+        else { return nil }
+        return absolutePath(path, from: directory)
     }
 
     private mutating func staticPodNames(in directory: String) -> [String]? {

@@ -193,14 +193,14 @@ extension LayoutBuilder {
     private mutating func layoutCandidates() -> [EtcdCandidate] {
         guard layout.datastore == nil else { return [] }
         var candidates: [EtcdCandidate] = []
-        for distribution in ["k3s", "rke2"] where layout.distributions.contains(distribution) {
+        for distribution in ["k3s", "rke2"] where layout.hasServer(of: distribution) {
             let server = joinPath(dataDirectory(of: distribution), "server")
             let tls = "\(server)/tls/etcd"
             candidates += embedded(
                 distribution, "\(server)/db/etcd", configuration: "\(server)/db/etcd/config",
                 ("\(tls)/server-ca.crt", "\(tls)/client.crt", "\(tls)/client.key"))
         }
-        if layout.distributions.contains("k0s") {
+        if layout.hasServer(of: "k0s") {
             let data = dataDirectory(of: "k0s")
             let client = "\(data)/pki/apiserver-etcd-client"
             candidates += embedded(

@@ -32,6 +32,10 @@ extension LayoutBuilder {
             var arguments: [String] = []
             ShellWords.read(value, [:]) { words, _ in arguments += words }
             addFlags(of: component.starting(name, with: arguments))
+        case .mount:
+            for mount in value.split(separator: ",") {
+                addUnknown(String(mount.prefix { $0 != ":" }), referrer, component)
+            }
         case .output(let reason): addOutput(value, reason, component)
         case .writtenFile(let reason):
             for path in value.split(separator: ",") { addWrittenFile(String(path), reason, component) }

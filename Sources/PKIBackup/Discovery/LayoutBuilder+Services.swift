@@ -6,13 +6,23 @@ extension LayoutBuilder {
     /// The services of the node's init systems that start programs of the control plane.
     ///
     /// Those that are only called like one are kept, to be told of if nothing else tells what the program is started with.
+    ///
+    /// - Returns: those that are started at boot first: of two services with one program the other may be left over.
     mutating func services() -> [ServiceDefinition] {
         let quadlets = Quadlets(root: root).services()
         let names = Set(quadlets.map(\.name))
-        let units = ServiceUnits(root: root).services().filter { !names.contains($0.name) }
-        let services = quadlets + units + OpenRCServices(root: root).services()
-        unknownServices = services.filter { !$0.startsKnownProgram }
-        return services.filter(\.startsKnownProgram)
+        let catalogue = ServiceUnits(root: root)
+        units = catalogue.all()
+        let services =
+            quadlets + catalogue.services(among: units).filter { !names.contains($0.name) }
+            + OpenRCServices(root: root).services() + OtherServices(root: root).services()
+            + ComposeServices(root: root).services(startedBy: units)
+        unknownServices = services.filter { !$0.startsKnownProgram && $0.agent == nil }
+        agents = Set(services.compactMap(\.agent))
+        let known = services.filter(\.startsKnownProgram)
+        let likely = known.filter { !$0.isEnabled && !LeftoverName.matches($0.name) }
+        return known.filter(\.isEnabled) + likely
+            + known.filter { !$0.isEnabled && LeftoverName.matches($0.name) }
     }
 
     /// The component that a service starts, with its arguments and with what it takes from its environment.
@@ -37,7 +47,8 @@ extension LayoutBuilder {
         ["ETCD_", "K3S_", "RKE2_"].contains(where: variable.hasPrefix)
     }
 
-    /// Adds the files of every service, and the components of those in use.
+    /// Adds the files of every service, and the components of those in use: what nothing starts is captured, and says nothing
+    /// of a component that something else starts.
     mutating func addServices(_ services: [ServiceDefinition]) {
         for service in services {
             let component = component(of: service)
@@ -47,12 +58,15 @@ extension LayoutBuilder {
                 continue
             }
             if let index = layout.components.firstIndex(where: { isSame($0, component) }) {
+                if !service.isEnabled { idleServices.append(service) }
                 // A process may hide what its unit tells.
                 guard !layout.components[index].isEnvironmentKnown else { continue }
                 layout.components[index].environment.merge(component.environment) { known, _ in known }
                 layout.components[index].isEnvironmentKnown = true
             } else if isInUse(service, component) {
                 add(component)
+            } else {
+                idleServices.append(service)
             }
         }
     }
@@ -94,6 +108,27 @@ extension LayoutBuilder {
                 "\(program) in \(quoted(service.path)) has variables of \(quoted(text)), which only the running system can tell: what they name is not in the backup",
                 "write out what it stands for, or name the files among the paths to capture")
         }
+    }
+
+    /// Places of keys that only a control plane has, by kubeadm and kubespray.
+    private static let controlPlaneKeys = [
+        "/etc/kubernetes/pki/sa.key", "/etc/kubernetes/pki/apiserver.key", "/etc/kubernetes/ssl/apiserver.key",
+        "/etc/kubernetes/ssl/sa.key",
+    ]
+
+    /// Says of a control plane that nothing is known to start that what its flags name is not known either.
+    mutating func reportMissingServer() {
+        let programs = DistributionConfiguration.programs + ["kube-apiserver", "kubelite", "microshift"]
+        guard !layout.components.contains(where: { programs.contains($0.name) }),
+            !layout.findings.contains(where: {
+                $0.code == "component-paths-unknown" || $0.code == "manifest-unparsable"
+            }),
+            let key = Self.controlPlaneKeys.first(where: root.hasEntry)
+        else { return }
+        find(
+            .note, "component-paths-unknown", key,
+            "\(quoted(key)) is a control plane's, and no static pod, service or process was found that starts its API server: files that its flags may name elsewhere are not in the backup",
+            "see that nothing is lacking, or name the files among the paths to capture")
     }
 
     /// Says of services that are started at boot under a program's name that it is not known what they start it with.

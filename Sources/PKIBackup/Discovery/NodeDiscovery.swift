@@ -39,11 +39,13 @@ public struct NodeDiscovery: Sendable {
         builder.addFilesOfDistributions()
         builder.addHostPaths()
         builder.addHostGroups()
+        builder.addCompanions()
         builder.layout.etcds = builder.etcds()
         builder.addDefaultDatastore()
         builder.addAuthorityKeys()
         builder.reportUnseen()
         builder.reportUnknownServices()
+        builder.reportMissingServer()
         return builder.finished()
     }
 
@@ -79,6 +81,14 @@ struct LayoutBuilder {
     var unseen: [RunningComponent] = []
     /// What distributions that run in containers see of the node's files.
     var containerMounts: [String: [ContainerMount]] = [:]
+    /// All units of services, with their commands.
+    var units: [(service: ServiceDefinition, commands: [[String]])] = []
+    /// Services of components that something else starts.
+    var idleServices: [ServiceDefinition] = []
+    /// Distributions of which an agent is started at boot.
+    var agents: Set<String> = []
+    /// Distributions that are only left over: something else is the control plane here.
+    var leftovers: Set<String> = []
     /// Services that are called like a program of the control plane, and may start it in a way that is not understood.
     var unknownServices: [ServiceDefinition] = []
 

@@ -6,10 +6,14 @@ import SealedArchive
 public struct NodeLayout: Sendable {
     /// The distributions whose layout was recognised, such as `kubeadm`; usually one.
     public var distributions: [String] = []
+    /// Distributions that are installed here and whose server does not run here: agents, and what is left over.
+    public var idleDistributions: Set<String> = []
     /// The components found, each once.
     public var components: [Component] = []
     /// Every file or directory to capture, with its class and with what named it.
     public var references: [FileReference] = []
+    /// What starts the KMS plugins of encryption configurations, as far as it was found, by their endpoints.
+    public var kmsPlugins: [String: [String]] = [:]
     /// Every etcd of the node.
     public var etcds: [DiscoveredEtcd] = []
     /// Where the cluster's data is, if a distribution keeps it in another place than its own etcd.
@@ -25,6 +29,20 @@ public struct NodeLayout: Sendable {
 
     /// An empty layout.
     public init() {}
+}
+
+extension NodeLayout {
+    /// Whether a distribution's layout was recognised and its server is not known to be idle.
+    func hasServer(of distribution: String) -> Bool {
+        distributions.contains(distribution) && !idleDistributions.contains(distribution)
+    }
+
+    /// Where k3s, RKE2 or k0s has its data, as it is configured.
+    func dataDirectory(of distribution: String) -> String {
+        let component = components.first { $0.name == distribution }
+        let path = component?.configuration.last("data-dir").flatMap { $0.hasPrefix("/") ? joinPath("/", $0) : nil }
+        return path ?? KnownLayout.standardDataDirectories[distribution] ?? "/var/lib/\(distribution)"
+    }
 }
 
 /// A component of the control plane, such as `kube-apiserver`, with the arguments it runs with.

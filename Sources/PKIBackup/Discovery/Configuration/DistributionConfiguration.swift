@@ -21,7 +21,7 @@ enum DistributionConfiguration {
     ///
     /// Source: k3s, `pkg/cli/cmds/server.go` and `agent.go`, flags of the type `StringSlice`.
     static func isList(_ flag: String) -> Bool {
-        flag.hasSuffix("-arg")
+        flag.hasSuffix("-arg") || flag.hasSuffix("-extra-mount")
             || [
                 "tls-san", "cluster-cidr", "service-cidr", "cluster-dns", "disable", "node-label", "node-taint",
                 "node-ip",
@@ -74,6 +74,14 @@ enum DistributionConfiguration {
         return arguments.isEmpty ? nil : arguments
     }
 
+    /// What only servers have in their data directories.
+    static func serverData(of program: String) -> [String] {
+        if program == "k0s" { return ["pki/ca.key", "pki/sa.key", "etcd", "db"] }
+        let pods = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+        return ["server/tls", "server/cred", "server/db", "server/token"]
+            + pods.map { "agent/pod-manifests/\($0).yaml" }
+    }
+
     /// Values that are never kept: they would only be there to get out.
     private static let secrets: Set<String> = [
         "token", "agent-token", "cluster-secret", "etcd-s3-access-key", "etcd-s3-secret-key", "etcd-s3-session-token",
@@ -96,13 +104,16 @@ extension LayoutBuilder {
     mutating func addDistributions(_ processes: [RunningComponent], _ services: [ServiceDefinition]) {
         for program in DistributionConfiguration.programs {
             let process = processes.first { $0.component.name == program && $0.seesNode && isTrusted($0) }?.component
-            let started = services.map { ($0.isEnabled, component(of: $0)) }.filter { $0.1.name == program }
-                .max { !$0.0 && $1.0 }?.1
-            addDistribution(program, process, started)
+            // Those that are started at boot come first.
+            let service = services.map { ($0, component(of: $0)) }.first { $0.1.name == program }
+            let isEnabled = process != nil || service?.0.isEnabled ?? false
+            addDistribution(program, process, service?.1, isEnabled: isEnabled)
         }
     }
 
-    private mutating func addDistribution(_ program: String, _ process: Component?, _ started: Component?) {
+    private mutating func addDistribution(
+        _ program: String, _ process: Component?, _ started: Component?, isEnabled: Bool
+    ) {
         var arguments = process?.configuration ?? MergedConfiguration()
         arguments.fill(from: started?.configuration ?? MergedConfiguration())
         arguments.expandAliases(DistributionConfiguration.aliases(of: program))
@@ -123,6 +134,10 @@ extension LayoutBuilder {
         }
         guard source != nil || configuration != arguments else { return }
         placeDataDirectory(of: server, &configuration)
+        let data = configuration.last("data-dir") ?? KnownLayout.standardDataDirectories[program] ?? ""
+        guard isEnabled || isInUse(program, data, isInstalled: started != nil) else {
+            return
+        }
         addDatastore(configuration, program)
         DistributionConfiguration.redact(&configuration)
         if source == nil { server.source = configuration.origins.first ?? program }
@@ -132,6 +147,24 @@ extension LayoutBuilder {
         containerMounts[program] = server.mounts
         server.mounts = nil
         layout.components.append(server)
+    }
+
+    /// Whether a distribution's server that nothing is known to start is this node's control plane.
+    ///
+    /// - Parameter isInstalled: whether there is a service for it.
+    private mutating func isInUse(_ program: String, _ data: String, isInstalled: Bool) -> Bool {
+        let isAgent = agents.contains(program)
+        let isOther = KnownLayout.hasOther(than: program, root)
+        let hasData = DistributionConfiguration.serverData(of: program).contains { root.hasEntry(joinPath(data, $0)) }
+        // An agent has no more than its configuration and its own directory.
+        let hasAgent = root.hasEntry(joinPath(data, program == "k0s" ? "kubelet" : "agent"))
+        let isReplaced = isInstalled && root.hasEntry(joinPath(Self.manifests, "kube-apiserver.yaml"))
+        let isInUse = !isAgent && (hasData ? !isReplaced : !isOther && !hasAgent)
+        if !isInUse {
+            layout.idleDistributions.insert(program)
+            if isOther, !isAgent { leftovers.insert(program) }
+        }
+        return isInUse
     }
 
     /// Says where the data of a server that runs in a container is on the node.

@@ -33,7 +33,7 @@ enum KubeletConfiguration {
 
 extension LayoutBuilder {
     /// kubeadm's `KubernetesDir` and `ManifestsSubDirName` (`app/constants`), also the kubelet's place on OpenShift.
-    private static let manifests = "/etc/kubernetes/manifests"
+    static let manifests = "/etc/kubernetes/manifests"
 
     /// Adds the kubelet with the configuration that its arguments and files make, for it knows where static pods are.
     mutating func addKubelets(_ processes: [RunningComponent], _ services: [ServiceDefinition]) {
@@ -57,7 +57,7 @@ extension LayoutBuilder {
             kubeletDirectories.append(joinPath("/", directory))
         }
         // The state of RKE2's and k3s' kubelet is below their own directories.
-        for distribution in ["rke2", "k3s"] {
+        for distribution in ["rke2", "k3s"] where !leftovers.contains(distribution) {
             addStaticPodDirectory(joinPath(dataDirectory(of: distribution), "agent/pod-manifests"))
         }
     }

@@ -68,7 +68,7 @@ struct Quadlets {
         }
         return ServiceDefinition(
             name: base, path: path, words: words, environment: [:], files: [path] + dropIns, environmentFiles: [],
-            isEnabled: isEnabled, isLocal: !path.hasPrefix("/usr/share/"))
+            isEnabled: isEnabled, isLocal: true)
     }
 
     private func dropInPaths(of unit: UnitName, beside path: String) -> [String] {

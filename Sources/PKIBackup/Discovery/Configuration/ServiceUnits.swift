@@ -27,6 +27,8 @@ struct ServiceDefinition {
     var startsKnownProgram = true
     /// Settings that name files in a way that only the running system can tell.
     var unresolved: [String] = []
+    /// The distribution of which it starts an agent at boot, such as `k3s`; nil for everything else.
+    var agent: String?
 }
 
 /// The services of systemd as their files say (systemd.unit(5), systemd.service(5), systemd.exec(5)).
@@ -35,17 +37,42 @@ struct ServiceUnits {
 
     init(root: NodeRoot) { self.root = root }
 
-    /// The services whose command is known to start one of the control plane's programs, and those that are enabled under the
-    /// name of one, in the order of their names.
-    func services() -> [ServiceDefinition] {
-        let catalogue = UnitCatalogue(root: root)
-        let defaults = managerVariables()
-        return catalogue.units.sorted { $0.text < $1.text }.compactMap { service($0, catalogue, defaults) }
+    /// The services whose command is known to start one of the control plane's programs, and of those that are enabled agents of
+    /// distributions and those under the name of such a program, in the order of their names.
+    func services() -> [ServiceDefinition] { services(among: all()) }
+
+    /// The same of services that are known already.
+    func services(among all: [(service: ServiceDefinition, commands: [[String]])]) -> [ServiceDefinition] {
+        all.compactMap { service($0.service, $0.commands) }
     }
 
-    private func service(
-        _ unit: UnitName, _ catalogue: UnitCatalogue, _ defaults: [String: String]
-    ) -> ServiceDefinition? {
+    /// Every service that was put there locally or is started by something, whatever it starts, with all of its commands.
+    func all() -> [(service: ServiceDefinition, commands: [[String]])] {
+        let catalogue = UnitCatalogue(root: root)
+        let defaults = managerVariables()
+        return catalogue.units.sorted { $0.text < $1.text }.compactMap { definition(of: $0, catalogue, defaults) }
+    }
+
+    private func service(_ definition: ServiceDefinition, _ commands: [[String]]) -> ServiceDefinition? {
+        guard let unit = UnitName(definition.name + UnitName.ending) else { return nil }
+        var service = definition
+        let environment = service.environment
+        let started = commands.first { isStart($0, environment) }
+        service.agent =
+            service.isEnabled ? commands.compactMap { Self.agent(in: $0, environment, root) }.first : nil
+        guard
+            started != nil || service.agent != nil
+                || service.isEnabled && isUnknown(service.words, of: unit, environment)
+        else { return nil }
+        service.words = started ?? service.words
+        service.startsKnownProgram = started != nil
+        return service
+    }
+
+    /// A unit as its files say; nil if it is masked, or starts nothing.
+    private func definition(
+        of unit: UnitName, _ catalogue: UnitCatalogue, _ defaults: [String: String]
+    ) -> (service: ServiceDefinition, commands: [[String]])? {
         // An empty file, or a link to /dev/null, masks the unit.
         guard let path = catalogue.fragment(of: unit), let bytes = try? root.bytes(of: path), !bytes.isEmpty else {
             return nil
@@ -66,23 +93,27 @@ struct ServiceUnits {
         }
         for name in settings.unset { environment[name] = nil }
         let commands = settings.commandLines(environment)
-        let started = commands.first { isStart($0, environment) }
-        guard let words = started ?? commands.first,
-            started != nil || !links.isEmpty && isUnknown(words, of: unit, environment)
-        else { return nil }
+        guard let words = commands.first else { return nil }
         var service = ServiceDefinition(
             name: unit.base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
             environmentFiles: environmentFiles, isEnabled: !links.isEmpty,
             isLocal: !UnitCatalogue.isOfPackages(path) || dropIns.contains { !Self.isOfSystem($0) })
         service.workingDirectory = settings.workingDirectory
         service.mounts = settings.mounts(root)
-        service.startsKnownProgram = started != nil
+        service.startsKnownProgram = false
         service.unresolved = settings.environmentFiles.filter { $0.contains(ShellWords.unknown) }
-        return service
+        return (service, commands)
     }
 
     private func isStart(_ words: [String], _ environment: [String: String]) -> Bool {
         CommandLineFlags(words, variables: environment, read: root.script).startsKnownProgram
+    }
+
+    /// Commands by which a distribution's program is a worker's.
+    private static let agents = ["k3s-agent": "k3s", "rke2-agent": "rke2", "k0s-worker": "k0s"]
+
+    private static func agent(in words: [String], _ environment: [String: String], _ root: NodeRoot) -> String? {
+        agents[CommandLineFlags(words, variables: environment, read: root.script).program]
     }
 
     /// Whether a unit has the name of one that starts a program of the control plane, and starts something else than another

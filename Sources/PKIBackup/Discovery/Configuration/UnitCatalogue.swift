@@ -111,11 +111,20 @@ struct UnitCatalogue {
             for name in names where [".wants", ".requires", ".upholds"].contains(where: name.hasSuffix) {
                 let links = joinPath(directory, name)
                 for link in (try? root.names(in: links)) ?? [] {
-                    if let unit = UnitName(link) { addStarter(of: unit, joinPath(links, link)) }
+                    if let unit = UnitName(link) ?? Self.activated(by: link) {
+                        addStarter(of: unit, joinPath(links, link))
+                    }
                 }
             }
             guard !Self.packageDirectories.contains(directory) else { continue }
             for name in names where !name.contains("@.") { addWanted(by: name, in: directory) }
+        }
+    }
+
+    /// The service that a timer, a path or a socket starts unless it names another (systemd.timer(5), `Unit=`).
+    private static func activated(by name: String) -> UnitName? {
+        [".timer", ".path", ".socket"].first(where: name.hasSuffix).flatMap {
+            UnitName(name.dropLast($0.count) + UnitName.ending)
         }
     }
 
