@@ -52,7 +52,9 @@ public struct DoctorOperation: Sendable {
             components: node.layout.components.map { "\($0.name) (\($0.source))" },
             captured: CaptureClass.allCases.compactMap { classes[$0] },
             skipped: node.layout.skipped + survey.skipped,
-            checks: etcds.checks + [checkRecipients()] + checkStore(etcds.databaseByteCount) + [TimerCheck.run()],
+            checks: etcds.checks + [checkRecipients()] + checkStore(etcds.databaseByteCount, survey.byteCount) + [
+                TimerCheck.run()
+            ],
             firstToExpire: inventory.certificates.first,
             findings: node.judged((etcds.findings + survey.findings).joined(with: found)))
     }
@@ -137,13 +139,14 @@ public struct DoctorOperation: Sendable {
     }
 
     /// Whether the store can be written to and has room, and what the last backup is.
-    private func checkStore(_ databaseByteCount: Int) -> [DoctorReport.Check] {
+    private func checkStore(_ databaseByteCount: Int, _ fileByteCount: Int) -> [DoctorReport.Check] {
         do {
             let space = try store.space()
             let listing =
                 space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
             let last = listing.latest(in: scope)
-            let expected = expectedArchiveByteCount(databaseByteCount, after: last)
+            let expected = ArchiveSizeEstimate(after: listing, in: scope)
+                .byteCount(databases: databaseByteCount) { fileByteCount }
             var store = DoctorReport.Check(
                 name: "store", status: .ok,
                 message: "\(space.directory) can be written to, \(space.availableByteCount) bytes are free, "
