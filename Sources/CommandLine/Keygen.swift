@@ -48,6 +48,7 @@ struct Keygen: ParsableCommand {
 
     func run() throws {
         if let show { return try printKeys(of: show) }
+        let outputFile = try self.outputFile.map { try localPlace($0, of: "the file of the identity") }
         let name = outputFile ?? "the identity"
         var passphrase = try passphraseFile.map { try Keys.passphrase($0, for: name) }
         defer { passphrase?.wipe() }
