@@ -26,11 +26,17 @@ public struct StagingPlace {
     /// - Throws: ``Failure`` if the target exists and is not an empty directory; ``SystemCallError``.
     public init(_ target: String, keepsExisting: Bool = false) throws {
         let (above, lastName) = try OpenDirectory.parent(of: target)
-        name = try Self.entry(lastName)
+        let name = try Self.entry(lastName)
+        self.name = name
         temporaryName = try Self.entry(PendingFile.temporaryPrefix + lastName)
-        filled = try Self.filled(target, name, in: above, keepsExisting: keepsExisting)
+        let besides = try InterruptedPublication(of: name.bytes, in: above)
+        // One that is there only until it is taken back is not filled.
+        let isTakenBack = try besides?.names(in: above).contains(name.bytes) == true
+        let filled = isTakenBack ? nil : try Self.filled(target, name, in: above, keepsExisting: keepsExisting)
+        self.filled = filled
         parent = filled ?? above
-        interrupted = try InterruptedPublication(of: name.bytes, in: parent)
+        let within = try filled.flatMap { try InterruptedPublication(of: name.bytes, in: $0) }
+        interrupted = filled == nil ? besides : within
         let passedOver = try interrupted?.names(in: parent) ?? []
         try Self.checkVacant(
             filled, or: name, in: above, aside: [temporaryName.bytes] + Self.noteNames(name) + passedOver)
@@ -67,6 +73,29 @@ public struct StagingPlace {
         let place = try StagingPlace(target, keepsExisting: keepsExisting)
         try place.parent.checkWritable("make directory", place.temporaryName.description)
         return place.parent
+    }
+
+    /// Checks that there is room for what directories are to be filled with; changes nothing.
+    ///
+    /// What an interrupted run has left there counts as free, for it is removed first.
+    ///
+    /// - Parameters:
+    ///   - fillings: targets, each with the sizes in bytes of the files that it gets.
+    ///   - keepsExisting: as for ``init(_:keepsExisting:)``.
+    /// - Throws: ``Failure`` with the code `noSpace`; what ``StagingDirectory`` would throw.
+    public static func checkRoom(
+        for fillings: [(target: String, byteCounts: [Int])], keepsExisting: Bool = false
+    ) throws {
+        var demand = SpaceDemand()
+        for (target, byteCounts) in fillings {
+            let place = try StagingPlace(target, keepsExisting: keepsExisting)
+            try demand.removeTree(place.temporaryName, in: place.parent)
+            for name in try place.interrupted?.names(in: place.parent) ?? [] {
+                if let name = EntryName(name) { try demand.removeTree(name, in: place.parent) }
+            }
+            for byteCount in byteCounts { try demand.add(byteCount, in: place.parent, as: target) }
+        }
+        try demand.check()
     }
 
     private static func entry(_ name: String) throws -> EntryName {

@@ -67,6 +67,14 @@ public enum Restore {
         }
     }
 
+    /// The sizes in bytes of the files that a member's directories get.
+    ///
+    /// - Parameter databaseByteCount: that of the snapshot.
+    /// - Returns: those of the data directory without its log, and that of the log.
+    public static func fileSizes(databaseByteCount: Int) -> (data: [Int], log: Int) {
+        ([databaseByteCount], WriteAheadLog.segmentByteCount)
+    }
+
     private static func build(
         _ builds: [MemberBuild], _ plan: RestorePlan,
         _ writeDatabase: (_ source: RandomAccessFile?, _ file: MemberFile) throws -> Void
