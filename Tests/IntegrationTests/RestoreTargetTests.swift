@@ -43,7 +43,11 @@ extension Integration {
             let calls = faults.map(\.calls).joined(separator: ",")
             let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=\(calls)"]
             let injected = faults.flatMap { ["-e", "inject=\($0.calls):\($0.fault)"] }
-            return try RunningCommand("strace", options + injected + [SnapTool.executable()] + arguments).wait()
+            // What other tests leave is not this one's to clean up and to tell.
+            return try RunningCommand(
+                "strace", options + injected + [SnapTool.executable()] + arguments,
+                environment: ["XDG_STATE_HOME": "/dev/null"]
+            ).wait()
         }
 
         private func attributes(_ path: String) throws -> String {
