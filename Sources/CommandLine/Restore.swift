@@ -85,12 +85,10 @@ func show(_ report: RestoreReport, as format: OutputFormat) throws {
 /// Says once what owners and attributes are missing, and how to have them.
 func warn(_ refused: PlacementRefusals, below target: String) {
     guard refused.count > 0 else { return }
-    let counts = [
-        (refused.ownerCount, "owner"), (refused.labelCount, "SELinux label"),
-        (refused.attributeCount, "extended attribute"), (refused.modeCount, "mode or time"),
-    ]
-    let what = counts.filter { $0.0 > 0 }.map { count, name in
-        count == 1 ? "1 \(name)" : "\(count) \(name.replacing(" or ", with: "s or "))s"
+    let what = PlacementRefusals.Kind.allCases.filter { refused.count(of: $0) > 0 }.map { kind in
+        let (count, name) = (refused.count(of: kind), kind.noun)
+        let counted = count == 1 ? "1 \(name)" : "\(count) \(name.replacing(" or ", with: "s or "))s"
+        return "\(counted) (\(listed(refused.paths(of: kind))))"
     }.joined(separator: ", ")
     let reason = refused.firstReason.map { " (\($0))" } ?? ""
     var advice: [String] = []
@@ -100,8 +98,31 @@ func warn(_ refused: PlacementRefusals, below target: String) {
     if refused.labelCount + refused.attributeCount > 0 {
         advice.append("where SELinux is used, `restorecon -R \(target)` gives labels")
     }
+    if refused.linkCount > 0 {
+        advice.append(
+            "the file system has no symbolic links, so these were left out: restore to one that has, or make them there"
+        )
+    }
     let hint = advice.isEmpty ? "" : "; " + advice.joined(separator: "; ")
     Console.shared.warn("\(what) could not be set\(reason), all else was restored\(hint)")
+}
+
+/// The first of some paths; a document has all of them.
+private func listed(_ paths: [String]) -> String {
+    let others = paths.count > 3 ? " and \(paths.count - 3) others" : ""
+    return paths.prefix(3).map { quoted($0) }.joined(separator: ", ") + others
+}
+
+extension PlacementRefusals.Kind {
+    fileprivate var noun: String {
+        switch self {
+        case .owner: "owner"
+        case .label: "SELinux label"
+        case .attribute: "extended attribute"
+        case .mode: "mode or time"
+        case .link: "symbolic link"
+        }
+    }
 }
 
 extension RestoreSelection: ExpressibleByArgument {}

@@ -202,9 +202,12 @@ extension OpenDirectory {
         return target[..<count].map { UInt8(bitPattern: $0) }
     }
 
+    /// ``SystemCallError/action`` of a symbolic link that could not be made.
+    public static let makingSymbolicLink = "make symbolic link"
+
     /// Makes the symbolic link `name`.
     public func makeSymbolicLink(_ name: EntryName, to target: [UInt8]) throws(SystemCallError) {
-        try retryingInterrupts("make symbolic link", path(of: name)) {
+        try retryingInterrupts(Self.makingSymbolicLink, path(of: name)) {
             HostIO.withCString(target) { target in
                 name.withCString { symlinkat(target, descriptor.rawValue, $0) }
             }

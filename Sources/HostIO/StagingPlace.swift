@@ -15,26 +15,87 @@ public struct StagingPlace {
     /// The target's name in the directory above it.
     let name: EntryName
     let temporaryName: EntryName
+    /// A publication of this target that was killed in its middle; what it has made counts for nothing.
+    let interrupted: InterruptedPublication?
 
     /// Looks at a target; changes nothing.
+    ///
+    /// What a publication has made that was killed in its middle is not counted: who fills the target takes it back.
     ///
     /// - Parameter keepsExisting: whether an empty directory that is there is filled, and not replaced.
     /// - Throws: ``Failure`` if the target exists and is not an empty directory; ``SystemCallError``.
     public init(_ target: String, keepsExisting: Bool = false) throws {
         let (above, lastName) = try OpenDirectory.parent(of: target)
-        name = try Self.entry(lastName)
+        let name = try Self.entry(lastName)
+        self.name = name
         temporaryName = try Self.entry(PendingFile.temporaryPrefix + lastName)
-        filled = try Self.filled(target, name, in: above, keepsExisting: keepsExisting)
+        let besides = try InterruptedPublication(of: name.bytes, in: above)
+        // One that is there only until it is taken back is not filled.
+        let isTakenBack = try besides?.names(in: above).contains(name.bytes) == true
+        let filled = isTakenBack ? nil : try Self.filled(target, name, in: above, keepsExisting: keepsExisting)
+        self.filled = filled
         parent = filled ?? above
-        try Self.checkVacant(filled, or: name, in: above, aside: temporaryName)
+        let within = try filled.flatMap { try InterruptedPublication(of: name.bytes, in: $0) }
+        interrupted = filled == nil ? besides : within
+        let passedOver = try interrupted?.names(in: parent) ?? []
+        try Self.checkVacant(
+            filled, or: name, in: above, aside: [temporaryName.bytes] + Self.noteNames(name) + passedOver)
+    }
+
+    private static func noteNames(_ name: EntryName) -> [[UInt8]] {
+        PublicationNote.fileName(of: name.bytes).map { [$0.bytes] } ?? []
+    }
+
+    /// The names in a directory that count for nothing where some targets are to be made: temporary ones of theirs, and what
+    /// publications have made that were killed in their middle.
+    ///
+    /// - Throws: ``Failure`` if some of that was changed since, or its process lives.
+    public static func passedOver(in directory: OpenDirectory, for targets: [String]) throws -> Set<[UInt8]> {
+        var names: Set<[UInt8]> = [lostAndFound]
+        for target in targets {
+            let (above, lastName) = try OpenDirectory.parent(of: target)
+            let name = try entry(lastName)
+            names.formUnion([try entry(PendingFile.temporaryPrefix + lastName).bytes] + noteNames(name))
+            for place in [above, try? OpenDirectory(path: target)].compactMap(\.self) {
+                guard let interrupted = try InterruptedPublication(of: name.bytes, in: place) else { continue }
+                names.formUnion(try interrupted.names(in: directory))
+            }
+        }
+        return names
     }
 
     /// Checks that a directory could be made there; changes nothing.
     ///
+    /// - Returns: the directory that it would be made in.
     /// - Throws: what ``StagingDirectory`` would throw.
-    public static func check(_ target: String, keepsExisting: Bool = false) throws {
+    @discardableResult
+    public static func check(_ target: String, keepsExisting: Bool = false) throws -> OpenDirectory {
         let place = try StagingPlace(target, keepsExisting: keepsExisting)
         try place.parent.checkWritable("make directory", place.temporaryName.description)
+        return place.parent
+    }
+
+    /// Checks that there is room for what directories are to be filled with; changes nothing.
+    ///
+    /// What an interrupted run has left there counts as free, for it is removed first.
+    ///
+    /// - Parameters:
+    ///   - fillings: targets, each with the sizes in bytes of the files that it gets.
+    ///   - keepsExisting: as for ``init(_:keepsExisting:)``.
+    /// - Throws: ``Failure`` with the code `noSpace`; what ``StagingDirectory`` would throw.
+    public static func checkRoom(
+        for fillings: [(target: String, byteCounts: [Int])], keepsExisting: Bool = false
+    ) throws {
+        var demand = SpaceDemand()
+        for (target, byteCounts) in fillings {
+            let place = try StagingPlace(target, keepsExisting: keepsExisting)
+            try demand.removeTree(place.temporaryName, in: place.parent)
+            for name in try place.interrupted?.names(in: place.parent) ?? [] {
+                if let name = EntryName(name) { try demand.removeTree(name, in: place.parent) }
+            }
+            for byteCount in byteCounts { try demand.add(byteCount, in: place.parent, as: target) }
+        }
+        try demand.check()
     }
 
     private static func entry(_ name: String) throws -> EntryName {
@@ -71,12 +132,12 @@ public struct StagingPlace {
     // MARK: What is in the way
 
     static func checkVacant(
-        _ filled: OpenDirectory?, or name: EntryName, in parent: OpenDirectory, aside temporaryName: EntryName
+        _ filled: OpenDirectory?, or name: EntryName, in parent: OpenDirectory, aside passedOver: [[UInt8]]
     ) throws {
         if let filled {
-            let names = try filled.names().filter { $0 != temporaryName.bytes && $0 != lostAndFound }
+            let names = try filled.names().filter { !passedOver.contains($0) && $0 != lostAndFound }
             guard names.isEmpty else { throw occupied(filled.path, names) }
-        } else if let existing = try parent.existingAttributes(of: name) {
+        } else if !passedOver.contains(name.bytes), let existing = try parent.existingAttributes(of: name) {
             guard existing.kind == .directory else { throw taken(name, existing, in: parent) }
             let names = try parent.openDirectory(name).names()
             guard names.isEmpty else { throw occupied(parent.path(of: name), names) }

@@ -76,6 +76,8 @@ public enum StagingRegister {
             text.hasPrefix(PendingFile.temporaryPrefix)
         else { return nil }
         do {
+            let target = text.utf8.dropFirst(PendingFile.temporaryPrefix.utf8.count)
+            try InterruptedPublication(of: target, in: parent)?.settle()
             guard try parent.existingAttributes(of: name)?.kind == .directory else { return false }
             let leftover = try parent.openDirectory(name)
             guard try leftover.tryLock() else { return nil }

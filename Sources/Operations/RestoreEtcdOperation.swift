@@ -69,6 +69,7 @@ public enum RestoreEtcdOperation {
     public static func dryRun(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> RestoreEtcdReport {
         let plan = try Plan(source, request)
         try plan.checkTargets()
+        try plan.checkRoom()
         return plan.preview()
     }
 
@@ -76,11 +77,13 @@ public enum RestoreEtcdOperation {
     public static func run(
         _ source: SnapshotSource, _ request: RestoreEtcdRequest, observer: Observer = Observer()
     ) async throws -> RestoreEtcdReport {
+        // Before it is looked at what is there.
+        LeftoverRemoval.removeStagingDirectories(observer: observer)
         let plan = try Plan(source, request)
         return try await withBlockingThread("etcd-snap.restore.etcd") {
             releaseUnusedCode()
             let start = ContinuousClock.now
-            LeftoverRemoval.removeStagingDirectories(observer: observer)
+            try plan.checkRoom()
             let parent =
                 plan.makesDirectoryOfAll
                 ? try StagingDirectory(target: request.dataDirectory, keepsExisting: true) : nil
@@ -154,6 +157,20 @@ private struct Plan: Sendable {
         } else {
             try Restore.check(targets(in: nil))
         }
+    }
+
+    /// Checks that there is room for every member's database, at the snapshot's size, and log.
+    func checkRoom() throws {
+        let sizes = Restore.fileSizes(databaseByteCount: source.bytes.byteCount)
+        if makesDirectoryOfAll {
+            let all = restore.cluster.members.flatMap { _ in sizes.data + [sizes.log] }
+            return try StagingPlace.checkRoom(for: [(request.dataDirectory, all)], keepsExisting: true)
+        }
+        let fillings = targets(in: nil).flatMap { target in
+            guard let log = target.walDirectory else { return [(target.dataDirectory, sizes.data + [sizes.log])] }
+            return [(target.dataDirectory, sizes.data), (log, [sizes.log])]
+        }
+        try StagingPlace.checkRoom(for: fillings, keepsExisting: true)
     }
 
     func preview() -> RestoreEtcdReport {

@@ -102,7 +102,10 @@ public enum RestoreFilesOperation {
         let selection = selection.inPlace(from: manifest.archive.node, on: try target.node(for: reader))
         let entries = try selection.entries(of: reader, reference: archive.reference)
         let placement = FilePlacement(root: root, strippedPrefix: ArchiveFormat.filesPrefix)
-        return try placement.plan(for: entries) + selection.leftOut(of: manifest)
+        let plan = try placement.plan(for: entries)
+        // What can't be placed is shown with the whole plan.
+        if !plan.contains(where: { $0.action == .blocked }) { try placement.checkRoom(for: entries) }
+        return plan + selection.leftOut(of: manifest)
     }
 
     /// Refuses to place files where a control plane runs; where that is forced, it is a warning.
@@ -153,6 +156,7 @@ public enum RestoreFilesOperation {
                 replacingIn: target.open(), strippedPrefix: ArchiveFormat.filesPrefix)
             placement.leftovers.tell(observer)
             do {
+                try placement.checkRoom(for: entries)
                 try reader.forEachMember { member in
                     try Task.checkCancellation()
                     guard let role = roles[member.metadata.path] else { return }

@@ -82,9 +82,11 @@ public enum RestoreOperation {
             LeftoverRemoval.removeStagingDirectories(observer: observer)
             let reader = try archive.reader(identities)
             let isChosen = try choose(reader)
+            try checkRoom(in: target, for: reader.readManifest().entries.filter { isChosen($0.pathInArchive) })
             let staging = try StagingDirectory(target: target)
             do {
-                let placement = FilePlacement(root: staging.directory, strippedPrefix: strippedPrefix)
+                let placement = FilePlacement(
+                    root: staging.directory, strippedPrefix: strippedPrefix, shownRoot: target)
                 var report = try extract(reader, by: placement, observer: observer, where: isChosen)
                 try Task.checkCancellation()
                 try staging.publish()
@@ -105,9 +107,15 @@ public enum RestoreOperation {
     public static func plan(
         _ archive: OpenedArchive, identities: [any Identity], to target: String, selection: RestoreSelection?
     ) throws -> [ManifestEntry] {
-        let entries = try archive.reader(identities).readManifest().entries
+        let all = try archive.reader(identities).readManifest().entries
         try StagingPlace.check(target)
-        return entries.filter { entry in selection.map { entry.path.hasPrefix($0.prefix) } ?? true }
+        let entries = all.filter { entry in selection.map { entry.path.hasPrefix($0.prefix) } ?? true }
+        try checkRoom(in: target, for: entries)
+        return entries
+    }
+
+    private static func checkRoom(in target: String, for entries: [ManifestEntry]) throws {
+        try StagingPlace.checkRoom(for: [(target, entries.filter { $0.kind == .file }.map(\.size))])
     }
 
     /// What a restore of captured files would place.
@@ -118,6 +126,7 @@ public enum RestoreOperation {
     ) throws -> [ManifestEntry] {
         let entries = try selection.entries(of: archive.reader(identities), reference: archive.reference)
         try StagingPlace.check(target)
+        try checkRoom(in: target, for: entries)
         return entries
     }
 

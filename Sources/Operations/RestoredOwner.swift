@@ -67,8 +67,8 @@ struct PreparedMembers {
         guard let parent = try? OpenDirectory(path: path) else { return nil }
         let names = cluster.members.map(\.name)
         // What an interrupted restore has left is removed by the one that comes to it.
-        let ignored = ["lost+found"] + names.map { PendingFile.temporaryPrefix + $0 }
-        let present = try parent.names().filter { name in !ignored.contains { Array($0.utf8) == name } }
+        let passedOver = try StagingPlace.passedOver(in: parent, for: [path] + names.map { "\(path)/\($0)" })
+        let present = try parent.names().filter { !passedOver.contains($0) }
         let own = names.filter { present.contains(Array($0.utf8)) }
         guard !own.isEmpty else { return nil }
         let others = present.filter { name in !names.contains { Array($0.utf8) == name } }

@@ -8,7 +8,8 @@ extension Integration {
         @Test(arguments: [
             "s3://bucket/x", "file:///tmp/x", "host:/path", "user@host:path", "s3:bucket", "rclone:remote:path",
             "C:\\x",
-            "~/x", "$HOME/x", "https://user:pw@host/x",
+            "~/x", "$HOME/x", "https://user:pw@host/x", #"\\server\share"#, "\"/tmp/z\"", "%h/x", "%i", " /tmp/y", "x ",
+            "-",
         ])
         func placesElsewhereAreRefused(_ place: String) throws {
             let directory = try TemporaryDirectory()
@@ -28,6 +29,32 @@ extension Integration {
                 #expect(!result.errorText.contains("pw@"))
             }
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["config.yaml"])
+        }
+
+        /// A share, or a blank at the end of an absolute path, could only be meant otherwise by another spelling.
+        @Test func otherSpellingsAreNamed() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            try store.makeBackup()
+            for (place, hint) in [
+                ("//server/share", "write /server/share"), ("//server/share/deep", "write /server/share/deep"),
+                ("/tmp/y ", "/tmp/y /"), ("/tmp/y\n", "leave it out"), ("'x'", "./'x'"),
+            ] {
+                for arguments in [
+                    ["list", "--store", place], ["keygen", "-o", place],
+                    ["restore", "latest", "--target", place, "-i", store.key.path] + store.flags,
+                    ["restore", "etcd", "latest", "--data-dir", place, "-i", store.key.path] + store.flags,
+                    ["download", "latest", place] + store.flags,
+                ] {
+                    let result = try SnapTool.attempt(arguments)
+                    #expect(result.status == 2, "\(arguments): \(result.errorText)")
+                    #expect(result.errorText.contains(hint), "\(result.errorText)")
+                }
+            }
+        }
+
+        @Test(arguments: ["//tmp/none", "/tmp//none", "/tmp/%h", "/tmp/a b", "./ x"])
+        func pathsThatAreOnlyUnusualAreTaken(_ place: String) throws {
+            #expect(try SnapTool.attempt(["list", "--store", place]).status == 4)
         }
 
         /// A store is copied off the host as it is, so nothing in the clear gets into it.

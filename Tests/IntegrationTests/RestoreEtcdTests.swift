@@ -152,7 +152,11 @@ extension Integration {
         private func killed(atRename number: Int, _ arguments: [String]) throws -> CommandResult {
             let options = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"]
             let kill = ["-e", "inject=renameat2:signal=SIGKILL:when=\(number)"]
-            return try RunningCommand("strace", options + kill + [SnapTool.executable()] + arguments).wait()
+            // What other tests run takes back what this user has left.
+            return try RunningCommand(
+                "strace", options + kill + [SnapTool.executable()] + arguments,
+                environment: ["XDG_STATE_HOME": "/dev/null"]
+            ).wait()
         }
 
         /// A restore with a separate log directory publishes two directories: killed anywhere, the same command goes on.
@@ -160,8 +164,8 @@ extension Integration {
             let directory = try TemporaryDirectory()
             let snapshot = directory.file("snapshot.db")
             try Laboratory.shared().server(.v3_5).etcdctl("snapshot", "save", snapshot)
-            // The note's name, the log directory's, the data directory's.
-            for index in 0..<3 {
+            // The log directory's name, the data directory's.
+            for index in 0..<2 {
                 let data = directory.file("data\(index)")
                 let wal = directory.file("wal\(index)")
                 let arguments = ["restore", "etcd", snapshot, "--data-dir", data, "--wal-dir", wal] + Self.member
@@ -173,7 +177,7 @@ extension Integration {
                 server.kill()
             }
             let left = try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
-            #expect(left == ["data0", "data1", "data2", "snapshot.db", "wal0", "wal1", "wal2"])
+            #expect(left == ["data0", "data1", "snapshot.db", "wal0", "wal1"])
         }
 
         /// A log that etcd has written on, or anything else, is nobody's leftover.
@@ -186,7 +190,7 @@ extension Integration {
             try shell("mkdir \"$1\"; touch \"$1/mine\"", wal)
             expectFailure(try SnapTool.attempt(arguments), 1, naming: wal)
             try run("rm", ["-r", wal])
-            #expect(try killed(atRename: 3, arguments).status == SIGKILL)
+            #expect(try killed(atRename: 2, arguments).status == SIGKILL)
             let log = URL(fileURLWithPath: wal + "/0000000000000000-0000000000000000.wal")
             var bytes = try Data(contentsOf: log)
             let end = try #require(bytes.lastIndex { $0 != 0 })

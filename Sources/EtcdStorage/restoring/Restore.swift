@@ -27,7 +27,8 @@ public enum Restore {
     /// share the first one's blocks where the file system can, or copy its file. What was written is read back and verified
     /// like a snapshot, which takes about a fifth of the time; then it is published. Everything is built in a temporary
     /// directory beside each target, synced, and renamed; an empty directory that is there is kept and filled by one rename. On
-    /// failure nothing is left.
+    /// failure nothing is left, and what is killed between two renames is taken back by the next run: the targets belong
+    /// together, by a token of which nobody else may know.
     /// Memory: twice what ``SnapshotVerifier`` states and 6 MiB.
     ///
     /// - Parameters:
@@ -59,12 +60,19 @@ public enum Restore {
     public static func check(_ targets: [RestoreTarget]) throws(StorageError) {
         for target in targets {
             try wrappingErrors {
-                let publishedLog = try PublishedLog(ofDataDirectory: target.dataDirectory)
-                try StagingPlace.check(target.dataDirectory, keepsExisting: true)
-                guard let path = target.walDirectory, try !publishedLog.isOfLogDirectory(path) else { return }
-                try StagingPlace.check(path, keepsExisting: true)
+                for path in [target.dataDirectory, target.walDirectory].compactMap(\.self) {
+                    try StagingPlace.check(path, keepsExisting: true)
+                }
             }
         }
+    }
+
+    /// The sizes in bytes of the files that a member's directories get.
+    ///
+    /// - Parameter databaseByteCount: that of the snapshot.
+    /// - Returns: those of the data directory without its log, and that of the log.
+    public static func fileSizes(databaseByteCount: Int) -> (data: [Int], log: Int) {
+        ([databaseByteCount], WriteAheadLog.segmentByteCount)
     }
 
     private static func build(
@@ -85,7 +93,7 @@ public enum Restore {
                 if plan.isOwnerRequired, let owner = plan.owner, let refusal = refusals.first {
                     throw owner.failure(refusal)
                 }
-                for build in builds { try build.publish(plan.cluster) }
+                try StagingDirectory.publish(builds.flatMap(\.stagings))
                 return refusals.first
             }
         } catch {
@@ -144,24 +152,15 @@ private final class MemberBuild {
     private let member: PlannedMember
     private let data: PendingDirectory
     private let wal: PendingDirectory?
-    private let publishedLog: PublishedLog
-    private var isLogNoted = false
 
     init(_ target: RestoreTarget, member: PlannedMember) throws(StorageError) {
         self.member = member
-        let publishedLog = try wrappingErrors { try PublishedLog(ofDataDirectory: target.dataDirectory) }
-        self.publishedLog = publishedLog
-        data = try PendingDirectory(path: target.dataDirectory) { _, _ in
-            // Where the data directory has its data, a note of its log has nothing more to say.
-            if (try? StagingPlace(target.dataDirectory, keepsExisting: true).filled) == nil {
-                try publishedLog.remove()
-            }
-            return false
-        }
-        wal = try target.walDirectory.map { (path) throws(StorageError) in
-            try PendingDirectory(path: path) { try publishedLog.removeLogDirectory($1, in: $0) }
-        }
+        data = try PendingDirectory(path: target.dataDirectory)
+        wal = try target.walDirectory.map { (path) throws(StorageError) in try PendingDirectory(path: path) }
     }
+
+    /// What is to be published; a log is there before its data.
+    var stagings: [StagingDirectory] { [wal, data].compactMap(\.self?.staging) }
 
     /// Writes all files; the database from `first` if that is there already.
     func write(
@@ -233,19 +232,9 @@ private final class MemberBuild {
         }
     }
 
-    func publish(_ cluster: PlannedCluster) throws {
-        guard let wal else { return try data.publish() }
-        isLogNoted = true
-        try publishedLog.write(WriteAheadLog(cluster: cluster, member: member))
-        try wal.publish()
-        try data.publish()
-        try publishedLog.remove()
-    }
-
     func discard() {
         data.discard()
         wal?.discard()
-        if isLogNoted { try? publishedLog.remove() }
     }
 }
 
@@ -253,17 +242,11 @@ private final class MemberBuild {
 /// other that exists is refused.
 private final class PendingDirectory {
     private let path: String
-    private var staging: StagingDirectory?
+    private(set) var staging: StagingDirectory?
 
-    /// - Parameter removesLeftover: removes what an earlier restore has left under the name, and says whether it did.
     /// - Throws: ``StorageError/inputOutput(_:)`` if something else of that name exists.
-    init(
-        path: String, removesLeftover: (_ parent: OpenDirectory, _ name: String) throws -> Bool = { _, _ in false }
-    ) throws(StorageError) {
+    init(path: String) throws(StorageError) {
         self.path = path
-        let (parent, name) = try wrappingErrors { try OpenDirectory.parent(of: path) }
-        guard parent.contains(name) else { return }
-        if try wrappingErrors({ try removesLeftover(parent, name) }) { return }
         _ = try wrappingErrors { try StagingPlace(path, keepsExisting: true) }
     }
 
@@ -282,9 +265,6 @@ private final class PendingDirectory {
         try OpenFileAttributes(of: filled.descriptor, name: filled.path)
             .setOwner(userID: owner.userID, groupID: owner.groupID)
     }
-
-    /// Renames the directory to its place and returns after the parent is synced.
-    func publish() throws { try staging?.publish() }
 
     /// Removes what was made, also after it was published.
     func discard() { staging?.discard() }

@@ -3,16 +3,66 @@ import HostIO
 import SealedArchive
 import SystemPackage
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+extension EntryAttributes {
+    /// Whether it is the same file, with the same contents and attributes as far as these tell.
+    fileprivate func isUnchanged(_ other: EntryAttributes) -> Bool {
+        var other = other
+        // A further name changes both.
+        (other.changeNanoseconds, other.linkCount) = (changeNanoseconds, linkCount)
+        return self == other
+    }
+}
+
 extension FilePlacement {
+    /// Keeps everything that is about to be replaced, before the first rename: where it has to be copied, there may be no
+    /// room for it.
+    func keepAll() throws {
+        for entry in staged {
+            let parent = try parent(of: entry.names)
+            try keepAhead(entry.names, in: parent)
+            guard entry.isDatabase else { continue }
+            for journal in databases.foreignJournals(of: entry.names) { try keepAhead(journal, in: parent) }
+        }
+    }
+
+    private func keepAhead(_ names: [EntryName], in parent: OpenDirectory) throws {
+        guard keptAhead[names] == nil, let name = names.last, let existing = try parent.existingAttributes(of: name),
+            existing.kind == .file || existing.kind == .symbolicLink
+        else { return }
+        try keepAside(names, existing, in: parent)
+        keptAhead[names] = existing
+    }
+
+    /// Removes what was kept ahead and was not replaced in the end.
+    func removeKeptAhead() {
+        guard !keptAhead.isEmpty else { return }
+        for names in keptAhead.keys { try? removeKept(names) }
+        keptAhead = [:]
+        removeUnreplaced()
+    }
+
+    private func removeKept(_ names: [EntryName]) throws {
+        guard let keptPlace, let name = names.last else { return }
+        try names.dropLast().reduce(keptPlace) { try $0.openDirectory($1) }.removeFile(name)
+    }
+
     /// Keeps what is about to be replaced in the ``KeptDirectory``, durably.
     func keepAside(_ names: [EntryName], _ existing: EntryAttributes, in parent: OpenDirectory) throws {
         guard let name = names.last else { return }
+        if let before = keptAhead.removeValue(forKey: names) {
+            if before.isUnchanged(existing) { return }
+            try removeKept(names)
+        }
         let directory = try makeKeptDirectory(names.dropLast())
         switch existing.kind {
         case .symbolicLink:
             var metadata = try metadata(of: existing, parent.extendedAttributes(of: name))
             metadata.linkTarget = try parent.readLink(name)
-            try makeSymbolicLink(name, metadata, in: directory)
+            try makeSymbolicLink(name, metadata, in: directory, path: directory.path(of: name))
         case .file: try keepFile(name, existing, in: parent, to: directory)
         case .directory, .fifo, .socket, .device:
             throw Failure(
@@ -59,17 +109,30 @@ extension FilePlacement {
     ) throws {
         do {
             return try directory.makeHardLink(name, to: name, in: parent)
-        } catch let error where [.improperLink, .tooManyLinks, .notPermitted, .notSupported].contains(error.errno) {}
-        try copyFile(name, in: parent, to: directory)
-        try directory.syncFileSystem()
+        } catch let error
+            where [.improperLink, .tooManyLinks, .notPermitted, .notSupported, .noFunction].contains(error.errno)
+        {}
+        // Under a name that nobody takes for a file that is kept whole.
+        let temporaryName = StagedName.random()
+        do {
+            try copyFile(name, in: parent, to: temporaryName, in: directory, path: directory.path(of: name))
+            try directory.syncFileSystem()
+            try directory.rename(temporaryName, to: name, replacing: false)
+        } catch {
+            try? directory.removeFile(temporaryName)
+            throw error
+        }
     }
 
-    private func copyFile(_ name: EntryName, in parent: OpenDirectory, to directory: OpenDirectory) throws {
+    /// - Parameter path: what the copy will be called, for messages.
+    func copyFile(
+        _ name: EntryName, in parent: OpenDirectory, to newName: EntryName, in directory: OpenDirectory, path: String
+    ) throws {
         let source = try parent.openFile(name)
         defer { try? source.close() }
-        let target = try directory.createFile(name)
+        let target = try directory.createFile(newName)
         defer { try? target.close() }
-        let paths = (source: parent.path(of: name), target: directory.path(of: name))
+        let paths = (source: parent.path(of: name), target: path)
         let sink = DescriptorSink(target, name: paths.target)
         let buffer = ByteBlock(capacity: 1 << 20)
         repeat {
@@ -80,9 +143,10 @@ extension FilePlacement {
         try setAttributes(
             of: target, metadata(of: attributes, extendedAttributes(of: source, name: paths.source)),
             path: paths.target)
+        if journal != nil { try retryingInterrupts("sync", path) { fsync(target.rawValue) } }
     }
 
-    private func metadata(
+    func metadata(
         of attributes: EntryAttributes, _ extendedAttributes: [(name: [UInt8], value: [UInt8])]
     ) -> EntryMetadata {
         var metadata = EntryMetadata(

@@ -45,8 +45,13 @@ extension FilePlacement {
         try checkReplaceable(existing, by: member.metadata.kind, parent.path(of: name))
         try journal?.note(Array(names.dropLast()))
         do {
-            let isDatabase = try make(temporaryName, member, in: parent, inspect)
-            let isLink = member.metadata.kind == .hardLink
+            var (isDatabase, isLink) = (false, false)
+            switch try make(temporaryName, for: names, member, in: parent, inspect) {
+            case .made(let isOne): isDatabase = isOne
+            case .furtherName: isLink = true
+            case .copy: break
+            case .leftOut: return
+            }
             if let existing, try parent.isSame(name, existing, as: temporaryName, in: parent, isLink: isLink) {
                 try parent.removeFile(temporaryName)
                 counts.unchangedCount += 1

@@ -47,6 +47,8 @@ public final class FilePlacement {
     /// For a placement that replaces.
     let journal: PlacementJournal?
     let strippedNames: [EntryName]
+    /// What the root will be called, for messages.
+    private let shownRoot: String
     let isPrivileged = geteuid() == 0
     /// Set last and inside out, for a directory's mode may forbid and its time would change by placing into it.
     private var directories: [PlacedDirectory] = []
@@ -62,6 +64,10 @@ public final class FilePlacement {
     var stagedNames: [[EntryName]: EntryName] = [:]
     /// Where what is replaced goes, once something is.
     var keptPlace: OpenDirectory?
+    /// What is kept and not yet replaced, as it was then.
+    var keptAhead: [[EntryName]: EntryAttributes] = [:]
+    /// The links that the file system has none of.
+    var leftOutLinks: Set<[EntryName]> = []
     /// Where databases of SQLite are and what else was placed beside them.
     var databases = PlacedDatabases()
 
@@ -69,19 +75,22 @@ public final class FilePlacement {
     ///
     /// - Parameter strippedPrefix: a directory of the archive, such as ``ArchiveFormat/filesPrefix``, whose members are
     ///   placed without it; others are refused.
-    public convenience init(root: OpenDirectory, strippedPrefix: String = "") {
-        self.init(root: root, strippedPrefix: strippedPrefix, journal: nil)
+    /// - Parameter shownRoot: what the root will be called, for messages; its path without it.
+    public convenience init(root: OpenDirectory, strippedPrefix: String = "", shownRoot: String? = nil) {
+        self.init(root: root, strippedPrefix: strippedPrefix, shownRoot: shownRoot ?? root.path, journal: nil)
     }
 
     /// A placement that replaces what exists; what an interrupted one has left is removed.
     ///
     /// - Throws: ``Failure`` with the code `locked` while another process does the same below that root.
     public convenience init(replacingIn root: OpenDirectory, strippedPrefix: String = "") throws {
-        self.init(root: root, strippedPrefix: strippedPrefix, journal: try PlacementJournal(root: root))
+        self.init(
+            root: root, strippedPrefix: strippedPrefix, shownRoot: root.path, journal: try PlacementJournal(root: root))
     }
 
-    private init(root: OpenDirectory, strippedPrefix: String, journal: PlacementJournal?) {
+    private init(root: OpenDirectory, strippedPrefix: String, shownRoot: String, journal: PlacementJournal?) {
         self.root = root
+        self.shownRoot = shownRoot.hasSuffix("/") ? shownRoot : shownRoot + "/"
         self.journal = journal
         strippedNames = EntryName.components(of: strippedPrefix.utf8) ?? []
     }
@@ -114,7 +123,7 @@ public final class FilePlacement {
         } else if journal != nil {
             try stage(names, member, order, in: parent, inspect)
         } else {
-            _ = try make(name, member, in: parent, inspect)
+            if case .leftOut = try make(name, for: names, member, in: parent, inspect) { return }
             counts.createdCount += 1
         }
     }
@@ -123,6 +132,7 @@ public final class FilePlacement {
     public func finish() throws { try UnfinishedWork.protecting(finishProtected) }
 
     private func finishProtected() throws {
+        try keepAll()
         try commit(waiting: false)
         try keepStaleJournalsAside()
         // A pod that starts meanwhile finds its directories as they should be.
@@ -130,6 +140,7 @@ public final class FilePlacement {
         for directory in directories(where: { !changing.contains($0) }) { try setAttributes(of: directory) }
         try commit(waiting: true)
         for directory in directories(where: changing.contains) { try setAttributes(of: directory) }
+        removeKeptAhead()
         try root.syncFileSystem()
         try journal?.remove()
         isEnded = true
@@ -152,6 +163,7 @@ public final class FilePlacement {
             try? parent(of: names).removeEmptyDirectory(name)
         }
         for directory in directories(where: { _ in true }) { try? setAttributes(of: directory) }
+        removeKeptAhead()
         removeUnreplaced()
         if !leavesSomething { try? journal?.remove() }
     }
@@ -190,7 +202,7 @@ public final class FilePlacement {
             var metadata = metadata
             if !isPrivileged { metadata.mode |= 0o700 }
             let refusalsBefore = refusals
-            try setAttributes(of: directory.descriptor, metadata, path: parent.path(of: name))
+            try setAttributes(of: directory.descriptor, metadata, path: shownPath(names))
             // They are set once more, and counted then.
             refusals = refusalsBefore
             try parent.rename(temporaryName, over: name)
@@ -213,11 +225,16 @@ public final class FilePlacement {
                 .failed, "\(quoted(directory.path)) became another directory while files were placed in it",
                 hint: "find out who renames directories there, and restore again")
         }
-        try setAttributes(of: directory.descriptor, placed.metadata, path: directory.path)
+        try setAttributes(of: directory.descriptor, placed.metadata, path: shownPath(placed.names))
         if journal != nil { try directory.sync() }
     }
 
     // MARK: Paths
+
+    /// The path that an entry will have, for messages.
+    func shownPath(_ names: some Collection<EntryName>) -> String {
+        shownRoot + names.map(\.description).joined(separator: "/")
+    }
 
     /// The names of a member's place.
     func components(_ path: [UInt8], of metadata: EntryMetadata) throws -> [EntryName] {

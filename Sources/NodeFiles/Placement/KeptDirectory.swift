@@ -114,6 +114,9 @@ public struct KeptDirectory {
             if let directory = try? kept.openDirectory(name) {
                 removeUnreplaced(in: directory, originals: try? originals?.openDirectory(name))
                 try? kept.removeEmptyDirectory(name)
+            } else if StagedName.matches(name.bytes) {
+                // A copy that was not made to its end.
+                try? kept.removeFile(name)
             } else if let originals, let existing = try? originals.existingAttributes(of: name),
                 (try? originals.isSame(name, existing, as: name, in: kept, isLink: false)) == true
             {
@@ -185,7 +188,7 @@ extension KeptDirectory {
     }
 
     /// The directory itself, or the last one above it that is there.
-    private static func deepest(in root: OpenDirectory) throws -> OpenDirectory {
+    static func deepest(in root: OpenDirectory) throws -> OpenDirectory {
         var directory = root
         for (index, name) in (parents + [name]).enumerated() {
             guard let entry = EntryName(name.utf8), let existing = try directory.existingAttributes(of: entry) else {

@@ -2,6 +2,7 @@ import ArchiveStore
 import EtcdSnap
 import FoundationEssentials
 import HostIO
+import NodeFiles
 import SealedArchive
 
 /// The stage that gives an archive its place in the store, once everything is known of it.
@@ -12,6 +13,7 @@ struct BackupPublisher: @unchecked Sendable {
     let writer: LocalStoreWriter
     /// The backup before this one.
     let previous: StoredBackup?
+    private let estimate: ArchiveSizeEstimate
     /// The number of the new backup and the sidecar before it.
     private let link: ChainLink
     /// What does not hold among the backups before.
@@ -32,6 +34,7 @@ struct BackupPublisher: @unchecked Sendable {
         if let obstacle = listing.obstacle { throw obstacle }
         for hidden in listing.hidden { observer.warn(hidden.failure.description) }
         previous = listing.latest(in: plan.scope)
+        estimate = ArchiveSizeEstimate(after: listing, in: plan.scope)
         link = try writer.nextLink(after: listing)
         storeFindings = listing.stateFindings
     }
@@ -49,16 +52,16 @@ struct BackupPublisher: @unchecked Sendable {
             archive: header, sequence: link.sequence, previousSidecarSHA256: link.previousSidecarSHA256)
     }
 
-    /// Fails early where the archive can't fit: by the last archive's ratio, or at a fifth of the databases.
+    /// Fails early where the archive can't fit, as far as an estimate tells.
     func checkSpace(_ targets: [EtcdTarget]) throws {
-        try Self.checkSpace(targets, after: previous, availableByteCount: writer.availableByteCount(), plan)
+        try Self.checkSpace(targets, estimate, availableByteCount: writer.availableByteCount(), plan)
     }
 
     private static func checkSpace(
-        _ targets: [EtcdTarget], after previous: StoredBackup?, availableByteCount available: Int, _ plan: BackupPlan
+        _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int, _ plan: BackupPlan
     ) throws {
         let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
-        let expected = expectedArchiveByteCount(databaseSize, after: previous)
+        let expected = try estimate.byteCount(databases: databaseSize) { try plan.node.survey { _ in }.byteCount }
         guard available > expected else {
             throw Failure(
                 .noSpace,
@@ -77,8 +80,8 @@ struct BackupPublisher: @unchecked Sendable {
         let listing =
             space.exists ? try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node) : StoreListing()
         if let obstacle = listing.obstacle { throw obstacle }
-        let previous = listing.latest(in: plan.scope)
-        try checkSpace(targets, after: previous, availableByteCount: space.availableByteCount, plan)
+        let estimate = ArchiveSizeEstimate(after: listing, in: plan.scope)
+        try checkSpace(targets, estimate, availableByteCount: space.availableByteCount, plan)
         return listing.stateFindings
     }
 

@@ -45,7 +45,7 @@ public struct DoctorOperation: Sendable {
         }
         let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
         let etcds = await checkEtcds()
-        let store = checkStore(etcds.databaseByteCount)
+        let store = checkStore(etcds.databaseByteCount, survey.byteCount)
         let found = NodeCapture.findings(node, members: etcds.members)
         return DoctorReport(
             distributions: node.layout.distributions,
@@ -139,14 +139,16 @@ public struct DoctorOperation: Sendable {
     }
 
     /// Whether the store can be written to and has room, what the last backup is, and what does not hold among them.
-    private func checkStore(_ databaseByteCount: Int) -> (checks: [DoctorReport.Check], findings: [Finding]) {
+    private func checkStore(
+        _ databaseByteCount: Int, _ fileByteCount: Int
+    ) -> (checks: [DoctorReport.Check], findings: [Finding]) {
         do {
             try StorePlace.check(store)
             let space = try store.space()
             let listing =
                 space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
-            let last = listing.latest(in: scope)
-            let expected = expectedArchiveByteCount(databaseByteCount, after: last)
+            let expected = ArchiveSizeEstimate(after: listing, in: scope)
+                .byteCount(databases: databaseByteCount) { fileByteCount }
             var store = DoctorReport.Check(
                 name: "store", status: .ok,
                 message: "\(space.directory) can be written to, \(space.availableByteCount) bytes are free, "
