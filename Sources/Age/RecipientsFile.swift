@@ -56,10 +56,9 @@ public enum Recipients {
                 hint: "name its public half, as age-keygen -y prints it, and treat the identity as disclosed if others "
                     + "can read this place")
         }
-        if let separator = string.first(where: { $0 == "," || $0 == ";" || $0.isWhitespace }) {
-            let what = separator.isWhitespace ? "a space" : "\"\(separator)\""
+        if let separator = string.first(where: { $0 == "," || $0 == ";" }) {
             return AgeError(
-                .key, "the recipient has \(what) in it, and is one key only",
+                .key, "the recipient has \"\(separator)\" in it, and is one key only",
                 hint: "name each key by itself: repeat the flag, or give it an element or a line of its own")
         }
         // The data of Bech32 has no 1, so a second one ends the name of a plugin.

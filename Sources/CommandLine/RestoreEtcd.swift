@@ -64,7 +64,11 @@ struct RestoreEtcd: AsyncParsableCommand {
     @Option(help: "The version of etcd that will run, such as 3.5; any without it.")
     var targetVersion: String?
 
-    @Flag(help: "Accept a snapshot without its SHA-256 trailer, such as a copy of a stopped member's db.")
+    @Flag(
+        help: """
+            Accept a snapshot without its SHA-256 trailer, such as a copy of a stopped member's db; one that is wrong is a \
+            warning.
+            """)
     var skipHashCheck = false
 
     @Flag(help: "Only say what would be made.")
@@ -94,6 +98,7 @@ struct RestoreEtcd: AsyncParsableCommand {
             : try await RestoreEtcdOperation.run(source, request(store), observer: Console.shared.observer)
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
+        for warning in report.warnings { Console.shared.warn(warning) }
         let directories = report.dataDirectories.values.sorted().map { quoted($0) }.joined(separator: ", ")
         let done = dryRun ? nil : "the data directories were made: \(directories)"
         try render(report, as: output.format, done: done) {
@@ -109,6 +114,7 @@ struct RestoreEtcd: AsyncParsableCommand {
                     ("took", seconds(report.durationSeconds)),
                 ])
         }
+        if !report.warnings.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
     /// Where etcd has its log without `--wal-dir`.

@@ -23,7 +23,7 @@ public struct RestoreEtcdRequest: Sendable {
     public var targetVersion: MinorVersion?
     /// Whom the data is given to; nil for the owner of a directory that is filled, or else of the lost member's.
     public var owner: FileOwner?
-    /// Whether the snapshot may lack its SHA-256 trailer.
+    /// Whether the snapshot may lack its SHA-256 trailer, or have a wrong one, which is said.
     public var skipsHashCheck = false
 
     /// A request with etcdutl's defaults, but for the token.
@@ -52,6 +52,8 @@ public struct RestoreEtcdReport: Codable, Sendable {
     public var bumpReason: String
     /// What a person should know.
     public var notes: [String]
+    /// What speaks against the data that was restored.
+    public var warnings: [String] = []
     /// How long it took, in seconds.
     public var durationSeconds: Double
 }
@@ -186,6 +188,7 @@ private struct Plan: Sendable {
         var result = self.report(revision: report.revision)
         if report.ownerRefusal != nil { result.owner = FileOwner.ofThisProcess.description }
         result.notes = notes(report)
+        result.warnings = Self.warnings(report.source)
         result.durationSeconds = seconds
         return result
     }
@@ -201,6 +204,18 @@ private struct Plan: Sendable {
             initialClusterToken: restore.cluster.token, owner: (restore.owner ?? .ofThisProcess).description,
             revision: revision, revisionBump: restore.revisionBump, bumpReason: bumpReason, notes: [],
             durationSeconds: 0)
+    }
+
+    /// A trailer that was not to be checked, and is wrong.
+    private static func warnings(_ source: SnapshotReport) -> [String] {
+        switch source.trailer {
+        case .mismatched, .cut:
+            [
+                "the SHA-256 trailer of \(quoted(source.name)) does not match: values may have changed that nothing else "
+                    + "would tell; compare them, or take another backup"
+            ]
+        case .matched, .absent, .unchecked: []
+        }
     }
 
     private func notes(_ report: MemberRestoreReport) -> [String] {

@@ -123,6 +123,9 @@ extension Defect {
         Defect("control plane that nothing starts", ["note component-paths-unknown \(pki)/sa.key"]) {
             try $0.remove("/etc/kubernetes/manifests")
         },
+        Defect("etcd that also serves version 2", ["note etcd-v2-enabled \(etcdManifest)"]) {
+            try $0.replace(etcdManifest, "- --data-dir", "- --enable-v2=true\n    - --data-dir")
+        },
         Defect("copy of the certificate before", []) {
             try $0.write("\(pki)/apiserver.pem", $0.openssl.issue("/CN=old", by: $0.pair("\(pki)/ca")).certificate)
         },

@@ -103,6 +103,23 @@ extension Integration {
             #expect(try SnapTool.json(["inspect", "status", snapshot]).trailer.string == "absent")
         }
 
+        /// Who has nothing else gets it, and is told.
+        @Test func aWrongTrailerThatIsNotToBeChecked() throws {
+            let snapshot = store.directory.file("saved.db")
+            try store.server.etcdctl("snapshot", "save", snapshot)
+            var bytes = try Data(contentsOf: URL(fileURLWithPath: snapshot))
+            bytes[bytes.count - 1] ^= 1
+            try bytes.write(to: URL(fileURLWithPath: snapshot))
+            let restore = ["restore", "etcd", snapshot, "--data-dir", store.directory.file("data")]
+            expectFailure(try SnapTool.attempt(restore), 7, naming: snapshot)
+            let result = try SnapTool.attempt(restore + ["--skip-hash-check", "-o", "json"])
+            #expect(result.status == 3 && result.errorText.contains("does not match"), "\(result.errorText)")
+            #expect(try JSON(result.output).warnings.array.count == 1)
+            try bytes.dropLast(32).write(to: URL(fileURLWithPath: snapshot))
+            let without = restore.map { $0.replacing("/data", with: "/other") } + ["--skip-hash-check"]
+            #expect(try SnapTool.attempt(without).status == 0)
+        }
+
         @Test func mistakesAreSaid() throws {
             let data = store.directory.file("data")
             let mistakes = [

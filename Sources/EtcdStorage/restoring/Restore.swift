@@ -111,9 +111,8 @@ private struct FirstDatabase {
     /// Verifies the snapshot and writes the database.
     init(_ file: BoltFile, plan: RestorePlan, to target: MemberFile) throws(StorageError) {
         let copy = EarlyCopy(of: file, to: target)
-        let checksTrailer = plan.trailerPolicy != .ignored
         let snapshot = try SnapshotStatus.verify(
-            file.bytes, checksTrailer: checksTrailer && copy != nil,
+            file.bytes, checksTrailer: copy != nil,
             beside: copy.map { copy in { try copy.consume($0) } })
         guard snapshot.meta == file.meta else { throw .inputOutput(Self.changed(file)) }
         var report = snapshot.report
@@ -123,7 +122,7 @@ private struct FirstDatabase {
         if try wrappingErrors({ try copy?.settle(edit.copied) ?? false }) {
             try writer.complete(target)
         } else {
-            let digest = checksTrailer && report.trailer != .absent ? TrailerDigest() : nil
+            let digest = report.trailer != .absent ? TrailerDigest() : nil
             try writer.write(from: file.bytes, to: target, digest: digest)
             if let digest { report.trailer = digest.state() }
             try report.requireSound(trailer: plan.trailerPolicy)

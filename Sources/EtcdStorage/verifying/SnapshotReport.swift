@@ -123,7 +123,7 @@ public struct SnapshotReport: Sendable {
         case required
         /// It must match if it is there.
         case optional
-        /// It is not looked at.
+        /// It may be missing or wrong; the report says which.
         case ignored
     }
 

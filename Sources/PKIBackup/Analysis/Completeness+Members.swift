@@ -26,6 +26,18 @@ extension Examination {
         }
     }
 
+    /// The keys of etcd's API version 2 are in its write-ahead log and its own snapshots, and in no snapshot over gRPC
+    /// (etcd 3.5 `server/embed/config.go`, `EnableV2`; 3.6 has no such flag).
+    mutating func noteVersion2Stores() {
+        for etcd in components("etcd") where etcd.flags["enable-v2"]?.last == "true" {
+            find(
+                .note, "etcd-v2-enabled", etcd.source,
+                "the etcd of \(quoted(etcd.source)) also serves keys of API version 2, which no snapshot has",
+                "Kubernetes has none; if something else keeps some there, such as old networks of flannel or Calico, back "
+                    + "them up with `etcdctl backup` of that version")
+        }
+    }
+
     private static func differences(of etcd: Component, _ members: [EtcdMemberRecord]) -> [String] {
         let name = etcd.flags["name"]?.last ?? "default"
         // What a variable stands for is known to the running pod only.

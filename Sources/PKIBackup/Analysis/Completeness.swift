@@ -67,6 +67,7 @@ public enum Completeness {
         examination.checkEncryption(inventory.encryptionServers, keysInUse: snapshot?.encryptionKeysInUse ?? [])
         examination.checkJoinTokens()
         examination.checkMembers(snapshot?.members ?? [:])
+        examination.noteVersion2Stores()
         examination.noteLeftovers(inventory.leftovers)
         let explained = Set(examination.findings.filter { explaining.contains($0.code) }.map(\.subject))
         let findings = layout.findings.filter { !explained.contains($0.subject) } + examination.findings
