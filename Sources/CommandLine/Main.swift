@@ -33,7 +33,7 @@ enum Main {
             return 0
         } catch let code as ExitCode {
             return code.rawValue
-        } catch  where [.success, .validationFailure].contains(RootCommand.exitCode(for: error)) {
+        } catch  where [.success, .validationFailure].contains(parserExitCode(error)) {
             return report(parsing: error, of: arguments)
         } catch let stopped as StoppedQuestion {
             let number = signals.received ?? SIGINT
@@ -66,10 +66,15 @@ enum Main {
         return failure.code.rawValue
     }
 
+    private static func parserExitCode(_ error: any Error) -> ExitCode {
+        // It makes the whole text for that.
+        leavingRoomForHelp { RootCommand.exitCode(for: error) }
+    }
+
     /// Help goes to standard output with status 0, a wrong command line to standard error with status 2.
     private static func report(parsing error: any Error, of arguments: [String]) -> Int32 {
         let text = leavingRoomForHelp { RootCommand.fullMessage(for: error) }
-        if RootCommand.exitCode(for: error) == .success {
+        if parserExitCode(error) == .success {
             do {
                 try printOutput(text)
                 return 0
