@@ -36,8 +36,6 @@ public struct PEMContents: Sendable {
     public private(set) var tokenKeys = TokenKeys()
     /// The labels of blocks other than `CERTIFICATE`, each once, in their order.
     public private(set) var otherLabels: [String] = []
-    /// Whether there is a certificate under another label than `CERTIFICATE`, which most programs pass over.
-    public private(set) var hasMislabelledCertificate = false
     /// What is wrong, each kind once.
     public private(set) var problems: [Problem] = []
 
@@ -72,7 +70,6 @@ public struct PEMContents: Sendable {
             otherLabels.append(block.label)
         }
         if block.isCertificate {
-            hasMislabelledCertificate = hasMislabelledCertificate || block.label != PEMFile.Block.certificateLabel
             do {
                 let certificate = try ParsedCertificate(
                     block.content, path: path, index: certificates.count, embeddedIn: embeddedIn)

@@ -23,11 +23,12 @@ public struct PEMFile {
             self.content = content
         }
 
-        /// Whether the content is a certificate: the label that everything writes today, and OpenSSL's old one, which
+        /// Whether the content is a certificate: the label that everything writes today, and OpenSSL's others, which
         /// Go's `crypto/tls` and `CertPool.AppendCertsFromPEM` pass over.
-        public var isCertificate: Bool {
-            [Self.certificateLabel, "X509 CERTIFICATE", "TRUSTED CERTIFICATE"].contains(label)
-        }
+        public var isCertificate: Bool { label == Self.certificateLabel || Self.otherCertificateLabels.contains(label) }
+
+        /// OpenSSL's old label, and that of a certificate which it trusts for some uses.
+        public static let otherCertificateLabels = ["X509 CERTIFICATE", "TRUSTED CERTIFICATE"]
 
         /// The label by which everything knows a certificate.
         static let certificateLabel = "CERTIFICATE"
