@@ -121,7 +121,7 @@ public struct StoreListing: Sendable {
         backups = scopes.flatMap { scope, own in order(of: own, scope).indices.map { own[$0] } }
     }
 
-    private var scopes: [(StoreScope, [StoredBackup])] {
+    var scopes: [(StoreScope, [StoredBackup])] {
         Dictionary(grouping: backups, by: \.scope).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 

@@ -21,6 +21,6 @@ struct RootCommand: ParsableCommand {
                 subcommands: [List.self, Describe.self, Verify.self, Certs.self, Inspect.self]),
             CommandGroup(
                 name: "Getting it back", subcommands: [Restore.self, Download.self, Unseal.self]),
-            CommandGroup(name: "Housekeeping", subcommands: [Adopt.self, Delete.self, Completion.self]),
+            CommandGroup(name: "Housekeeping", subcommands: [Prune.self, Adopt.self, Delete.self, Completion.self]),
         ])
 }

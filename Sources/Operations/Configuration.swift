@@ -32,6 +32,8 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var hostFacts: Bool?
     /// How far a backup is verified: `streamed`, `structural`, `consistent` or `stored`.
     public var verify: String?
+    /// Which backups are kept when the store is pruned.
+    public var retention: Retention?
     /// How to reach the cluster's own etcd.
     public var etcd: Etcd?
     /// Further etcds to snapshot, each with a name.
@@ -113,7 +115,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case cluster, node, store, recipients, recipientsFiles, discover, include, exclude, fileByteLimits
-        case expiryWarningDays, accept, hostFacts, verify, etcd, otherEtcds
+        case expiryWarningDays, accept, hostFacts, verify, retention, etcd, otherEtcds
     }
 
     /// Where the configuration is looked for when no file is named.
@@ -176,6 +178,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
 
     private static func checkSections(of node: Node, name: String) throws(Failure) {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
+        if let section = node["retention"] { try Retention.checkKeys(of: section, name: "\(name): retention") }
         for section in node["otherEtcds"]?.sequence ?? [] {
             try Etcd.checkKeys(of: section, name: "\(name): otherEtcds")
         }
@@ -210,10 +213,12 @@ protocol StrictlyKeyed {
 
 extension StrictlyKeyed {
     static func checkKeys(of node: Node, name: String) throws(Failure) {
-        guard let mapping = node.mapping else {
-            throw Failure(.usage, "\(quoted(name)) is not a mapping of keys to values, on line \(node.mark.line)")
-        }
         let known = CodingKeys.allCases.map(\.rawValue)
+        guard let mapping = node.mapping else {
+            throw Failure(
+                .usage, "\(quoted(name)) is not a mapping of keys to values, on line \(node.mark.line)",
+                hint: "known keys are: \(known.joined(separator: ", "))")
+        }
         for key in mapping.map(\.key) {
             let text = key.text ?? "?"
             guard !known.contains(text) else { continue }

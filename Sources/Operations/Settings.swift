@@ -25,6 +25,8 @@ extension Failure.Setting {
     static let initialAdvertisePeerURLs = Self("initialAdvertisePeerURLs")
     /// By how much the revision is raised.
     static let bumpRevision = Self("bumpRevision")
+    /// Which backups are kept.
+    static let retention = Self("retention")
     /// Keeping the revision.
     static let noBump = Self("noBump")
 }

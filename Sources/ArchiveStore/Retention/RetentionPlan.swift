@@ -1,0 +1,115 @@
+import FoundationEssentials
+import SealedArchive
+
+/// What retention goes by of one backup of a node.
+struct RetentionCandidate: Sendable {
+    /// When it was made, by its own clock.
+    var createdAt: Date
+    /// Whether it has a snapshot of an etcd.
+    var hasSnapshot: Bool
+    /// What it reached; nil if that is not known, or a check of it failed.
+    var level: VerificationLevel?
+}
+
+/// What becomes of the backups of one node: a pure function of the list, the rules and the time.
+///
+/// Backups that are worth less never take the place of better ones: those that did not reach the level of the floor, and those
+/// without a snapshot, are counted for themselves. What says that it is from the future is left alone.
+struct RetentionPlan {
+    /// Why each is kept, in the order of the candidates; nothing for one that is to be removed.
+    let reasons: [[String]]
+    /// Why a person should look at this plan before it is carried out.
+    let cautions: [String]
+
+    private struct Kind: Hashable {
+        var hasSnapshot: Bool
+        var isProven: Bool
+    }
+
+    /// Makes the plan.
+    ///
+    /// - Parameters:
+    ///   - candidates: the node's backups, the oldest first.
+    ///   - now: the time here.
+    init(_ candidates: [RetentionCandidate], rules: RetentionRules, now: Date) {
+        var reasons = candidates.map { _ in [String]() }
+        var groups: [Kind: [Int]] = [:]
+        for index in candidates.indices.reversed() {
+            let candidate = candidates[index]
+            if BackupOrder.isFuture(candidate.createdAt, at: now) {
+                reasons[index] = ["from the future"]
+                continue
+            }
+            // Files alone can't reach more than that they were read whole.
+            let level = candidate.hasSnapshot ? rules.floor.level : .streamed
+            let isProven = candidate.level.map { $0 >= level } ?? false
+            groups[Kind(hasSnapshot: candidate.hasSnapshot, isProven: isProven), default: []].append(index)
+        }
+        for (kind, newestFirst) in groups {
+            let times = newestFirst.map { candidates[$0].createdAt }
+            for (index, kept) in zip(newestFirst, Self.kept(times, by: rules)) { reasons[index] = kept }
+            guard kind.isProven else { continue }
+            for index in newestFirst.prefix(rules.floor.count) {
+                reasons[index].append("floor of \(rules.floor.count)")
+            }
+        }
+        self.reasons = reasons
+        cautions = Self.cautions(candidates.map(\.createdAt), removedCount: reasons.count { $0.isEmpty })
+    }
+
+    /// Which of the rules keep each backup of one kind, the newest first.
+    private static func kept(_ times: [Date], by rules: RetentionRules) -> [[String]] {
+        var reasons = times.map { _ in [String]() }
+        for index in times.indices where index < rules.last ?? 0 { reasons[index].append("last") }
+        if let within = rules.within, let start = times.max().map({ within.start(before: $0) }) {
+            for index in times.indices where times[index] > start { reasons[index].append("within \(within)") }
+        }
+        let buckets: [(name: String, count: Int?, of: (Date) -> Int)] = [
+            ("hourly", rules.hourly, RetentionCalendar.hour), ("daily", rules.daily, RetentionCalendar.day),
+            ("weekly", rules.weekly, RetentionCalendar.week), ("monthly", rules.monthly, RetentionCalendar.month),
+            ("yearly", rules.yearly, RetentionCalendar.year),
+        ]
+        for bucket in buckets {
+            var left = bucket.count ?? 0
+            var last: Int?
+            for index in times.indices where left > 0 {
+                let value = bucket.of(times[index])
+                let isNew = value != last
+                // While there are fewer than asked for, the oldest of all grows into the next one.
+                guard isNew || index == times.count - 1 else { continue }
+                reasons[index].append(isNew ? bucket.name : "oldest \(bucket.name)")
+                last = value
+                left -= 1
+            }
+        }
+        return reasons
+    }
+
+    /// - Parameter times: of all backups, the oldest first.
+    private static func cautions(_ times: [Date], removedCount: Int) -> [String] {
+        guard removedCount > 0 else { return [] }
+        var cautions: [String] = []
+        if removedCount * 2 > times.count { cautions.append("\(removedCount) of \(times.count) backups would go") }
+        if let jump = jump(times) { cautions.append(jump) }
+        return cautions
+    }
+
+    private static let secondsPerDay = 86_400.0
+    /// A longer time without a backup may be a clock that was put forward.
+    private static let longestGapSeconds = 7 * secondsPerDay
+    private static let gapFactor = 10.0
+    private static let clockToleranceSeconds = 600.0
+
+    /// What speaks for a clock that was changed before the newest backup.
+    private static func jump(_ times: [Date]) -> String? {
+        guard times.count >= 2 else { return nil }
+        let gaps = zip(times.dropFirst(), times).map { $0.timeIntervalSince($1) }
+        let newest = gaps[gaps.count - 1]
+        if newest < -clockToleranceSeconds { return "the newest backup says that it is older than the one before it" }
+        let others = gaps.dropLast().sorted()
+        let usual = others.isEmpty ? 0 : others[others.count / 2]
+        guard newest > max(longestGapSeconds, gapFactor * usual) else { return nil }
+        return
+            "the newest backup is \(Int(newest / secondsPerDay)) days later than the one before it: was the clock changed?"
+    }
+}

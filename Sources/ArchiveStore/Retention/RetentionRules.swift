@@ -1,0 +1,45 @@
+import SealedArchive
+
+/// Which backups of a node are kept: those that any of the rules keeps, and those of the floor.
+///
+/// Names and meaning are those of `restic forget` (restic 0.18, `ApplyPolicy`); hours, days, weeks, months and years are those
+/// of UTC, as in the IDs.
+public struct RetentionRules: Sendable, Equatable {
+    /// How many of the newest are kept; `Int.max` for all.
+    public var last: Int?
+    /// All that are not older than this before the newest are kept.
+    public var within: RetentionPeriod?
+    /// For how many hours that have a backup the newest one is kept.
+    public var hourly: Int?
+    /// The same for days.
+    public var daily: Int?
+    /// The same for weeks, which begin on Mondays.
+    public var weekly: Int?
+    /// The same for months.
+    public var monthly: Int?
+    /// The same for years.
+    public var yearly: Int?
+    /// What no rule removes.
+    public var floor = RetentionFloor()
+
+    /// Rules that keep nothing but the floor.
+    public init() {}
+
+    /// Whether no rule was given, by which everything would go but the floor.
+    public var areEmpty: Bool {
+        within == nil && [last, hourly, daily, weekly, monthly, yearly].allSatisfy { $0 == nil }
+    }
+}
+
+/// The newest backups of a node, which are never removed, whatever the rules say.
+///
+/// So none of the newest of a cluster is removed either: they are among the newest of their nodes.
+public struct RetentionFloor: Sendable, Equatable {
+    /// How many.
+    public var count = 3
+    /// What they must have reached to count.
+    public var level = VerificationLevel.structural
+
+    /// Three backups whose databases were checked page by page.
+    public init() {}
+}

@@ -1,0 +1,49 @@
+import FoundationEssentials
+import SealedArchive
+
+/// What becomes of one backup.
+public struct RetentionDecision: Sendable {
+    /// The backup.
+    public let backup: StoredBackup
+    /// Why it is kept; nothing for one that is to be removed.
+    public let reasons: [String]
+}
+
+/// What becomes of the backups in a store.
+public struct StoreRetention: Sendable {
+    /// One for each backup, by scope, the oldest first.
+    public internal(set) var decisions: [RetentionDecision] = []
+    /// Why a person should look at it before it is carried out, with the node.
+    public internal(set) var cautions: [String] = []
+}
+
+extension StoreListing {
+    /// What rules make of the backups of each node; those that lie flat in a directory are kept.
+    public func retention(by rules: RetentionRules, now: Date) -> StoreRetention {
+        var retention = StoreRetention()
+        let disputed = Set(disputes.map(\.subject))
+        for (scope, backups) in scopes {
+            let own = backups.filter { !$0.isFlat }
+            let plan = RetentionPlan(own.map(\.retentionCandidate), rules: rules, now: now)
+            retention.decisions += zip(own, plan.reasons).map { RetentionDecision(backup: $0, reasons: $1) }
+            retention.decisions += backups.filter(\.isFlat).map {
+                RetentionDecision(backup: $0, reasons: ["only read"])
+            }
+            var cautions = plan.cautions
+            if plan.reasons.contains(where: \.isEmpty), disputed.contains("\(scope)") {
+                cautions.append("it is not certain which backup is the newest, see `etcd-snap list --problems`")
+            }
+            retention.cautions += cautions.map { "\(scope): \($0)" }
+        }
+        return retention
+    }
+}
+
+extension StoredBackup {
+    fileprivate var retentionCandidate: RetentionCandidate {
+        let hasFailed = sidecar.checkFindings.contains { $0.severity == Finding.Severity.error }
+        return RetentionCandidate(
+            createdAt: sidecar.archive.createdAt, hasSnapshot: !sidecar.etcd.isEmpty,
+            level: hasFailed ? nil : sidecar.verification.known)
+    }
+}

@@ -1,0 +1,146 @@
+import ArchiveStore
+import ArgumentParser
+import FoundationEssentials
+import HostIO
+import Operations
+import SealedArchive
+
+/// The command `etcd-snap prune`.
+struct Prune: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Remove the backups that no rule keeps.",
+        discussion: """
+            The rules are those of restic's forget, for each node by itself: a backup stays if any of them keeps it. Without \
+            flags those of the configuration count. The newest backups of a node, three whose databases were checked page by \
+            page, stay whatever the rules say; one that failed, was not verified, has no snapshot or says that it is from the \
+            future never takes the place of a good one. What can't be relied on is left alone.
+
+            A plan that would remove more than half of a node's backups, or comes after a jump of the clock, is only carried \
+            out with --yes.
+
+            Example: etcd-snap prune --keep-last 24 --keep-daily 30 --keep-monthly 12 --dry-run
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Store") var place: StoreOptions
+    @OptionGroup(title: "Rules") var rules: RetentionOptions
+
+    @Flag(help: "Only say what would be removed and kept, and why.")
+    var dryRun = false
+
+    @Flag(name: [.customShort("y"), .long], help: "Also carry out a plan that removes more than half.")
+    var yes = false
+
+    func run() throws {
+        let configuration = try common.start(output.format)
+        let retention = (configuration.retention ?? .init()).overridden(by: rules.configured)
+        let plan = try PruneOperation.plan(
+            for: place.store(configuration), cluster: place.cluster, node: place.node, rules: retention.rules())
+        for warning in plan.warnings { Console.shared.warn("left alone: \(warning)") }
+        if dryRun {
+            try PruneOperation.check(plan)
+            for caution in plan.cautions { Console.shared.warn("\(caution); the real run needs --yes") }
+        } else {
+            try confirm(plan)
+            try PruneOperation.run(plan)
+        }
+        let count = plan.removed.count
+        let done = dryRun || count == 0 ? nil : "removed \(count) backups"
+        try render(PruneReport(plan, dryRun: dryRun), as: output.format, done: done) { text(plan) }
+    }
+
+    private func confirm(_ plan: PrunePlan) throws {
+        guard !yes, let first = plan.cautions.first else { return }
+        throw Failure(
+            .usage, "nothing was removed: \(([first] + plan.cautions.dropFirst()).joined(separator: "; "))",
+            hint: "look at the plan with --dry-run, and add --yes if it is right")
+    }
+
+    private func text(_ plan: PrunePlan) -> String {
+        let rows = plan.decisions.map { decision in
+            let archive = decision.backup.sidecar.archive
+            return [
+                archive.cluster, archive.node, archive.id.description, age(archive.createdAt),
+                size(decision.backup.sidecar.object.size),
+                decision.reasons.isEmpty ? (dryRun ? "would be removed" : "removed") : "kept",
+                decision.reasons.joined(separator: ", "),
+            ]
+        }
+        let list = table(
+            [
+                Column("CLUSTER", rank: 4), Column("NODE", rank: 5), "ID", "AGE", Column("SIZE", rank: 2), "RESULT",
+                Column("WHY", rank: 3),
+            ], rows)
+        let verb = dryRun ? "would remove" : "removed"
+        return list
+            + "\n\(verb) \(plan.removed.count) of \(plan.decisions.count) backups, \(size(plan.removedByteCount))"
+    }
+}
+
+/// The rules as flags; the names are restic's.
+struct RetentionOptions: ParsableArguments {
+    @Option(help: "Keep so many of the newest; unlimited keeps all.") var keepLast: RetentionCount?
+    @Option(help: "Keep all that are not older than this before the newest: 1y6m, 30d, 12h.") var keepWithin: String?
+    @Option(help: "Keep the newest of each of so many hours.") var keepHourly: RetentionCount?
+    @Option(help: "Keep the newest of each of so many days.") var keepDaily: RetentionCount?
+    @Option(help: "Keep the newest of each of so many weeks.") var keepWeekly: RetentionCount?
+    @Option(help: "Keep the newest of each of so many months.") var keepMonthly: RetentionCount?
+    @Option(help: "Keep the newest of each of so many years.") var keepYearly: RetentionCount?
+    @Option(help: "How many of a node's newest verified backups are never removed; without it 3.") var floor: Int?
+    @Option(help: "What those must have reached: streamed, structural, consistent or stored; without it structural.")
+    var floorLevel: String?
+
+    /// The rules that were given.
+    var configured: Configuration.Retention {
+        var retention = Configuration.Retention()
+        retention.keepLast = keepLast
+        retention.keepWithin = keepWithin
+        retention.keepHourly = keepHourly
+        retention.keepDaily = keepDaily
+        retention.keepWeekly = keepWeekly
+        retention.keepMonthly = keepMonthly
+        retention.keepYearly = keepYearly
+        retention.floor = floor
+        retention.floorLevel = floorLevel
+        return retention
+    }
+}
+
+extension RetentionCount: ExpressibleByArgument {
+    /// Reads a number, or `unlimited`.
+    public init?(argument: String) { self.init(argument) }
+}
+
+private struct PruneReport: Encodable {
+    struct Backup: Encodable {
+        var cluster: String
+        var node: String
+        var id: String
+        var createdAt: Date
+        var size: Int
+        var reasons: [String]
+
+        init(_ decision: RetentionDecision) {
+            let sidecar = decision.backup.sidecar
+            (cluster, node, id) = (sidecar.archive.cluster, sidecar.archive.node, sidecar.archive.id.description)
+            createdAt = sidecar.archive.createdAt
+            size = sidecar.object.size
+            reasons = decision.reasons
+        }
+    }
+
+    var dryRun: Bool
+    var removed: [Backup]
+    var kept: [Backup]
+    var removedByteCount: Int
+    var cautions: [String]
+
+    init(_ plan: PrunePlan, dryRun: Bool) {
+        self.dryRun = dryRun
+        removed = plan.removed.map(Backup.init)
+        kept = plan.kept.map(Backup.init)
+        removedByteCount = plan.removedByteCount
+        cautions = plan.cautions
+    }
+}

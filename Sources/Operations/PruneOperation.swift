@@ -1,0 +1,66 @@
+import ArchiveStore
+import FoundationEssentials
+import HostIO
+import SealedArchive
+
+/// What pruning a store removes and keeps, and why.
+public struct PrunePlan: Sendable {
+    /// One for each backup, by scope, the oldest first.
+    public let decisions: [RetentionDecision]
+    /// Why a person should look at it before it is carried out.
+    public let cautions: [String]
+    /// What can't be relied on or not be seen, and is left alone.
+    public let warnings: [String]
+    fileprivate let store: LocalStore
+
+    /// The backups that go, the oldest of each node first.
+    public var removed: [RetentionDecision] { decisions.filter(\.reasons.isEmpty) }
+    /// The backups that stay.
+    public var kept: [RetentionDecision] { decisions.filter { !$0.reasons.isEmpty } }
+    /// The bytes of the archives that go.
+    public var removedByteCount: Int { removed.reduce(0) { $0 + $1.backup.sidecar.object.size } }
+}
+
+/// Removes the backups that no rule keeps.
+public enum PruneOperation {
+    /// Looks at a store, and decides; nothing is changed.
+    ///
+    /// - Parameters:
+    ///   - cluster: only backups of this cluster.
+    ///   - node: only backups of this node.
+    ///   - rules: what is kept.
+    ///   - now: the time here.
+    /// - Throws: ``Failure`` with the code `usage` if there is no rule, `notFound` if there is no backup.
+    public static func plan(
+        for store: LocalStore, cluster: String?, node: String?, rules: RetentionRules, now: Date = Date()
+    ) throws -> PrunePlan {
+        guard !rules.areEmpty else {
+            throw Failure(
+                .usage, "there is no rule that says what is kept",
+                hint: "with none everything but the newest \(rules.floor.count) would go", settings: [.retention])
+        }
+        let listing = try store.list(cluster: cluster, node: node)
+        guard !listing.backups.isEmpty else {
+            throw BackupReference.nothing(in: store, cluster: cluster, node: node)
+                ?? Failure(.notFound, "there is no backup in \(quoted(store.root)) that can be relied on")
+        }
+        let retention = listing.retention(by: rules, now: now)
+        return PrunePlan(
+            decisions: retention.decisions, cautions: retention.cautions, warnings: listing.warnings, store: store)
+    }
+
+    /// Checks that a plan could be carried out; changes nothing.
+    ///
+    /// - Throws: as ``run(_:)``, but for `locked`.
+    public static func check(_ plan: PrunePlan) throws {
+        try DeleteOperation.check(plan.removed.map { .whole($0.backup) }, in: plan.store)
+    }
+
+    /// Carries out a plan, each removal by itself: what is killed between two has removed the ones before.
+    ///
+    /// - Throws: ``Failure`` with the code `locked`, before anything is removed, while a backup is running in one of the
+    ///   places; for any other error it names what was removed before.
+    public static func run(_ plan: PrunePlan) throws {
+        try DeleteOperation.run(plan.removed.map { .whole($0.backup) }, in: plan.store)
+    }
+}
