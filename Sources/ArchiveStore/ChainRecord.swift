@@ -187,7 +187,9 @@ public struct ChainLink: Sendable, Equatable {
     ///
     /// A changed sidecar must not stop the backups after it: its number counts only as far as there can be one behind it,
     /// and that of the newest is what was noted when it was published.
-    init(after backups: [StoredBackup], _ record: ChainRecord) {
+    ///
+    /// - Parameter orphans: archives without sidecars, whose numbers are in them: those of later ones are left free.
+    init(after backups: [StoredBackup], orphans: [BackupID] = [], _ record: ChainRecord) {
         var before: [(sequence: Int, digest: String?)] = backups.filter { !record.contradicts($0) }
             .map { ($0.sidecar.sequence, $0.sidecarSHA256) }
         if let last = record.last { before.append((last.sequence, last.sidecarSHA256)) }
@@ -196,7 +198,9 @@ public struct ChainLink: Sendable, Equatable {
         let number = taken.sorted(by: >).first { number in
             ChainRecord.sequences.contains(number + 1) && !taken.contains(number + 1) && !record.removes(number + 1)
         }
-        sequence = (number ?? 0) + 1
-        previousSidecarSHA256 = before.first { $0.sequence == number }?.digest
+        let newest = [backups.first { $0.sidecar.sequence == number }?.id, record.last?.id].compactMap(\.self).max()
+        let laterCount = orphans.count { orphan in newest.map { $0 < orphan } ?? true }
+        sequence = (number ?? 0) + laterCount + 1
+        previousSidecarSHA256 = laterCount > 0 ? nil : before.first { $0.sequence == number }?.digest
     }
 }

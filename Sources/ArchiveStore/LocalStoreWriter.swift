@@ -42,7 +42,8 @@ public final class LocalStoreWriter {
     /// - Parameter listing: what is there.
     /// - Throws: as ``delete(_:)``, if it is not known what was removed.
     public func nextLink(after listing: StoreListing) throws -> ChainLink {
-        ChainLink(after: listing.inOrderOfNumbers(in: scope).reversed(), try record())
+        let orphans = listing.unreadable.filter { $0.isOrphan && $0.scope == scope }.map(\.id)
+        return ChainLink(after: listing.inOrderOfNumbers(in: scope).reversed(), orphans: orphans, try record())
     }
 
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.

@@ -16,7 +16,7 @@ enum Flags {
         "initialClusterToken": "--initial-cluster-token",
         "initialAdvertisePeerURLs": "--initial-advertise-peer-urls",
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
-        "retention": "--keep-last, --keep-daily and so on",
+        "retention": "--keep-last",
     ]
 
     /// A hint with the flags that it speaks of behind it.

@@ -37,7 +37,7 @@ struct Prune: ParsableCommand {
         let retention = (configuration.retention ?? .init()).overridden(by: rules.configured)
         let plan = try PruneOperation.plan(
             for: place.store(configuration), cluster: place.cluster, node: place.node, rules: retention.rules())
-        for warning in plan.warnings { Console.shared.warn("left alone: \(warning)") }
+        for problem in plan.problems { Console.shared.warn("left alone: \(problem.line)") }
         if dryRun {
             try PruneOperation.check(plan)
             for caution in plan.cautions { Console.shared.warn("\(caution); the real run needs --yes") }

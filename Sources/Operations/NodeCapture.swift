@@ -97,7 +97,8 @@ struct NodeCapture {
     func findings(_ inventory: CertificateInventory, _ snapshot: SnapshotFacts?) -> [Finding] {
         Completeness.check(
             layout: plan.wholeLayout, files: captured, inventory: inventory, snapshot: snapshot,
-            options: CompletenessOptions(now: Date(), expiryWarningDays: plan.expiryWarningDays))
+            options: CompletenessOptions(now: Date(), expiryWarningDays: plan.expiryWarningDays)
+        ).filter { !plan.isOfExcludedKey($0) }
     }
 }
 
@@ -134,6 +135,12 @@ extension NodePlan {
             message: "\(named)\(others) \(paths.count == 1 ? "is" : "are") left out as asked, and a rebuild needs "
                 + "\(paths.count == 1 ? "it" : "them")",
             advice: "see that there is another way to them: they are not in the backup")
+    }
+
+    /// Whether a finding misses the key of a certificate which is only left out as was asked for.
+    fileprivate func isOfExcludedKey(_ finding: Finding) -> Bool {
+        guard finding.code == "key-missing", let dot = finding.subject.lastIndex(of: ".") else { return false }
+        return CaptureWalk.excludes(Array((finding.subject[..<dot] + ".key").utf8), exclude)
     }
 
     /// Looks at everything that a backup would capture.

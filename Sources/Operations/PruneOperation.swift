@@ -10,7 +10,7 @@ public struct PrunePlan: Sendable {
     /// Why a person should look at it before it is carried out.
     public let cautions: [String]
     /// What can't be relied on or not be seen, and is left alone.
-    public let warnings: [String]
+    public let problems: [Failure]
     fileprivate let store: LocalStore
 
     /// The backups that go, the oldest of each node first.
@@ -46,7 +46,7 @@ public enum PruneOperation {
         }
         let retention = listing.retention(by: rules, now: now)
         return PrunePlan(
-            decisions: retention.decisions, cautions: retention.cautions, warnings: listing.warnings, store: store)
+            decisions: retention.decisions, cautions: retention.cautions, problems: listing.problems, store: store)
     }
 
     /// Checks that a plan could be carried out; changes nothing.

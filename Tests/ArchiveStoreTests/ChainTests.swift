@@ -242,6 +242,18 @@ import Testing
         #expect(try store.writer(for: scope).nextLink(after: store.list()).sequence == 2)
     }
 
+    /// The number of the newest is in its archive, which only lacks its sidecar, and nothing else knows it.
+    @Test func aLaterOrphanKeepsItsNumber() throws {
+        for second in 0..<3 { try laboratory.add(second, to: scope) }
+        let newest = try #require(try store.list().backups.last)
+        try FileManager.default.removeItem(atPath: "\(directory)/\(newest.sidecarName)")
+        let link = try store.writer(for: scope).nextLink(after: store.list())
+        #expect(link.sequence == 4)
+        try FileManager.default.removeItem(atPath: "\(directory)/chain.json")
+        let blind = try store.writer(for: scope).nextLink(after: store.list())
+        #expect(blind.sequence == 4 && blind.previousSidecarSHA256 == nil)
+    }
+
     /// A directory that `download` has filled.
     @Test func aFlatDirectoryOfArchivesIsListed() throws {
         let backups = try [("a", "n1"), ("a", "n2"), ("b", "n1")].enumerated().map { index, place in

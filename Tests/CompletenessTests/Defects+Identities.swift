@@ -123,6 +123,22 @@ extension Defect {
         Defect("control plane that nothing starts", ["note component-paths-unknown \(pki)/sa.key"]) {
             try $0.remove("/etc/kubernetes/manifests")
         },
+        Defect("flag that is given twice, the first time for nothing", []) {
+            try $0.replace(
+                "\(directory)/manifests/kube-apiserver.yaml", "- --tls-cert-file",
+                "- --tls-cert-file=\(pki)/gone.crt\n    - --tls-cert-file")
+        },
+        Defect("etcd that trusts another CA", ["error chain-broken \(pki)/apiserver-etcd-client.crt"]) {
+            try $0.replace(
+                etcdManifest, "- --trusted-ca-file=\(pki)/etcd/ca.crt", "- --trusted-ca-file=\(pki)/front-proxy-ca.crt")
+        },
+        Defect("controller manager that signs by another CA", ["error chain-broken \(pki)/etcd/ca.crt"]) {
+            let path = "\(directory)/manifests/kube-controller-manager.yaml"
+            for (flag, ending) in [("cert", "crt"), ("key", "key")] {
+                let argument = "--cluster-signing-\(flag)-file="
+                try $0.replace(path, "\(argument)\(pki)/ca.\(ending)", "\(argument)\(pki)/etcd/ca.\(ending)")
+            }
+        },
         Defect("etcd that also serves version 2", ["note etcd-v2-enabled \(etcdManifest)"]) {
             try $0.replace(etcdManifest, "- --data-dir", "- --enable-v2=true\n    - --data-dir")
         },

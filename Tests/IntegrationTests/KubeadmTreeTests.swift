@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// Whole backups of nodes that kubeadm made, each with the etcd of its own manifest, and told nothing.
-    @Suite(.timeLimit(.minutes(5))) struct KubeadmTreeTests {
+    @Suite(.timeLimit(.minutes(15))) struct KubeadmTreeTests {
         private static let pki = KubeadmNode.pki
 
         @Test(arguments: [
@@ -18,6 +18,17 @@ extension Integration {
             #expect(outcome.report.sidecar.etcd[0].revision.int > 1)
             // Neither is on the fixtures, nor would it be taken.
             #expect(Set(outcome.report.skipped.array.map(\.path.string)) == ["/var/lib/etcd", "/etc/ssl/certs"])
+        }
+
+        /// Who leaves keys out on purpose is told what a rebuild lacks, and nothing else, before and after.
+        @Test func keysThatAreLeftOut() throws {
+            let node = try KubeadmNode.running("base")
+            let flags = ["--exclude", "\(Self.pki)/*.key"]
+            let outcome = try node.backup(flags)
+            #expect(outcome.status == 0, "\(outcome.errorText)")
+            #expect(outcome.findings == ["note needed-excluded \(Self.pki)/apiserver-etcd-client.key"])
+            let message = outcome.report.findings[0].message.string
+            #expect(message.contains("\(Self.pki)/ca.key"), "\(message)")
         }
 
         /// Nothing that resolves here is in the certificate, and the API server's name resolves on its host only.

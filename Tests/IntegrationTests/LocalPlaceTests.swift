@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// What looks like a place elsewhere is no directory here: nobody may believe in a copy that was not made.
-    @Suite(.timeLimit(.minutes(2))) struct LocalPlaceTests {
+    @Suite(.timeLimit(.minutes(15))) struct LocalPlaceTests {
         @Test(arguments: [
             "s3://bucket/x", "file:///tmp/x", "host:/path", "user@host:path", "s3:bucket", "rclone:remote:path",
             "C:\\x",

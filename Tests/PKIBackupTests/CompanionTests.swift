@@ -5,7 +5,7 @@ import Testing
 @testable import PKIBackup
 
 /// What serves the control plane and is no part of it: KMS plugins, load balancers, proxies, runtimes.
-@Suite(.timeLimit(.minutes(1))) struct CompanionTests {
+@Suite(.timeLimit(.minutes(15))) struct CompanionTests {
     private static let units = "/etc/systemd/system"
     private let tree: NodeTree
 
@@ -91,6 +91,33 @@ import Testing
         #expect(
             Set(["/srv/lb/h.cfg", "/srv/lb/c.pem", "/srv/lb/ca.pem", "/opt/lb/check.sh"]).subtracting(captured) == [])
         #expect(!captured.contains("/srv/lb/unrelated"))
+    }
+
+    /// kubeadm's documented virtual address: what the pod mounts comes back with it, and has to be there.
+    @Test func aLoadBalancerInAStaticPod() throws {
+        let directory = "/etc/keepalived"
+        try tree.write(
+            "vrrp_script c { script \"\(directory)/check_apiserver.sh\" }\n", to: "\(directory)/keepalived.conf")
+        try tree.touch(["\(directory)/check_apiserver.sh"])
+        try tree.write(
+            """
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: keepalived}
+            spec:
+              containers:
+              - {name: keepalived, image: osixia/keepalived, volumeMounts: [
+                  {mountPath: /usr/local/etc/keepalived/keepalived.conf, name: config},
+                  {mountPath: /etc/keepalived/check_apiserver.sh, name: check},
+                  {mountPath: /etc/keepalived/notify.sh, name: notify}]}
+              volumes:
+              - {name: config, hostPath: {path: \(directory)/keepalived.conf}}
+              - {name: check, hostPath: {path: \(directory)/check_apiserver.sh}}
+              - {name: notify, hostPath: {path: \(directory)/notify.sh, type: File}}
+            """, to: "/etc/kubernetes/manifests/keepalived.yaml")
+        let references = tree.discover().references.filter { $0.path.hasPrefix(directory + "/") }
+        #expect(references.map(\.captureClass) == [.component, .component, .component])
+        #expect(references.filter(\.isRequired).map(\.path) == ["\(directory)/notify.sh"])
     }
 
     // MARK: Runtimes

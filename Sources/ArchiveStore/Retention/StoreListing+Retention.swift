@@ -31,7 +31,7 @@ extension StoreListing {
             }
             var cautions = plan.cautions
             if plan.reasons.contains(where: \.isEmpty), disputed.contains("\(scope)") {
-                cautions.append("it is not certain which backup is the newest, see `etcd-snap list --problems`")
+                cautions.append("it is not certain which backup is the newest, see what `etcd-snap list` warns of")
             }
             retention.cautions += cautions.map { "\(scope): \($0)" }
         }

@@ -28,9 +28,21 @@ extension Examination {
             clients: clients,
             serving: roots.isEmpty && layout.distributions.contains("kubeadm") ? clients : roots,
             frontProxy: paths("kube-apiserver", "requestheader-client-ca-file"),
-            // An etcd of another CA is not the API server's.
-            etcdClients: trusted.filter(etcdServing.contains), etcdServing: etcdServing,
+            etcdClients: etcdClientAuthorities(etcdServing), etcdServing: etcdServing,
             etcdOwn: trusted + paths("etcd", "peer-trusted-ca-file"))
+    }
+
+    /// By which CAs the etcds that the API servers use, and are here, trust their clients.
+    ///
+    /// An etcd of another CA and other URLs is not the API server's.
+    private func etcdClientAuthorities(_ serving: [String]) -> [String] {
+        let urls = Set(components("kube-apiserver").flatMap { $0.flags["etcd-servers"] ?? [] }.flatMap(EtcdURL.list))
+        return components("etcd").compactMap { etcd in
+            guard let trusted = path(etcd, "trusted-ca-file") else { return nil }
+            let own = ["listen-client-urls", "advertise-client-urls"].compactMap { etcd.flags[$0]?.last }
+                .flatMap(EtcdURL.list)
+            return serving.contains(trusted) || own.contains(where: urls.contains) ? trusted : nil
+        }
     }
 
     /// The certificates of CA files; nil if one of the files is not sound, so that nothing can be concluded.
@@ -49,6 +61,7 @@ extension Examination {
     /// Every certificate leads to the CA that its place implies, or where none is implied to any captured CA.
     mutating func checkChains() {
         let paths = authorityPaths
+        checkSigningAuthority(paths.clients)
         var judged = checkHealthcheckClients()
         for (path, expected) in impliedAuthorities(paths) {
             judged.insert(path)
@@ -64,6 +77,21 @@ extension Examination {
         }
     }
 
+    /// kubeadm's controller manager signs for kubelets and users of the API server, which has to trust them.
+    private mutating func checkSigningAuthority(_ authorities: [String]) {
+        guard layout.distributions.contains("kubeadm"), let anchors = self.authorities(authorities) else { return }
+        for path in paths("kube-controller-manager", "cluster-signing-cert-file") {
+            guard let file = files[path], file.isSound, let own = file.pem?.certificates, !own.isEmpty,
+                !Chain.leads(own, to: anchors)
+            else { continue }
+            find(
+                .error, "chain-broken", path,
+                "kube-controller-manager signs certificates by \(quoted(path)) (\(own[0].record.subject)), and the API server "
+                    + "trusts its clients by \(authorities.map(quoted).joined(separator: ", "))",
+                "have both use the CA of the cluster: kubelets that join are refused")
+        }
+    }
+
     /// Whether it is a certificate by which clients of other trust call the API server: any CA may have signed it.
     private func isForOtherNames(_ file: InspectedFile) -> Bool {
         file.referrers.contains { $0.hasSuffix("--tls-sni-cert-key") || $0.hasSuffix(" namedCertificates") }
@@ -71,10 +99,11 @@ extension Examination {
 
     /// Certificates by the flags that name them, with the files of the CAs that have to have signed them.
     private func impliedAuthorities(_ authorities: AuthorityPaths) -> [(path: String, expected: [String])] {
+        let kubelets = paths("kubelet", "client-ca-file")
         let table = [
             ("kube-apiserver", "tls-cert-file", authorities.serving),
             ("kube-apiserver", "etcd-certfile", authorities.etcdClients),
-            ("kube-apiserver", "kubelet-client-certificate", authorities.clients),
+            ("kube-apiserver", "kubelet-client-certificate", kubelets.isEmpty ? authorities.clients : kubelets),
             ("kube-apiserver", "proxy-client-cert-file", authorities.frontProxy),
         ]
         let flagged = table.filter { !$0.2.isEmpty }.flatMap { component, flag, expected in

@@ -119,8 +119,16 @@ struct Examination {
 
     /// Where the files that a flag of a component names are on the node.
     func paths(_ component: Component, _ flag: String) -> [String] {
-        (component.flags[flag] ?? []).filter { $0.hasPrefix("/") }.compactMap(component.nodePath)
-            .map { joinPath("/", $0) }
+        (component.flags[flag] ?? []).filter { $0.hasPrefix("/") }.compactMap { path in
+            switch component.place(of: path) {
+            case .node(let path): return joinPath("/", path)
+            case .volume: return nil
+            // A pod that lacks the volume does not run; what is meant is on the node under the very path.
+            case .image:
+                let path = joinPath("/", path)
+                return files[path].map { $0.isFoundByWalk } == false ? path : nil
+            }
+        }
     }
 
     /// The file that a flag names; of several values the last counts, as in Go's `pflag`.

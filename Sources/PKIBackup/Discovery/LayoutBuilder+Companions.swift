@@ -14,7 +14,9 @@ extension LayoutBuilder {
         }
         for (endpoint, socket) in sockets.sorted(by: { $0.key < $1.key }) { addPlugin(endpoint, socket) }
         for (pattern, captureClass) in Self.configurations {
-            for path in FilePattern.paths(matching: pattern, in: root) { addFilesNamed(inTextAt: path, captureClass) }
+            for path in FilePattern.paths(matching: pattern, in: root) {
+                addFilesNamed(inTextAt: path, classInPods(path) ?? captureClass)
+            }
         }
         // What an idle service names is kept, and not looked into.
         for service in idleServices { addCompanion(service, [service.words], .systemd) }
@@ -160,6 +162,7 @@ extension LayoutBuilder {
         _ path: String, _ captureClass: CaptureClass, _ referrer: String, depth: Int = 0
     ) {
         let path = joinPath("/", path)
+        let captureClass = classInPods(path) ?? captureClass
         guard PathPolicy.reasonToSkip(path) == nil, let attributes = root.attributes(of: path) else { return }
         switch attributes.kind {
         case .file where attributes.byteCount <= Self.byteCountLimit:
@@ -175,6 +178,11 @@ extension LayoutBuilder {
             }
         default: break
         }
+    }
+
+    /// What a static pod mounts belongs to that, and comes back with it; nil for anything else.
+    private func classInPods(_ path: String) -> CaptureClass? {
+        hostPaths.contains { isPath(path, atOrBelow: $0.volume.path) } && collector.covers(path) ? .component : nil
     }
 
     private func text(at path: String) -> [UInt8]? {

@@ -111,6 +111,8 @@ extension LayoutBuilder {
                 collector.skip(path, "a volume that \(pod), which is no part of the control plane, may write to")
             } else if kind == .file || kind == .directory {
                 collector.add(path, .component, by: "hostPath of \(pod)", isRequired: false)
+            } else if kind == nil, volume.isOfFile {
+                collector.add(path, .component, by: "hostPath of \(pod)", isRequired: true)
             }
         }
     }

@@ -5,18 +5,24 @@ import SealedArchive
 extension LayoutBuilder {
     /// Adds what the flags of a component name.
     ///
-    /// Programs read the last value of a setting that has one only, but what others name is the node's too.
+    /// Programs read the last value of a setting that has one only, but what others name is the node's too, if it is there.
     mutating func addFlags(of component: Component) {
         for (flag, values) in component.flags.sorted(by: { $0.key < $1.key }) {
-            for value in values where !value.isEmpty { add(flag, value, of: component) }
+            for value in values.dropLast() where !value.isEmpty {
+                add(flag, value, of: component, isRead: Self.repeated.contains(flag))
+            }
+            if let last = values.last, !last.isEmpty { add(flag, last, of: component) }
         }
         reportUnresolved(of: component)
     }
 
-    private mutating func add(_ flag: String, _ value: String, of component: Component) {
+    /// Flags of which each value counts (Kubernetes 1.36, `pkg/kubeapiserver/options` and `apiserver/pkg/server/options`).
+    private static let repeated: Set<String> = ["service-account-key-file", "tls-sni-cert-key"]
+
+    private mutating func add(_ flag: String, _ value: String, of component: Component, isRead: Bool = true) {
         let referrer = "\(component.name) --\(flag)"
         switch FlagTable.use(of: flag, component: component.name) {
-        case .path(let captureClass): addNamed(value, captureClass, referrer, flag, component)
+        case .path(let captureClass): addNamed(value, captureClass, referrer, flag, component, isRead: isRead)
         case .certificatePair:
             let pair = value.split(separator: ":", maxSplits: 1)[0].split(separator: ",")
             if let path = pair.first { addNamed(String(path), .certificate, referrer, flag, component) }
@@ -85,7 +91,8 @@ extension LayoutBuilder {
     private static let plain: Set<String> = ["token-auth-file", "basic-auth-file", "authorization-policy-file"]
 
     private mutating func addNamed(
-        _ value: String, _ captureClass: CaptureClass, _ referrer: String, _ flag: String, _ component: Component
+        _ value: String, _ captureClass: CaptureClass, _ referrer: String, _ flag: String, _ component: Component,
+        isRead: Bool = true
     ) {
         guard let value = absolute(value, in: component) else {
             return reportRelative(value, flag, component)
@@ -96,7 +103,7 @@ extension LayoutBuilder {
         }
         if let reason = PathPolicy.reasonToSkipAlways(path) { return collector.skip(path, reason) }
         if flag == "pod-manifest-path" { addStaticPodDirectory(path) }
-        collector.add(path, captureClass, by: referrer, isRequired: !Self.optional.contains(flag))
+        collector.add(path, captureClass, by: referrer, isRequired: isRead && !Self.optional.contains(flag))
         if !Self.plain.contains(flag) { follow(path, captureClass, of: component) }
     }
 

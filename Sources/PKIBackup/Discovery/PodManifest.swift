@@ -15,6 +15,15 @@ struct PodManifest {
         var type: String
         /// Whether no container may write to it.
         var isReadOnly: Bool
+
+        /// Whether there has to be a file: by the type, or where there is none by an ending that no directory has.
+        ///
+        /// Source: Kubernetes 1.36, `pkg/volume/hostpath/host_path.go` (`checkType`); without a type the container runtime makes
+        /// a directory.
+        var isOfFile: Bool {
+            let endings = [".conf", ".cfg", ".crt", ".json", ".key", ".pem", ".sh", ".yaml", ".yml"]
+            return type == "File" || type.isEmpty && endings.contains { path.hasSuffix($0) }
+        }
     }
 
     /// The pod's name.

@@ -35,6 +35,9 @@ struct ReferenceCollector {
         references[index].captureClass = captureClass
     }
 
+    /// The class of what is named already; nil for anything else.
+    func captureClass(of path: String) -> CaptureClass? { indices[path].map { references[$0].captureClass } }
+
     mutating func skip(_ path: String, _ reason: String) {
         guard !skipped.contains(where: { $0.path == path }) else { return }
         skipped.append(SkippedPath(path: path, reason: reason))
