@@ -62,6 +62,33 @@ import Testing
         #expect(tree.discover().components.map(\.source) == ["\(Self.units)/kube-apiserver-old.service"])
     }
 
+    // MARK: What is not there
+
+    /// systemd does not start it; without it nothing tells what the API server is told.
+    @Test func aFileOfVariablesThatIsNotThere() throws {
+        try add("kube-apiserver", "/opt/kube-apiserver $ARGS\nEnvironmentFile=/etc/conf.d/apiserver", isEnabled: true)
+        let layout = tree.discover()
+        let file = try #require(layout.reference("/etc/conf.d/apiserver"))
+        #expect(file.isRequired && layout.codes == [])
+        try tree.write("ARGS=--tls-cert-file=/srv/a.crt --etcd-servers=https://127.0.0.1:2379\n", to: file.path)
+        #expect(tree.discover().reference("/srv/a.crt") != nil && tree.discover().codes == [])
+    }
+
+    @Test(arguments: ["", "\nEnvironmentFile=-/etc/conf.d/apiserver"]) func anAPIServerWithoutArguments(
+        _ more: String
+    ) throws {
+        try add("kube-apiserver", "/opt/kube-apiserver $ARGS\(more)", isEnabled: true)
+        #expect(tree.discover().codes == ["component-paths-unknown"])
+    }
+
+    @Test func aControlPlaneWhoseAPIServerNothingStarts() throws {
+        try add("kube-scheduler", "/opt/kube-scheduler --kubeconfig=/srv/s.conf", isEnabled: true)
+        try tree.touch(["/srv/s.conf"])
+        #expect(tree.discover().codes == ["component-paths-unknown"])
+        try add("kube-apiserver", Self.server("/srv/e.yaml"), isEnabled: true)
+        #expect(tree.discover().codes == [])
+    }
+
     // MARK: Distributions
 
     @Test(arguments: ["unit", "configuration", "both", "datastore"]) func k3sLeftOverOnANodeOfKubeadm(

@@ -85,6 +85,7 @@ extension LayoutBuilder {
             let isActivated = sockets.contains { lastName($0) == "\(service.name).socket" }
             guard isActivated || mentions(service, commands, names) else { continue }
             addCompanion(service, commands, .component)
+            if service.isEnabled { addMissingFiles(of: service) }
             starters.insert("the service \(service.name)")
         }
         for path in sockets { addKnown(path, .systemd, by: "KMS plugin") }

@@ -53,7 +53,10 @@ extension LayoutBuilder {
         for service in services {
             let component = component(of: service)
             addFiles(of: service, component.name)
-            if service.isEnabled { reportUnresolvedFiles(of: service, component.name) }
+            if service.isEnabled {
+                reportUnresolvedFiles(of: service, component.name)
+                addMissingFiles(of: service)
+            }
             guard !DistributionConfiguration.programs.contains(component.name), component.name != "kubelet" else {
                 continue
             }
@@ -65,6 +68,7 @@ extension LayoutBuilder {
                 layout.components[index].isEnvironmentKnown = true
             } else if isInUse(service, component) {
                 add(component)
+                reportServerWithoutArguments(service, component)
             } else {
                 idleServices.append(service)
             }
@@ -116,6 +120,29 @@ extension LayoutBuilder {
         "/etc/kubernetes/ssl/sa.key",
     ]
 
+    /// Components that run where an API server does.
+    private static let besideServer = ["kube-controller-manager", "kube-scheduler"]
+
+    /// Files of variables without which an enabled service does not start are a part of it.
+    mutating func addMissingFiles(of service: ServiceDefinition) {
+        for path in service.missingEnvironmentFiles {
+            collector.add(path, .systemd, by: "service \(service.name)", isRequired: true)
+        }
+    }
+
+    /// Says of an API server whose arguments are variables of nothing that what they name is not known.
+    ///
+    /// Source: Kubernetes 1.36, `apiserver/pkg/server/options/etcd.go`, `Validate`: it does not start without `--etcd-servers`.
+    private mutating func reportServerWithoutArguments(_ service: ServiceDefinition, _ component: Component) {
+        guard component.name == "kube-apiserver", component.flags.isEmpty,
+            service.missingEnvironmentFiles.isEmpty, component.configuration.unresolved.isEmpty
+        else { return }
+        find(
+            .error, "component-paths-unknown", component.name,
+            "the service \(service.name) (\(quoted(service.path))) starts kube-apiserver with no argument that is known: the variables or files that they come from are not there, and what they name is not in the backup",
+            "see the variables of the service, or name the files among the paths to capture")
+    }
+
     /// Says of a control plane that nothing is known to start that what its flags name is not known either.
     mutating func reportMissingServer() {
         let programs = DistributionConfiguration.programs + ["kube-apiserver", "kubelite", "microshift"]
@@ -123,11 +150,12 @@ extension LayoutBuilder {
             !layout.findings.contains(where: {
                 $0.code == "component-paths-unknown" || $0.code == "manifest-unparsable"
             }),
-            let key = Self.controlPlaneKeys.first(where: root.hasEntry)
+            let witness = Self.controlPlaneKeys.first(where: root.hasEntry)
+                ?? layout.components.first(where: { Self.besideServer.contains($0.name) })?.source
         else { return }
         find(
-            .note, "component-paths-unknown", key,
-            "\(quoted(key)) is a control plane's, and no static pod, service or process was found that starts its API server: files that its flags may name elsewhere are not in the backup",
+            .note, "component-paths-unknown", witness,
+            "\(quoted(witness)) is a control plane's, and no static pod, service or process was found that starts its API server: files that its flags may name elsewhere are not in the backup",
             "see that nothing is lacking, or name the files among the paths to capture")
     }
 

@@ -63,6 +63,12 @@ struct ServiceSettings {
         items("EnvironmentFile").map { specifiers.expanded($0.hasPrefix("-") ? String($0.dropFirst()) : $0) }
     }
 
+    /// Those of `EnvironmentFile=` without which the service does not start (systemd.exec(5)).
+    var requiredEnvironmentFiles: [String] {
+        items("EnvironmentFile").filter { !$0.hasPrefix("-") }.map(specifiers.expanded)
+            .filter { path in path.hasPrefix("/") && !path.contains { "*?[".contains($0) } }
+    }
+
     /// Names of `UnsetEnvironment=`, which goes last.
     var unset: [String] { words("UnsetEnvironment") }
 

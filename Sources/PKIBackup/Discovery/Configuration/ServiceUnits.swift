@@ -15,6 +15,8 @@ struct ServiceDefinition {
     var files: [String]
     /// The files that its variables come from, as far as they are there.
     var environmentFiles: [String]
+    /// Files of variables that are not there, and without which it does not start.
+    var missingEnvironmentFiles: [String] = []
     /// Whether it is started at boot.
     var isEnabled: Bool
     /// Whether an administrator or an installer has put it there, not a package.
@@ -96,7 +98,11 @@ struct ServiceUnits {
         guard let words = commands.first else { return nil }
         var service = ServiceDefinition(
             name: unit.base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
-            environmentFiles: environmentFiles, isEnabled: !links.isEmpty,
+            environmentFiles: environmentFiles,
+            missingEnvironmentFiles: settings.requiredEnvironmentFiles.filter {
+                !$0.hasPrefix("/run/") && !root.hasEntry($0)
+            },
+            isEnabled: !links.isEmpty,
             isLocal: !UnitCatalogue.isOfPackages(path) || dropIns.contains { !Self.isOfSystem($0) })
         service.workingDirectory = settings.workingDirectory
         service.mounts = settings.mounts(root)
