@@ -51,9 +51,9 @@ struct Prune: ParsableCommand {
     }
 
     private func confirm(_ plan: PrunePlan) throws {
-        guard !yes, let first = plan.cautions.first else { return }
+        if yes || plan.cautions.isEmpty { return }
         throw Failure(
-            .usage, "nothing was removed: \(([first] + plan.cautions.dropFirst()).joined(separator: "; "))",
+            .usage, "nothing was removed: \(plan.cautions.joined(separator: "; "))",
             hint: "look at the plan with --dry-run, and add --yes if it is right")
     }
 

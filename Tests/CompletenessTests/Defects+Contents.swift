@@ -128,6 +128,25 @@ extension Defect {
             Defect("kubeconfig with another server", ["warning kubeconfig-server-name \(scheduler)"]) {
                 try $0.replace(scheduler, "https://192.0.2.10:6443", "https://api.example.com:6443")
             },
+            Defect("kubeconfig of a person, without a context", []) {
+                try $0.write(
+                    "/etc/kubernetes/user.conf",
+                    "apiVersion: v1\nkind: Config\ncurrent-context: \"\"\nclusters: []\ncontexts: []\nusers: []\n")
+            },
+            Defect("kubeconfig of a pod", []) {
+                let directory = "/var/run/secrets/kubernetes.io/serviceaccount"
+                try $0.write(
+                    "/etc/kubernetes/pod.conf",
+                    """
+                    apiVersion: v1
+                    kind: Config
+                    current-context: a
+                    contexts: [{name: a, context: {cluster: a, user: a}}]
+                    clusters: [{name: a, cluster: {server: 'https://10.96.0.1', certificate-authority: \(directory)/ca.crt}}]
+                    users: [{name: a, user: {tokenFile: \(directory)/token}}]
+
+                    """)
+            },
             Defect("kubeconfig with a broken context", ["warning kubeconfig-context-broken \(scheduler)"]) {
                 try $0.replace(scheduler, "current-context: ", "current-context: x")
             },

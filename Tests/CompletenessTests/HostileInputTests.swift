@@ -28,7 +28,7 @@ import Testing
         try tree.write(scheduler, bytes)
         let start = ContinuousClock.now
         let codes = tree.findings().filter { $0.subject == scheduler }.map(\.code)
-        #expect(ContinuousClock.now - start < .seconds(20))
+        #expect(ContinuousClock.now - start < .seconds(120))
         #expect(codes == [name == "wrong types" ? "kubeconfig-context-broken" : "kubeconfig-unreadable"])
     }
 
@@ -50,7 +50,7 @@ import Testing
         try tree.write("\(pki)/front-proxy-ca.crt", own + String(repeating: pem, count: 2000))
         let start = ContinuousClock.now
         #expect(summary(tree.findings()) == [])
-        #expect(ContinuousClock.now - start < .seconds(20))
+        #expect(ContinuousClock.now - start < .seconds(120))
     }
 
     @Test(arguments: ["\(pki)/apiserver.crt", "\(pki)/apiserver.key", "/etc/kubernetes/scheduler.conf"])
@@ -122,7 +122,7 @@ import Testing
         for index in 0..<10_000 { try tree.write("\(pki)/many/\(index).txt", "x") }
         let start = ContinuousClock.now
         #expect(summary(tree.findings()) == [])
-        #expect(ContinuousClock.now - start < .seconds(20))
+        #expect(ContinuousClock.now - start < .seconds(120))
     }
 
     /// Whether a finding quotes eight characters of a file's body.

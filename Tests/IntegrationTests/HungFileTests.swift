@@ -35,7 +35,7 @@ extension Integration {
                     let command = try SnapTool.start(arguments)
                     usleep(700_000)
                     #expect(command.isRunning)
-                    try expectStops(command, by: number, within: .seconds(2))
+                    try expectStops(command, by: number, within: .seconds(20))
                 }
             }
             #expect(try store.names() == [])
@@ -49,7 +49,7 @@ extension Integration {
             let target = store.directory.file("target")
             let command = try SnapTool.start(["restore", "-i", pipe, "--target", target] + store.flags)
             usleep(500_000)
-            try expectStops(command, by: SIGINT, within: .seconds(2))
+            try expectStops(command, by: SIGINT, within: .seconds(20))
         }
 
         /// Whatever signal ends it, nothing unfinished is left.

@@ -107,7 +107,7 @@ private struct InventoryReader {
                 ]
             }
         for (path, captureClass) in named {
-            guard let path else { continue }
+            guard let path, PathPolicy.reasonToSkipAlways(path) == nil else { continue }
             var inspected = files[path] ?? InspectedFile(path, captureClass, in: source)
             if !inspected.referrers.contains(file.path) { inspected.referrers.append(file.path) }
             inspected.isRequired = true

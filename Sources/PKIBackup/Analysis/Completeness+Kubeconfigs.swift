@@ -11,9 +11,11 @@ extension Examination {
         let serving = authorities(paths.serving)
         for file in sortedFiles where file.captureClass == .kubeconfig {
             guard let inspected = file.kubeconfig else { continue }
-            checkContexts(inspected.kubeconfig, path: file.path)
-            // What only lies in a directory may be for another cluster.
+            // What only lies in a directory may be for another cluster, and for a person to choose a context of.
             let isOwn = !file.isFoundByWalk
+            if isOwn || inspected.kubeconfig.currentContext?.isEmpty == false {
+                checkContexts(inspected.kubeconfig, path: file.path)
+            }
             for user in inspected.kubeconfig.users { checkUser(user, inspected, file.path, isOwn ? clients : nil) }
             for cluster in inspected.kubeconfig.clusters where isOwn {
                 checkCluster(cluster, inspected, file.path, serving)

@@ -20,7 +20,10 @@ enum PathPolicy {
         return nil
     }
 
-    private static let never = [("/proc", "of the kernel"), ("/sys", "of the kernel"), ("/dev", "of the kernel")]
+    private static let never = [
+        ("/proc", "of the kernel"), ("/sys", "of the kernel"), ("/dev", "of the kernel"),
+        ("/run/secrets", "of a running pod"), ("/var/run/secrets", "of a running pod"),
+    ]
 
     /// Directories of which a volume may show everything and a backup wants a part.
     private static let tooWide: Set<String> = [
