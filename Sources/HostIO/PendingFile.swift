@@ -35,6 +35,8 @@ public final class PendingFile: ByteSink {
     private var writebackOffset = 0
     private var direct: DirectWriter?
     private var isDone = false
+    /// Whether it takes the place of a file that has its name, or has done so.
+    private var isReplacement = false
 
     /// Creates the temporary file.
     ///
@@ -144,6 +146,8 @@ public final class PendingFile: ByteSink {
         guard directory.isEntry(temporaryName, descriptor) else {
             throw Failure(.failed, "\(quoted(path)) was removed or replaced while it was written", hint: "run it again")
         }
+        // What failed behind the rename must not take away what stands in place of the file before.
+        isReplacement = replacing
         try directory.rename(temporaryName, to: name, replacing: replacing)
         isDone = true
     }
@@ -153,7 +157,7 @@ public final class PendingFile: ByteSink {
         if !isDone { withdraw() }
     }
 
-    /// Removes the file, also after it was published; another one that has taken one of its names stays.
+    /// Removes the file, also after it was published, unless it replaced another; another one that has taken one of its names stays.
     ///
     /// It is tried once: what stays then may be counted on to stay.
     ///
@@ -161,7 +165,9 @@ public final class PendingFile: ByteSink {
     @discardableResult
     public func withdraw() -> Bool {
         isDone = true
-        let names = [temporaryName, name].filter { directory.isEntry($0, descriptor) }
+        let names = (isReplacement ? [temporaryName] : [temporaryName, name]).filter {
+            directory.isEntry($0, descriptor)
+        }
         return names.allSatisfy { (try? directory.removeFile($0)) != nil }
     }
 

@@ -47,7 +47,11 @@ extension Integration {
             }
             try SnapTool.run(["verify", listed[0]] + key + store.flags)
             try SnapTool.run(["describe", listed[0]] + key + store.flags)
-            try store.makeBackup()
+            // The next one is made, and says what is beside it.
+            let next = try SnapTool.attempt(store.backup(["-o", "json"]))
+            #expect(next.status == 3, "\(next.errorText)")
+            let code = status == 1 ? "backup-unreadable" : "backup-damaged"
+            #expect(try JSON(next.output).findings.array.map(\.code.string).contains(code))
         }
 
         @Test func fieldsAndValuesThatAreNotKnownAreShown() throws {

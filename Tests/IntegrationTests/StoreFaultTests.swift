@@ -44,7 +44,7 @@ extension Integration {
             let fileSystem = try SmallFileSystem(kibibytes: 20_000)
             let target = "\(fileSystem.path)/restored"
             let restore = ["restore", "-i", store.key.path, "--target", target] + store.flags
-            expectFailure(try SnapTool.attempt(restore), 6, naming: "etcd.db")
+            expectFailure(try SnapTool.attempt(restore), 6, naming: fileSystem.path)
             #expect(try FileManager.default.contentsOfDirectory(atPath: fileSystem.path) == [])
             expectFailure(
                 try SnapTool.attempt(["download", "latest", fileSystem.path] + store.flags), 6, naming: fileSystem.path)

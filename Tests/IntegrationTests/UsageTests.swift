@@ -127,7 +127,7 @@ extension Integration {
                 try attempt("store: /x\netcd:\n  passwort: x\n"), 2, naming: "config.yaml", "passwort", "line 3")
             expectFailure(try attempt("etcd: [\n"), 2, naming: "config.yaml", "line")
             expectFailure(try attempt("include: 5\n"), 2, naming: "config.yaml", "include")
-            expectFailure(try attempt("- a\n- b\n"), 2, naming: "config.yaml", hasHint: false)
+            expectFailure(try attempt("- a\n- b\n"), 2, naming: "config.yaml", "mapping")
             let missing = directory.file("missing.yaml")
             expectFailure(try SnapTool.attempt(backup + ["--config", missing]), 4, naming: "missing.yaml")
         }
