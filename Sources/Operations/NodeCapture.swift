@@ -143,6 +143,12 @@ extension NodePlan {
         return CaptureWalk.excludes(Array((finding.subject[..<dot] + ".key").utf8), exclude)
     }
 
+    /// The size of all files that a backup would capture, in bytes, by a walk alone.
+    func fileByteCount() throws -> Int {
+        try CaptureSurvey.byteCount(
+            of: references, root: root, exclude: exclude, excludedPaths: excludedPaths, limits: limits)
+    }
+
     /// Looks at everything that a backup would capture.
     func survey(_ body: (SurveyedPath) throws -> Void) throws -> CaptureReport {
         var report = try CaptureSurvey.survey(

@@ -61,7 +61,7 @@ struct BackupPublisher: @unchecked Sendable {
         _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int, _ plan: BackupPlan
     ) throws {
         let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
-        let expected = try estimate.byteCount(databases: databaseSize) { try plan.node.survey { _ in }.byteCount }
+        let expected = try estimate.byteCount(databases: databaseSize) { try plan.node.fileByteCount() }
         guard available > expected else {
             throw Failure(
                 .noSpace,

@@ -53,6 +53,21 @@ public enum CaptureSurvey {
         return walk.report
     }
 
+    /// The size of all files that a capture of the references would take, in bytes; none of them is opened.
+    public static func byteCount(
+        of references: [FileReference], root: NodeRoot = NodeRoot(), exclude: [String] = [],
+        excludedPaths: [SkippedPath] = [], limits: CaptureLimits = CaptureLimits()
+    ) throws -> Int {
+        let walk = CaptureWalk(root: root, exclude: exclude, excludedPaths: excludedPaths)
+        try walk.run(references.map { SelectedPath($0, limits) }) { entry in
+            if entry.reference != nil, entry.attributes.kind == .file {
+                walk.report.byteCount += entry.attributes.byteCount
+            }
+            return []
+        }
+        return walk.report.byteCount
+    }
+
     private static func captureClass(of entry: WalkedEntry, _ identities: IdentityWatch) throws -> CaptureClass {
         let descriptor = try entry.directory.openFile(entry.name)
         defer { try? descriptor.close() }
