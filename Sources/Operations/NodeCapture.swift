@@ -17,7 +17,7 @@ struct NodeCapture {
     init(_ plan: NodePlan, observer: Observer) {
         self.plan = plan
         self.observer = observer
-        captured = CapturedFiles(fallback: plan.root, keeping: CertificateInventory.reads)
+        captured = CapturedFiles(fallback: plan.root, keeping: CertificateInventory.need(of:role:))
     }
 
     /// The keys of this moment, to be compared with those of a later one.

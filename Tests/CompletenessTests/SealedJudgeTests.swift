@@ -37,7 +37,7 @@ import Testing
             header: ArchiveHeader(id: BackupID(time: time), cluster: "c", node: "n", createdAt: time),
             options: CompressionOptions(frameSize: 64 << 10, coreCount: 2))
         let root = NodeRoot(prefix: tree.directory.path)
-        let captured = CapturedFiles(fallback: root, keeping: CertificateInventory.reads)
+        let captured = CapturedFiles(fallback: root, keeping: CertificateInventory.need(of:role:))
         try ControlPlaneCapture(into: writer, root: root, captured: captured).capture(layout.references)
         _ = try writer.finish(Manifest(archive: writer.header))
         return (captured, try ArchiveReader(Stored(bytes: sink.bytes), identities: [identity]))
@@ -110,6 +110,31 @@ import Testing
         try tree.write("/etc/kubernetes/admin.conf.bak", "kind: Config\nclusters: [")
         try tree.write("/etc/kubernetes/kubelet.conf~", "kind: Config\nclusters: []\nusers: []\n")
         #expect(summary(tree.findings()) == ["note leftovers /etc/kubernetes/admin.conf.bak"])
+    }
+
+    @Test func `of what users include only keys and certificates are judged`() throws {
+        let tree = try ControlPlaneTree.kubeadm()
+        let root = NodeRoot(prefix: tree.directory.path)
+        var layout = NodeDiscovery(root: root).discover()
+        for path in ["/srv/site", "/srv/one.conf"] {
+            layout.references.append(
+                FileReference(path: path, captureClass: .include, referrer: "the user", isRequired: true))
+        }
+        for name in ["notes.bak", "2026-11-26.log", "site.conf.old", "tables/prev.db"] {
+            try tree.write("/srv/site/\(name)", "text")
+        }
+        try tree.write("/srv/one.conf", "text")
+        let (captured, reader) = try capture(tree, layout)
+        #expect(judge(layout, captured) == [])
+        try tree.write("/srv/site/tls.key.old", "text")
+        try tree.write("/srv/site/broken.crt", "text")
+        let expected = ["note leftovers /srv/site/tls.key.old", "note pem-missing /srv/site/broken.crt"]
+        #expect(judge(layout, root) == expected)
+        let (capturedAgain, _) = try capture(tree, layout)
+        #expect(judge(layout, capturedAgain) == expected)
+        try tree.remove("/srv/one.conf")
+        #expect(judge(layout, capturedAgain) == expected)
+        #expect(judge(layout, try CapturedFiles(of: reader)) == [])
     }
 
     @Test(arguments: [

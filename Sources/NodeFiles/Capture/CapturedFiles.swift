@@ -4,23 +4,42 @@ import SystemPackage
 
 /// The files that went into an archive, with the contents of those that will be judged.
 ///
-/// What is judged is thus what was sealed, whatever became of the files meanwhile. What is not in the archive, or whose
-/// contents were not kept, is read where ``fallback`` has it.
+/// What is judged is thus what was sealed, whatever became of the files meanwhile. What is not in the archive, or was not
+/// kept of it, is sought where ``fallback`` has it.
 ///
 /// Kept contents may be keys: they are in locked pages and wiped with this object. Used by one thread at a time.
 public final class CapturedFiles {
-    /// Contents of an entry.
-    private enum Contents {
-        case none
+    /// What judging needs of a file.
+    public enum Need: Sendable {
+        /// Nothing, unless something names it.
+        case nothing
+        /// That it is there.
+        case presence
+        /// Its contents too.
+        case contents
+    }
+
+    /// Contents of a file that are at hand.
+    private indirect enum Contents {
         case held(SecretBytes)
         case stored(() throws -> any RandomAccessBytes)
     }
 
-    private struct Entry {
-        var kind: EntryKind
-        var byteCount = 0
-        var linkTarget = ""
-        var contents = Contents.none
+    /// Small, for there may be very many.
+    private enum Entry {
+        case directory
+        case file(byteCount: Int, Contents?)
+        case hardLink(target: String)
+        case symbolicLink(target: String)
+
+        init(_ kind: EntryKind, byteCount: Int, linkTarget: @autoclosure () -> String, _ contents: Contents?) {
+            switch kind {
+            case .directory: self = .directory
+            case .file: self = .file(byteCount: byteCount, contents)
+            case .hardLink: self = .hardLink(target: String(linkTarget().dropFirst(ArchiveFormat.filesPrefix.count)))
+            case .symbolicLink: self = .symbolicLink(target: linkTarget())
+            }
+        }
     }
 
     /// The most bytes that are kept of all files together: locked memory is scarce.
@@ -28,55 +47,63 @@ public final class CapturedFiles {
     private static let linkCountLimit = 40
 
     private let fallback: (any FileSource)?
-    private let keeps: (_ path: String, _ role: String) -> Bool
+    private let need: (_ path: String, _ role: String) -> Need
     private var entries: [String: Entry] = [:]
-    private var children: [String: Set<String>] = [:]
+    /// The names in each directory, without order; its path has no slash at its end, not even the root's.
+    private var children: [String: [String]] = [:]
     private var heldByteCount = 0
 
     /// No files yet.
     ///
     /// - Parameters:
     ///   - fallback: where what is not here is looked for.
-    ///   - keeps: whether the contents of a file are kept; its path on the node, and its class.
+    ///   - need: what is kept of a file; its path on the node, and its class.
     public init(
-        fallback: (any FileSource)? = nil, keeping keeps: @escaping (_ path: String, _ role: String) -> Bool
+        fallback: (any FileSource)? = nil, keeping need: @escaping (_ path: String, _ role: String) -> Need
     ) {
         self.fallback = fallback
-        self.keeps = keeps
+        self.need = need
     }
 
     /// The files of an archive, read from it as they are needed.
     ///
     /// - Throws: errors of reading the manifest.
     public convenience init(of reader: ArchiveReader) throws {
-        self.init { _, _ in false }
+        self.init { _, _ in .nothing }
         for entry in try reader.readManifest().entries {
             guard entry.path.hasPrefix(ArchiveFormat.filesPrefix), let kind = entry.kind.known else { continue }
             let path = String(entry.path.dropFirst(ArchiveFormat.filesPrefix.count))
-            let target = entry.linkTarget ?? ""
-            var noted = Entry(kind: kind, byteCount: entry.size, linkTarget: target)
-            noted.contents = .stored { try reader.bytes(of: entry) }
+            let noted = Entry(
+                kind, byteCount: entry.size, linkTarget: entry.linkTarget ?? "", .stored { try reader.bytes(of: entry) }
+            )
             insert(noted, at: path)
         }
     }
 
     /// Notes an entry that went into the archive.
     ///
-    /// - Parameter bytes: the contents as they were sealed; nil where they were not at hand as a whole.
-    func note(_ metadata: EntryMetadata, role: String, bytes: UnsafeRawBufferPointer?) {
+    /// - Parameters:
+    ///   - isNamed: whether something names it, not only a directory above it.
+    ///   - bytes: the contents as they were sealed; nil where they were not at hand as a whole.
+    func note(_ metadata: EntryMetadata, role: String, isNamed: Bool, bytes: UnsafeRawBufferPointer?) {
         guard let path = String(validating: metadata.sourcePath, as: UTF8.self), path.hasPrefix("/") else { return }
-        var entry = Entry(kind: metadata.kind, byteCount: bytes?.count ?? metadata.byteCount)
-        entry.linkTarget = display(metadata.linkTarget ?? [])
-        if let bytes, heldByteCount + bytes.count <= Self.heldByteLimit, keeps(path, role) {
+        let need = need(path, role)
+        if need == .nothing, metadata.kind == .file, !isNamed { return }
+        var contents: Contents?
+        if let bytes, heldByteCount + bytes.count <= Self.heldByteLimit, need == .contents {
             heldByteCount += bytes.count
-            entry.contents = .held(SecretBytes(copying: bytes))
+            contents = .held(SecretBytes(copying: bytes))
         }
+        let entry = Entry(
+            metadata.kind, byteCount: bytes?.count ?? metadata.byteCount,
+            linkTarget: display(metadata.linkTarget ?? []), contents)
         insert(entry, at: path)
     }
 
     private func insert(_ entry: Entry, at path: String) {
-        entries[path] = entry
-        if path != "/" { children[parentPath(path), default: []].insert(lastName(path)) }
+        guard entries.updateValue(entry, forKey: path) == nil, path != "/" else { return }
+        guard let slash = path.utf8.lastIndex(of: 0x2F) else { return }
+        children[String(path[..<slash]), default: []].append(String(path[path.utf8.index(after: slash)...]))
     }
 
     /// The real path that a path leads to and what is there; nil if that is not among the files.
@@ -91,16 +118,15 @@ public final class CapturedFiles {
                 continue
             }
             let here = "/" + (stack + [part]).joined(separator: "/")
-            guard let entry = entries[here] else { return nil }
-            if entry.kind == .symbolicLink {
+            switch entries[here] {
+            case nil: return nil
+            case .symbolicLink(let target):
                 linkCount += 1
                 guard linkCount <= Self.linkCountLimit else { return nil }
-                if entry.linkTarget.hasPrefix("/") { stack = [] }
-                pending += entry.linkTarget.split(separator: "/").reversed()
-            } else if entry.kind == .hardLink, pending.isEmpty {
-                return resolve(String(entry.linkTarget.dropFirst(ArchiveFormat.filesPrefix.count)))
-            } else {
-                stack.append(part)
+                if target.hasPrefix("/") { stack = [] }
+                pending += target.split(separator: "/").reversed()
+            case .hardLink(let target) where pending.isEmpty: return resolve(target)
+            case .directory, .file, .hardLink: stack.append(part)
             }
         }
         let real = "/" + stack.joined(separator: "/")
@@ -109,9 +135,9 @@ public final class CapturedFiles {
 
     /// The contents of a file here; nil if they were not kept.
     private func held(_ path: String, _ body: (UnsafeRawBufferPointer) -> [UInt8]) throws -> [UInt8]? {
-        guard let (_, entry) = resolve(path), entry.kind == .file else { return nil }
-        switch entry.contents {
-        case .none: return nil
+        guard case (_, .file(_, let contents))? = resolve(path) else { return nil }
+        switch contents {
+        case nil: return nil
         case .held(let bytes): return bytes.withUnsafeBytes(body)
         case .stored(let open):
             let stored = try open()
@@ -130,17 +156,17 @@ extension CapturedFiles: FileSource {
     /// What an absolute path leads to.
     public func find(_ path: String) -> FoundFile {
         guard let (_, entry) = resolve(path) else { return fallback?.find(path) ?? .missing }
-        switch entry.kind {
+        switch entry {
         case .directory: return .directory
-        case .file, .hardLink: return .file(byteCount: entry.byteCount)
-        case .symbolicLink: return .missing
+        case .file(let byteCount, _): return .file(byteCount: byteCount)
+        case .hardLink, .symbolicLink: return .missing
         }
     }
 
     /// The bytes of a file; the caller wipes them.
     public func bytes(of path: String, limitByteCount: Int) throws -> [UInt8] {
-        if let (_, entry) = resolve(path), entry.kind == .file, entry.byteCount > limitByteCount {
-            throw Failure(.failed, "\(quoted(path)) has \(entry.byteCount) bytes, too many for what it should be")
+        if case (_, .file(let byteCount, _))? = resolve(path), byteCount > limitByteCount {
+            throw Failure(.failed, "\(quoted(path)) has \(byteCount) bytes, too many for what it should be")
         }
         if let bytes = try held(path, { Array($0) }) { return bytes }
         guard let fallback else { throw missing(path) }
@@ -154,9 +180,18 @@ extension CapturedFiles: FileSource {
         return try fallback.beginning(of: path, byteCount: byteCount)
     }
 
+    /// Whether the contents of a file can be had; those that went into an archive could.
+    public func checkReadable(_ path: String) throws {
+        if case (_, .file)? = resolve(path) { return }
+        guard let fallback else { throw missing(path) }
+        try fallback.checkReadable(path)
+    }
+
     /// The names in a directory that are valid UTF-8, sorted.
     public func names(in path: String) throws -> [String] {
-        if let (real, entry) = resolve(path), entry.kind == .directory { return children[real, default: []].sorted() }
+        if case (let real, .directory)? = resolve(path) {
+            return children[real == "/" ? "" : real, default: []].sorted()
+        }
         guard let fallback else { throw missing(path) }
         return try fallback.names(in: path)
     }

@@ -67,22 +67,23 @@ public final class FileCapture {
     private func take(_ entry: WalkedEntry) throws -> [EntryName] {
         var metadata = try metadata(entry)
         guard metadata.kind == .file else {
-            try add(metadata, entry.role)
+            try add(metadata, entry.role, isNamed: entry.isNamed)
             return []
         }
         if entry.attributes.linkCount > 1, let first = firstName(of: entry.attributes, metadata.path) {
             metadata.kind = .hardLink
             metadata.linkTarget = first
             metadata.byteCount = 0
-            try add(metadata, classify(entry, UnsafeRawBufferPointer(start: nil, count: 0)))
+            let role = classify(entry, UnsafeRawBufferPointer(start: nil, count: 0))
+            try add(metadata, role, isNamed: entry.isNamed)
             return []
         }
         return try takeFile(entry, metadata)
     }
 
-    private func add(_ metadata: EntryMetadata, _ role: String) throws {
+    private func add(_ metadata: EntryMetadata, _ role: String, isNamed: Bool) throws {
         try archiving { try members.add(metadata, role: role, source: metadata.sourcePath) }
-        captured?.note(metadata, role: role, bytes: nil)
+        captured?.note(metadata, role: role, isNamed: isNamed, bytes: nil)
     }
 
     private func takeFile(_ entry: WalkedEntry, _ metadata: EntryMetadata) throws -> [EntryName] {

@@ -74,9 +74,9 @@ final class FileContent {
         // Until it was locked a database may have grown.
         let isStillSmall = outcome.lock == nil ? isSmall : try file.attributes().byteCount < Self.wholeReadLimit
         if isStillSmall {
-            try addWhole(file, metadata, before, state, &outcome)
+            try addWhole(file, entry, metadata, state, &outcome)
         } else {
-            try addStreaming(file, metadata, state, &outcome)
+            try addStreaming(file, entry, metadata, state, &outcome)
         }
         return outcome
     }
@@ -110,10 +110,10 @@ final class FileContent {
 
     /// Adds what the buffer has, reading it again if it is not whole.
     private func addWhole(
-        _ file: OpenFile, _ metadata: EntryMetadata, _ first: EntryAttributes, _ state: DatabaseState,
+        _ file: OpenFile, _ entry: WalkedEntry, _ metadata: EntryMetadata, _ state: DatabaseState,
         _ outcome: inout Outcome
     ) throws {
-        var before = first
+        var before = entry.attributes
         for attempt in 1...Self.attemptCount {
             if attempt > 1 || state.byteCount != nil || outcome.lock != nil {
                 // With the lock, and as far as it is wanted.
@@ -121,7 +121,7 @@ final class FileContent {
                 // It may have grown beyond the buffer.
                 guard state.byteCount ?? before.byteCount < Self.wholeReadLimit else {
                     outcome.isTorn = false
-                    return try addStreaming(file, metadata, state, &outcome)
+                    return try addStreaming(file, entry, metadata, state, &outcome)
                 }
                 try read(file, state.byteCount ?? before.byteCount)
             }
@@ -137,14 +137,15 @@ final class FileContent {
         try archiving {
             try buffer.withUnsafeBytes {
                 try members.add(metadata, role: outcome.role, source: metadata.sourcePath, bytes: $0)
-                captured?.note(metadata, role: outcome.role, bytes: $0)
+                captured?.note(metadata, role: outcome.role, isNamed: entry.isNamed, bytes: $0)
             }
         }
     }
 
     /// The size is in the tar before the bytes are, so what a file lacks of it is filled up with zeros.
     private func addStreaming(
-        _ file: OpenFile, _ metadata: EntryMetadata, _ state: DatabaseState, _ outcome: inout Outcome
+        _ file: OpenFile, _ entry: WalkedEntry, _ metadata: EntryMetadata, _ state: DatabaseState,
+        _ outcome: inout Outcome
     ) throws {
         let before = try file.attributes()
         var metadata = metadata
@@ -167,7 +168,7 @@ final class FileContent {
             outcome.byteCount += wantedByteCount
         }
         try archiving { try writer.end() }
-        captured?.note(metadata, role: outcome.role, bytes: nil)
+        captured?.note(metadata, role: outcome.role, isNamed: entry.isNamed, bytes: nil)
         let isWhole = try state.isWhole(file, before, byteCount: outcome.byteCount, copied)
         outcome.isTorn = outcome.isTorn || !isWhole
     }

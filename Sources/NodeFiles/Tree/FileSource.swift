@@ -30,6 +30,11 @@ public protocol FileSource {
     /// - Throws: as for ``bytes(of:limitByteCount:)``.
     func beginning(of path: String, byteCount: Int) throws -> [UInt8]
 
+    /// Whether the contents of a file can be had.
+    ///
+    /// - Throws: as for ``bytes(of:limitByteCount:)``.
+    func checkReadable(_ path: String) throws
+
     /// The names in a directory that are valid UTF-8, sorted.
     ///
     /// - Throws: ``SystemCallError``
@@ -53,6 +58,9 @@ extension NodeRoot: FileSource {
             return .unreadable(Failure(wrapping: error).message)
         }
     }
+
+    /// Whether the contents of a file can be had.
+    public func checkReadable(_ path: String) throws { _ = try beginning(of: path, byteCount: 1) }
 
     /// The first bytes of a file, fewer if it ends before.
     public func beginning(of path: String, byteCount: Int) throws -> [UInt8] {

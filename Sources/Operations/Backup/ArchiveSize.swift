@@ -9,6 +9,8 @@ struct ArchiveSizeEstimate {
     /// What the facts of the node, the manifest and the headers come to.
     private static let ownByteCount = 16 << 10
     private static let databaseRatio = 0.2
+    /// More room than the files of a node ever take.
+    private static let ampleByteCount = 16 << 30
 
     /// The archive before.
     private let last: Sidecar?
@@ -20,6 +22,18 @@ struct ArchiveSizeEstimate {
         last = listing.latest(in: scope)?.sidecar
         let own = listing.backups.filter { $0.scope == scope && !$0.isFlat && $0.sidecar.databaseByteCount > 0 }
         lastWithDatabase = own.map(\.sidecar).max { $0.archive.createdAt < $1.archive.createdAt }
+    }
+
+    /// The size in bytes if it is more than a store has room for; nil if there is room.
+    ///
+    /// - Parameters:
+    ///   - available: the room of the store, in bytes.
+    ///   - databases: the size of all databases.
+    ///   - files: gives that of all files, asked for only where no archive tells and the room is not ample.
+    func byteCount(exceeding available: Int, databases: Int, files: () throws -> Int) rethrows -> Int? {
+        if last == nil, available - databases > Self.ampleByteCount { return nil }
+        let expected = try byteCount(databases: databases, files: files)
+        return expected >= available ? expected : nil
     }
 
     /// The size in bytes.

@@ -61,13 +61,13 @@ struct BackupPublisher: @unchecked Sendable {
         _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int, _ plan: BackupPlan
     ) throws {
         let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
-        let expected = try estimate.byteCount(databases: databaseSize) { try plan.node.fileByteCount() }
-        guard available > expected else {
-            throw Failure(
-                .noSpace,
-                "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
-                hint: "free some space there, or name another store", settings: [.store])
+        let expected = try estimate.byteCount(exceeding: available, databases: databaseSize) {
+            try plan.node.fileByteCount()
         }
+        guard let expected else { return }
+        throw Failure(
+            .noSpace, "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
+            hint: "free some space there, or name another store", settings: [.store])
     }
 
     /// Makes the same checks of the store as a backup does, but for its lock; changes nothing.

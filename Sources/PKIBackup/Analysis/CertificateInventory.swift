@@ -34,9 +34,16 @@ public struct CertificateInventory: Sendable {
             encryptionServers: EncryptionServer.all(of: layout, files: reader.files))
     }
 
-    /// Whether the contents of a captured file are needed to judge it.
-    public static func reads(_ path: String, role: String) -> Bool {
-        CaptureClass(rawValue: role).map { InspectedFile.form(of: $0, path: path) != .opaque } ?? false
+    /// What is needed of a captured file to judge it.
+    public static func need(of path: String, role: String) -> CapturedFiles.Need {
+        guard let captureClass = CaptureClass(rawValue: role) else { return .presence }
+        guard looksAt(path, below: captureClass) else { return .nothing }
+        return InspectedFile.form(of: captureClass, path: path) != .opaque ? .contents : .presence
+    }
+
+    /// Whether a file in a directory of a class is looked at; what users include is theirs, unless it looks like a key.
+    fileprivate static func looksAt(_ path: String, below captureClass: CaptureClass) -> Bool {
+        captureClass != .include || InspectedFile.mentionsPEM(path)
     }
 
     private init(files: [String: InspectedFile], leftovers: [String], encryptionServers: [EncryptionServer]) {
@@ -133,8 +140,12 @@ private struct InventoryReader {
         }
         for name in names where !Self.isRotatedOut(name) {
             guard count < CertificateInventory.directoryFileLimit else { return }
-            count += 1
             let path = joinPath(directory, name)
+            let found = source.find(path)
+            guard found == .directory || CertificateInventory.looksAt(path, below: reference.captureClass) else {
+                continue
+            }
+            count += 1
             guard !excluded.contains(where: { isPath(path, atOrBelow: $0) }), files[path]?.isFoundByWalk ?? true else {
                 continue
             }
@@ -142,7 +153,7 @@ private struct InventoryReader {
                 leftovers.insert(path)
                 continue
             }
-            switch source.find(path) {
+            switch found {
             case .directory: walk(path, depth: depth + 1, count: &count, reference, referrers)
             case .file: visit(path, reference, referrers)
             default: break

@@ -64,7 +64,7 @@ struct InspectedFile {
         do {
             let form = Self.form(of: captureClass, path: path)
             if form == .opaque, byteCount > 0 {
-                _ = try source.beginning(of: path, byteCount: 1)
+                try source.checkReadable(path)
                 state = .file
             } else {
                 let bytes = try source.bytes(of: path, limitByteCount: Self.byteCountLimit)
@@ -121,10 +121,25 @@ struct InspectedFile {
         }
     }
 
+    private static let endings = [".crt", ".pem", ".key", ".pub", ".cer", ".cert"]
+
     /// Whether a name ends as those of certificates and keys do.
-    static func hasPEMName(_ path: String) -> Bool {
-        [".crt", ".pem", ".key", ".pub", ".cer", ".cert"].contains { path.hasSuffix($0) }
+    static func hasPEMName(_ path: String) -> Bool { endings.contains { path.hasSuffix($0) } }
+
+    /// Whether the last name of a path has such an ending in it, as `tls.key.old` has.
+    static func mentionsPEM(_ path: String) -> Bool {
+        var lastFour: UInt32 = 0
+        var isFound = false
+        for byte in path.utf8 {
+            lastFour = lastFour << 8 | UInt32(byte)
+            if byte == 0x2F { isFound = false }
+            if lastFour >> 24 == 0x2E, endingWords.contains(lastFour) { isFound = true }
+        }
+        return isFound
     }
+
+    /// The first four bytes of each ending, the first of all highest.
+    private static let endingWords = endings.map { $0.utf8.prefix(4).reduce(0 as UInt32) { $0 << 8 | UInt32($1) } }
 }
 
 /// A kubeconfig with its embedded credentials read.
