@@ -25,6 +25,15 @@ struct Doctor: AsyncParsableCommand {
     @OptionGroup(title: "Node") var capture: CaptureOptions
     @OptionGroup(title: "etcd") var etcd: EtcdOptions
 
+    @Flag(help: "Look at files alone, as for `backup --no-etcd`.")
+    var noEtcd = false
+
+    func validate() throws {
+        if noEtcd, !etcd.endpoints.isEmpty {
+            throw ValidationError("--no-etcd looks at no etcd, so that --endpoints means nothing with it")
+        }
+    }
+
     func run() async throws {
         let configuration = try common.start(output.format)
         let node = try capture.plan(configuration, store: try place.store(configuration))
@@ -33,7 +42,7 @@ struct Doctor: AsyncParsableCommand {
             etcds: Result { try etcd.sources(configuration, of: node) },
             recipients: Result { try recipients.recipients(configuration) }, labels: configuration.recipientLabels,
             store: try place.store(configuration),
-            scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)))
+            scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)), isOfFilesAlone: noEtcd)
         let report = try await operation.run().withFlags
         try render(report, as: output.format) { text(report) }
         if !report.isHealthy { throw ExitCode(Failure.Code.findings.rawValue) }

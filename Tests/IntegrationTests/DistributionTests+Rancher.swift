@@ -125,6 +125,13 @@ extension Integration {
             try backup.expect(findings: [], ["--no-etcd"])
             let refused = try backup.run(["--no-etcd", "--endpoints", "https://127.0.0.1:1"])
             #expect(refused.status == 2)
+            let accepting = "accept:\n  - {code: datastore-elsewhere, reason: it has dumps of its own}\n"
+            try node.tree.write(accepting, to: "/srv/accept.yaml")
+            for flags in [["--no-etcd"], ["--config", "\(node.tree.root)/srv/accept.yaml"]] {
+                let result = try backup.doctor(["-o", "json"] + flags)
+                let check = try JSON(result.output).checks.array.first { $0.name.string == "etcd" }
+                #expect(check?.status.string == "ok", "\(result.text)")
+            }
         }
 
         @Test func k3sWithAnotherEtcd() throws {

@@ -16,12 +16,16 @@ public struct DoctorOperation: Sendable {
     private let labels: [String: String]
     private let store: LocalStore
     private let scope: StoreScope
+    private let isOfFilesAlone: Bool
 
     /// A look at a node; what could not even be put together is told as a check that failed.
+    ///
+    /// - Parameter isOfFilesAlone: whether no etcd is looked at, as for a backup without snapshots.
     public init(
         node: NodePlan, etcds: Result<[EtcdSource], any Error>, recipients: Result<[any Recipient], any Error>,
-        labels: [String: String] = [:], store: LocalStore, scope: StoreScope
+        labels: [String: String] = [:], store: LocalStore, scope: StoreScope, isOfFilesAlone: Bool = false
     ) {
+        self.isOfFilesAlone = isOfFilesAlone
         self.labels = labels
         self.node = node
         self.etcds = etcds
@@ -70,6 +74,10 @@ public struct DoctorOperation: Sendable {
 
     private func checkEtcds() async -> EtcdResults {
         var results = EtcdResults()
+        guard !isOfFilesAlone else {
+            results.checks.append(.init(name: "etcd", status: .ok, message: "no snapshot is taken: files alone"))
+            return results
+        }
         let sources: [EtcdSource]
         do {
             sources = try etcds.get()
@@ -78,8 +86,7 @@ public struct DoctorOperation: Sendable {
             return results
         }
         if let finding = node.datastoreFinding {
-            results.checks.append(
-                .init(name: "etcd", status: .error, message: finding.message, advice: finding.advice))
+            results.checks.append(check("etcd", of: finding))
         } else if sources.isEmpty {
             results.checks.append(
                 .init(
@@ -109,18 +116,23 @@ public struct DoctorOperation: Sendable {
             + "\(opened.status.databaseByteCount) bytes at revision \(opened.status.revision); "
             + "would be taken from \(opened.session.endpoint): \(opened.reason)"
         results.checks.append(.init(name: source.name, status: .ok, message: message))
-        for finding in target.clusterFindings {
-            results.checks.append(
-                .init(
-                    name: source.name, status: finding.severity == .error ? .error : .warning,
-                    message: finding.message, advice: finding.advice))
-        }
+        results.checks += target.clusterFindings.map { check(source.name, of: $0) }
         if let problem = target.survey.alarmProblem {
             results.checks.append(
                 .init(
                     name: source.name, status: .warning, message: "the alarms are not known: \(problem)",
                     advice: "see `etcdctl alarm list`"))
         }
+    }
+
+    /// A finding as a check; what is accepted needs no attention.
+    private func check(_ name: String, of finding: Finding) -> DoctorReport.Check {
+        guard let accepted = node.judged([finding]).first?.accepted else {
+            return .init(
+                name: name, status: finding.severity == .error ? .error : .warning, message: finding.message,
+                advice: finding.advice)
+        }
+        return .init(name: name, status: .ok, message: "\(finding.message); accepted: \(accepted.reason)")
     }
 
     private func checkRecipients() -> DoctorReport.Check {
@@ -168,7 +180,8 @@ public struct DoctorOperation: Sendable {
                 store.advice = "free some space, or name another store"
                 store.settings = [.store]
             }
-            let check = LastBackupCheck(scope: scope, listing: listing, etcds: (try? etcds.get())?.map(\.name))
+            let names = isOfFilesAlone ? [] : (try? etcds.get())?.map(\.name)
+            let check = LastBackupCheck(scope: scope, listing: listing, etcds: names)
             return ([store, check.run()] + listing.hidden.map { failed("store", $0.failure) }, listing.stateFindings)
         } catch {
             return ([failed("store", error)], [])
