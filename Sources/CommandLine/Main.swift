@@ -73,7 +73,7 @@ enum Main {
 
     /// Help goes to standard output with status 0, a wrong command line to standard error with status 2.
     private static func report(parsing error: any Error, of arguments: [String]) -> Int32 {
-        let text = leavingRoomForHelp { RootCommand.fullMessage(for: error) }
+        let text = wrappingUsage(leavingRoomForHelp { RootCommand.fullMessage(for: error) })
         if parserExitCode(error) == .success {
             do {
                 try printOutput(text)

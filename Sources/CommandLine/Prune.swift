@@ -12,8 +12,9 @@ struct Prune: ParsableCommand {
         discussion: """
             The rules are those of restic's forget, for each node by itself: a backup stays if any of them keeps it. Without \
             flags those of the configuration count. The newest backups of a node, three whose databases were checked page by \
-            page, stay whatever the rules say; one that failed, was not verified, has no snapshot or says that it is from the \
-            future never takes the place of a good one. What can't be relied on is left alone.
+            page, stay whatever the rules say, and where a node has fewer of these the newest of the others too; one that \
+            failed, was not verified, has no snapshot or says that it is from the future never takes the place of a good one. \
+            What can't be relied on is left alone.
 
             A plan that would remove more than half of a node's backups, or comes after a jump of the clock, is only carried \
             out with --yes.
@@ -40,7 +41,6 @@ struct Prune: ParsableCommand {
         for problem in plan.problems { Console.shared.warn("left alone: \(problem.line)") }
         if dryRun {
             try PruneOperation.check(plan)
-            for caution in plan.cautions { Console.shared.warn("\(caution); the real run needs --yes") }
         } else {
             try confirm(plan)
             try PruneOperation.run(plan)
@@ -48,13 +48,17 @@ struct Prune: ParsableCommand {
         let count = plan.removed.count
         let done = dryRun || count == 0 ? nil : "removed \(count) backups"
         try render(PruneReport(plan, dryRun: dryRun), as: output.format, done: done) { text(plan) }
+        if dryRun { try confirm(plan) }
     }
 
     private func confirm(_ plan: PrunePlan) throws {
         if yes || plan.cautions.isEmpty { return }
+        let cautions = plan.cautions.joined(separator: "; ")
         throw Failure(
-            .usage, "nothing was removed: \(plan.cautions.joined(separator: "; "))",
-            hint: "look at the plan with --dry-run, and add --yes if it is right")
+            .usage, dryRun ? "the real run would remove nothing: \(cautions)" : "nothing was removed: \(cautions)",
+            hint: dryRun
+                ? "add --yes if the plan above is right"
+                : "look at the plan with --dry-run, and add --yes if it is right")
     }
 
     private func text(_ plan: PrunePlan) -> String {

@@ -12,16 +12,17 @@ struct RestoreEtcd: AsyncParsableCommand {
         abstract: "Write data directories of a new etcd cluster from a snapshot.",
         discussion: """
             The directories boot with etcd 3.4 to 3.7. A directory that exists has to be empty, and is filled; it may be \
-            a mount point. With --all-members so may the directories of the members in --data-dir. By default the cluster gets a new token, so that surviving members of the lost one can't talk \
-            to it, and a higher revision, so that watchers notice: ten times what was written since by the rate that the \
-            manifest records, and at least 1000000000. Without --all-members run it once for each member, with the same \
-            token and bump.
+            a mount point. With --all-members so may the directories of the members in --data-dir. By default the \
+            cluster gets a new token, so that surviving members of the lost one can't talk to it, and a higher revision, \
+            so that watchers notice: ten times what was written since by the rate that the manifest records, and at least \
+            1000000000. Without --all-members run it once for each member, with the same token and bump.
 
             The data is given to --owner; without it to the owner of the directory that is filled, unless that is root, \
             or of the lost member's data directory, as the archive has it.
 
-            Example: etcd-snap restore etcd latest -i key.txt --all-members --data-dir /root/etcd
-              --initial-cluster m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380,m3=https://10.0.0.3:2380
+            Example: etcd-snap restore etcd latest -i key.txt --all-members \\
+              --data-dir /root/etcd --initial-cluster \\
+              m1=https://10.0.0.1:2380,m2=https://10.0.0.2:2380
             """)
 
     @OptionGroup var common: CommonOptions

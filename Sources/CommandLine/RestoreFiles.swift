@@ -139,6 +139,7 @@ struct RestoreFiles: AsyncParsableCommand {
 
     private func finish(_ report: RestoreFilesReport) throws {
         warn(report.refused, below: report.root)
+        tell(report.differingDirectories)
         try render(report, as: output.format, done: "the files were restored below \(quoted(report.root))") {
             var lines = [
                 ("backup", report.reference), ("root", report.root),
@@ -155,6 +156,18 @@ struct RestoreFiles: AsyncParsableCommand {
             let leftOut = self.lines(report.leftOut).joined(separator: "; ")
             lines.append(("left out", leftOut.isEmpty ? "nothing" : leftOut))
             return fields(lines + [("took", seconds(report.durationSeconds))])
+        }
+    }
+
+    /// Says which directories are not as in the backup: keys may lie where others may write.
+    private func tell(_ directories: [DirectoryDifference]) {
+        for directory in directories.prefix(10) {
+            Console.shared.warn(
+                "\(quoted(directory.path)) was there already and was left as it is, mode and owner \(directory.found); in the "
+                    + "backup it has \(directory.archived)")
+        }
+        if directories.count > 10 {
+            Console.shared.warn("\(directories.count - 10) more directories differ, see -o json")
         }
     }
 

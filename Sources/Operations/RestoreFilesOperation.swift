@@ -37,6 +37,8 @@ public struct RestoreFilesReport: Codable, Sendable {
     public var refusedAttributeCount: Int
     /// Of which kind they are, and why.
     public var refused: PlacementRefusals
+    /// Directories that were there already with another mode or owner, and were left as they are.
+    public var differingDirectories: [DirectoryDifference]
     /// How long it took, in seconds.
     public var durationSeconds: Double
 }
@@ -181,7 +183,8 @@ public enum RestoreFilesOperation {
             keptPath: placement.keptPath.map { joined(target.root, $0) },
             keptBefore: keptBefore(placement, target), leftOut: leftOut,
             refusedAttributeCount: placement.refusals.count, refused: placement.refusals,
-            durationSeconds: (ContinuousClock.now - start).seconds)
+            differingDirectories: placement.differingDirectories, durationSeconds: (ContinuousClock.now - start).seconds
+        )
     }
 
     /// Where earlier runs keep what they have replaced; what can't be read is not named.

@@ -355,6 +355,8 @@ extension Integration {
                 let result = try SnapTool.attempt(inPlace(host) + more)
                 expectFailure(result, 1, naming: "\(host)/var/lib")
             }
+            try shell("rm \"$1/var/lib\"; mkdir \"$1/var/lib\"; ln -s /data \"$1/var/lib/etcd-snap-kept\"", host)
+            expectFailure(try SnapTool.attempt(inPlace(host)), 1, naming: "symbolic link")
         }
 
         /// The token, and with it the IDs, are those of the restore itself; data that is not Kubernetes' is watched too.

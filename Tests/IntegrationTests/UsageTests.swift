@@ -44,6 +44,23 @@ extension Integration {
             }
         }
 
+        @Test(arguments: [
+            "keygen", "list", "describe", "verify", "inspect status", "download", "unseal", "adopt", "delete",
+        ])
+        func usageFitsTheTerminal(_ command: String) throws {
+            for columns in [60, 80, 200] {
+                let arguments = command.split(separator: " ").map(String.init)
+                for more in [["--help"], ["--nonsense"]] {
+                    let result = try SnapTool.attempt(arguments + more, environment: ["COLUMNS": "\(columns)"])
+                    let text = more == ["--help"] ? result.text : result.errorText
+                    let lines = text.split(separator: "\n").drop { !$0.lowercased().hasPrefix("usage:") }
+                    let usage = lines.prefix { $0.hasPrefix("       ") || $0.lowercased().hasPrefix("usage:") }
+                    #expect(usage.first?.contains("etcd-snap \(command)") == true, "\(text)")
+                    #expect(usage.allSatisfy { $0.count <= columns }, "\(columns): \(usage)")
+                }
+            }
+        }
+
         /// Public keys may come out of another command; a list of them is no key.
         @Test func recipientsFromAPipe() throws {
             let included = try directory.write("x", to: "included")

@@ -56,6 +56,25 @@ import Testing
         try laboratory.expectRoundTrip(of: tree)
     }
 
+    /// What comes and goes in a directory is nobody's loss; what something names is.
+    @Test(arguments: [false, true])
+    func filesThatVanish(isNamed: Bool) throws {
+        try shell("for n in a b c; do printf x > $n; done", in: tree)
+        let paths = [tree] + (isNamed ? ["\(tree)/c"] : [])
+        var report = CaptureReport()
+        let (_, manifest) = try laboratory.archive { writer in
+            let capture = ControlPlaneCapture(into: writer, root: NodeRoot()) { [tree] _, _ in
+                try? FileManager.default.removeItem(atPath: "\(tree)/c")
+            }
+            try capture.capture(
+                paths.map { FileReference(path: $0, captureClass: .include, referrer: "test", isRequired: true) })
+            report = capture.report
+        }
+        #expect(manifest.entries.filter { $0.path.hasSuffix("/b") }.count == 1)
+        #expect(codes(report) == (isNamed ? ["file-missing"] : []))
+        #expect(report.skipped.map(\.path) == (isNamed ? [] : ["\(tree)/c"]))
+    }
+
     @Test func saysWhatItDidNotTake() throws {
         try shell("mkfifo pipe; printf a > a", in: tree)
         if isRoot { try shell("mknod null c 1 3; mknod block b 7 200", in: tree) }

@@ -56,6 +56,23 @@ import Testing
         return placement.counts
     }
 
+    /// What else is in a directory is not the archive's; who may write there is worth a word.
+    @Test func directoriesThatAreThereStayAndDiffer() throws {
+        try makeSource()
+        try target.make("mkdir -p etc/kubernetes/pki; chmod 777 etc/kubernetes/pki")
+        let (reader, _) = try archive()
+        let placement = try placement()
+        try reader.forEachMember { member in
+            guard member.metadata.displayPath.hasPrefix("files/") else { return try member.forEachPiece { _ in } }
+            try placement.place(member)
+        }
+        try placement.finish()
+        let found = placement.differingDirectories.first { $0.path.hasSuffix("/etc/kubernetes/pki") }
+        #expect(found?.found.hasPrefix("0777 ") == true && found?.archived.hasPrefix("0755 ") == true)
+        #expect(!placement.differingDirectories.contains { $0.path.hasSuffix("/manifests") })
+        #expect(try run("stat", ["-c", "%a", "\(target.path)/etc/kubernetes/pki"]).text == "777\n")
+    }
+
     /// What differs, but for directories, which keep their attributes if they were there.
     private func differences() throws -> String {
         let text = try run(

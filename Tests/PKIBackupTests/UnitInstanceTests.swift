@@ -128,12 +128,49 @@ import Testing
 
     // MARK: Paths and variables
 
+    @Test(
+        arguments: [
+            ("ImportCredential=kube.*\n", "kube.policy", "/etc/credstore/kube.policy"),
+            ("ImportCredential=kube.*:api-\n", "api-policy", "/etc/credstore/kube.policy"),
+            ("LoadCredential=kube.policy\n", "kube.policy", "/etc/credstore/kube.policy"),
+            ("LoadCredential=kube.other\n", "kube.other", "/usr/lib/credstore/kube.other"),
+            ("SetCredential=policy:kind\\x3a Policy\n", "policy", nil),
+            ("SetCredentialEncrypted=policy: AAAA\n", "policy", nil),
+            ("LoadCredentialEncrypted=policy:/srv/policy.cred\n", "policy", "encrypted /srv/policy.cred"),
+            ("LoadCredentialEncrypted=policy\n", "policy", "encrypted /etc/credstore.encrypted/policy"),
+            ("ImportCredential=pol*\n", "policy", "encrypted /etc/credstore.encrypted/policy"),
+        ] as [(String, String, String?)])
+    func credentialsOfAUnit(_ settings: String, _ name: String, _ expected: String?) throws {
+        for path in ["/etc/credstore/kube.policy", "/usr/lib/credstore/kube.policy", "/usr/lib/credstore/kube.other"] {
+            try tree.write("x", to: path)
+        }
+        let secret = "/var/lib/systemd/credential.secret"
+        for path in ["/srv/policy.cred", "/etc/credstore.encrypted/policy", secret] { try tree.write("x", to: path) }
+        try tree.write(
+            unit("/opt/kube-apiserver --audit-policy-file=${CREDENTIALS_DIRECTORY}/\(name)", settings),
+            to: "\(Self.directory)/kube-apiserver.service")
+        let layout = tree.discover()
+        let isEncrypted = expected?.hasPrefix("encrypted") == true
+        #expect(layout.codes == (isEncrypted ? ["credential-encrypted"] : []), "\(layout.findings)")
+        let policies = layout.references.filter { $0.captureClass == .auditPolicy }.map(\.path)
+        guard let expected, expected.hasPrefix("encrypted ") else {
+            #expect(policies == [expected].compactMap(\.self))
+            #expect(layout.reference(secret) == nil)
+            return
+        }
+        #expect(policies.isEmpty)
+        #expect(layout.reference(String(expected.dropFirst("encrypted ".count))) != nil)
+        #expect(layout.reference(secret) != nil)
+    }
+
     @Test(arguments: [
         ("", "--audit-policy-file=/srv/policy"), ("WorkingDirectory=/srv\n", "--audit-policy-file=./policy"),
         ("RootDirectory=/srv\n", "--audit-policy-file=/policy"),
         ("BindReadOnlyPaths=-/srv:/etc/other:rbind\n", "--audit-policy-file=/etc/other/policy"),
         ("LoadCredential=p:/srv/policy\n", "--audit-policy-file=${CREDENTIALS_DIRECTORY}/p"),
         ("LoadCredential=p:/srv/policy\n", "--audit-policy-file=%d/p"),
+        ("LoadCredential=d:/srv\n", "--audit-policy-file=%d/d_policy"),
+        ("SetCredential=p:default\nLoadCredential=p:/srv/policy\n", "--audit-policy-file=%d/p"),
         ("StateDirectory=../../srv\n", "--audit-policy-file=/srv/policy"),
         ("Environment=P=policy\nUnsetEnvironment=Q\n", "--audit-policy-file=/srv/${P}${Q}"),
         ("EnvironmentFile=/etc/k[a-b]?/*.env\n", "$ARGS"),

@@ -14,7 +14,8 @@ struct RetentionCandidate: Sendable {
 /// What becomes of the backups of one node: a pure function of the list, the rules and the time.
 ///
 /// Backups that are worth less never take the place of better ones: those that did not reach the level of the floor, and those
-/// without a snapshot, are counted for themselves. What says that it is from the future is left alone.
+/// without a snapshot, are counted for themselves. Only where fewer reached the level than the floor has are the newest of the
+/// others kept besides. What says that it is from the future is left alone.
 struct RetentionPlan {
     /// Why each is kept, in the order of the candidates; nothing for one that is to be removed.
     let reasons: [[String]]
@@ -45,12 +46,17 @@ struct RetentionPlan {
             let isProven = candidate.level.map { $0 >= level } ?? false
             groups[Kind(hasSnapshot: candidate.hasSnapshot, isProven: isProven), default: []].append(index)
         }
-        for (kind, newestFirst) in groups {
+        for newestFirst in groups.values {
             let times = newestFirst.map { candidates[$0].createdAt }
             for (index, kept) in zip(newestFirst, Self.kept(times, by: rules)) { reasons[index] = kept }
-            guard kind.isProven else { continue }
-            for index in newestFirst.prefix(rules.floor.count) {
-                reasons[index].append("floor of \(rules.floor.count)")
+        }
+        for hasSnapshot in [true, false] {
+            let proven = groups[Kind(hasSnapshot: hasSnapshot, isProven: true), default: []].prefix(rules.floor.count)
+            for index in proven { reasons[index].append("floor of \(rules.floor.count)") }
+            // Where too few are proven the others are all there is.
+            let others = groups[Kind(hasSnapshot: hasSnapshot, isProven: false), default: []]
+            for index in others.prefix(rules.floor.count - proven.count) {
+                reasons[index].append("floor of \(rules.floor.count), of which \(proven.count) are proven")
             }
         }
         self.reasons = reasons

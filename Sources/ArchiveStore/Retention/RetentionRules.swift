@@ -25,9 +25,9 @@ public struct RetentionRules: Sendable, Equatable {
     /// Rules that keep nothing but the floor.
     public init() {}
 
-    /// Whether no rule was given, by which everything would go but the floor.
+    /// Whether no rule keeps anything, by which everything would go but the floor; 0 is no rule, as in restic.
     public var areEmpty: Bool {
-        within == nil && [last, hourly, daily, weekly, monthly, yearly].allSatisfy { $0 == nil }
+        within == nil && [last, hourly, daily, weekly, monthly, yearly].allSatisfy { $0 ?? 0 == 0 }
     }
 }
 

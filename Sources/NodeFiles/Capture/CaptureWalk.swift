@@ -128,7 +128,12 @@ public final class CaptureWalk {
                 role: reference?.role ?? node?.passingRole ?? "", isNamed: node?.reference != nil)
             return try walk(entry, node, visit)
         } catch let error as SystemCallError {
-            find(error, display(path))
+            // What nothing names and is gone by now was not meant to stay.
+            if node?.reference == nil, error.errno == .noSuchFileOrDirectory {
+                skip(path, "it was removed while the directory was captured")
+            } else {
+                find(error, display(path))
+            }
             return []
         }
     }

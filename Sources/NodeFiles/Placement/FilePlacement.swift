@@ -36,6 +36,8 @@ public final class FilePlacement {
 
     /// What the target did not take of owners and attributes.
     public internal(set) var refusals = PlacementRefusals()
+    /// Directories of the archive that were there already and differ.
+    public private(set) var differingDirectories: [DirectoryDifference] = []
     /// What became of the members so far, directories aside.
     public internal(set) var counts = Counts()
     /// Where what was replaced is kept, relative to the root; nil if nothing was.
@@ -119,6 +121,8 @@ public final class FilePlacement {
             if journal == nil || madeDirectorySet.contains(names) {
                 let identity = try directory.attributes().identity
                 directories.append(PlacedDirectory(names: names, metadata: metadata, identity: identity))
+            } else if let difference = try DirectoryDifference(shownPath(names), directory.attributes(), metadata) {
+                differingDirectories.append(difference)
             }
         } else if journal != nil {
             try stage(names, member, order, in: parent, inspect)

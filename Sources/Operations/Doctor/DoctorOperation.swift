@@ -56,7 +56,7 @@ public struct DoctorOperation: Sendable {
             components: node.layout.components.map { "\($0.name) (\($0.source))" },
             captured: CaptureClass.allCases.compactMap { classes[$0] },
             skipped: node.layout.skipped + survey.skipped,
-            checks: etcds.checks + [checkRecipients()] + store.checks + [TimerCheck.run()],
+            checks: etcds.checks + [checkRecipients()] + store.checks + [TimerCheck.run(of: node.root)],
             firstToExpire: inventory.certificates.first,
             findings: node.judged(store.findings + (etcds.findings + survey.findings).joined(with: found)))
     }

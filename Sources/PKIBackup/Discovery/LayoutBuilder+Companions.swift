@@ -49,7 +49,7 @@ extension LayoutBuilder {
         _ service: ServiceDefinition, _ commands: [[String]], _ captureClass: CaptureClass
     ) {
         let referrer = "service \(service.name)"
-        for path in service.files + service.environmentFiles where !path.hasPrefix("/run/") {
+        for path in service.files + service.environmentFiles + service.encryptedFiles where !path.hasPrefix("/run/") {
             addKnown(path, .systemd, by: referrer)
         }
         let words = commands.flatMap { $0.dropFirst() } + Array(service.environment.values)

@@ -80,6 +80,7 @@ extension LayoutBuilder {
         for path in service.files + line.scripts where !path.hasPrefix("/run/systemd/generator") {
             addKnown(path, .systemd, by: "service \(service.name)")
         }
+        addEncryptedCredentials(of: service)
         let captureClass: CaptureClass =
             switch program {
             case "etcd": .etcdConfiguration
@@ -92,6 +93,17 @@ extension LayoutBuilder {
             addKnown(path, captureClass, by: "service \(service.name)")
             readEnvironmentFiles.insert(path)
         }
+    }
+
+    /// Credentials that systemd decrypts can't be judged, and are of no use on another host without this one's key.
+    private mutating func addEncryptedCredentials(of service: ServiceDefinition) {
+        for path in service.encryptedFiles { addKnown(path, .component, by: "credential of service \(service.name)") }
+        guard let first = service.encryptedFiles.first else { return }
+        find(
+            .note, "credential-encrypted", first,
+            "\(quoted(service.name)) has credentials, such as \(quoted(first)), that only this host can decrypt, with "
+                + "\(quoted(ServiceCredentials.hostKey)) or its TPM",
+            "keep what is in them at another place too: a key in a TPM is in no backup")
     }
 
     /// Whether a service is one that this node runs: a package's may only be there, also beside a static pod.

@@ -13,7 +13,8 @@ struct ServiceSettings {
     /// Settings that may be given several times; an empty assignment takes back those before.
     private static let lists: Set<String> = [
         "ExecStart", "Environment", "EnvironmentFile", "UnsetEnvironment", "BindPaths", "BindReadOnlyPaths",
-        "LoadCredential", "LoadCredentialEncrypted", "StateDirectory", "ConfigurationDirectory", "RuntimeDirectory",
+        "LoadCredential", "LoadCredentialEncrypted", "ImportCredential", "SetCredential", "SetCredentialEncrypted",
+        "StateDirectory", "ConfigurationDirectory", "RuntimeDirectory",
         "CacheDirectory", "LogsDirectory",
     ]
 
@@ -80,7 +81,7 @@ struct ServiceSettings {
             let paths = words(setting).map { joinPath(directory, String($0.prefix { $0 != ":" })) }
             if !paths.isEmpty { variables[variable] = paths.joined(separator: ":") }
         }
-        if !credentials.isEmpty { variables["CREDENTIALS_DIRECTORY"] = credentialsDirectory }
+        if hasCredentials { variables["CREDENTIALS_DIRECTORY"] = credentialsDirectory }
         return variables.merging(Self.variables(words("Environment"))) { _, new in new }
     }
 
@@ -113,10 +114,7 @@ struct ServiceSettings {
     /// What the program sees of the node's files: of `RootDirectory=`, `BindPaths=` and credentials; nil without any.
     func mounts(_ root: NodeRoot) -> [ContainerMount]? {
         var mounts = (words("BindPaths") + words("BindReadOnlyPaths")).compactMap(Self.bind)
-        for (name, source) in credentials {
-            // A name alone is looked for in the system's own stores (systemd.exec(5), `LoadCredential=`).
-            let stores = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"].map { joinPath($0, source) }
-            let path = source.hasPrefix("/") ? source : stores.first(where: root.hasEntry) ?? stores[0]
+        for (name, path) in credentials(root).paths.sorted(by: { $0.key < $1.key }) {
             mounts.append(ContainerMount(mountPath: joinPath(credentialsDirectory, name), nodePath: path))
         }
         let directory = items("RootDirectory").last.map(specifiers.expanded)
@@ -126,11 +124,20 @@ struct ServiceSettings {
 
     private var credentialsDirectory: String { joinPath("/run/credentials", unit.text) }
 
-    private var credentials: [(name: String, source: String)] {
-        (items("LoadCredential") + items("LoadCredentialEncrypted")).compactMap { value in
-            let parts = specifiers.expanded(value).split(separator: ":", maxSplits: 1).map(String.init)
-            return parts.first.map { ($0, parts.count > 1 ? parts[1] : $0) }
-        }
+    private static let credentialSettings = [
+        "LoadCredential", "LoadCredentialEncrypted", "ImportCredential", "SetCredential", "SetCredentialEncrypted",
+    ]
+
+    private var hasCredentials: Bool { Self.credentialSettings.contains { !items($0).isEmpty } }
+
+    private func credentials(_ root: NodeRoot) -> ServiceCredentials {
+        ServiceCredentials(root) { items($0).map(specifiers.expanded) }
+    }
+
+    /// Files of credentials that systemd decrypts, and the host's key to them.
+    func encryptedFiles(_ root: NodeRoot) -> [String] {
+        let files = credentials(root).encryptedFiles.sorted()
+        return files.isEmpty ? [] : files + [ServiceCredentials.hostKey].filter(root.hasEntry)
     }
 
     /// `source:destination:options`; a source with `-` in front need not be there.

@@ -25,6 +25,8 @@ struct ServiceDefinition {
     var workingDirectory = "/"
     /// What the program sees of the node's files; nil if it sees all of them under their own paths.
     var mounts: [ContainerMount]?
+    /// Files of credentials that systemd decrypts for it, and this host's key to them.
+    var encryptedFiles: [String] = []
     /// Whether its command is known to start one of the control plane's programs.
     var startsKnownProgram = true
     /// Settings that name files in a way that only the running system can tell.
@@ -97,7 +99,8 @@ struct ServiceUnits {
         let commands = settings.commandLines(environment)
         guard let words = commands.first else { return nil }
         var service = ServiceDefinition(
-            name: unit.base, path: path, words: words, environment: environment, files: [path] + dropIns + links,
+            name: unit.base, path: path, words: words, environment: environment,
+            files: [path] + dropIns + links,
             environmentFiles: environmentFiles,
             missingEnvironmentFiles: settings.requiredEnvironmentFiles.filter {
                 !$0.hasPrefix("/run/") && !root.hasEntry($0)
@@ -106,6 +109,7 @@ struct ServiceUnits {
             isLocal: !UnitCatalogue.isOfPackages(path) || dropIns.contains { !Self.isOfSystem($0) })
         service.workingDirectory = settings.workingDirectory
         service.mounts = settings.mounts(root)
+        service.encryptedFiles = settings.encryptedFiles(root)
         service.startsKnownProgram = false
         service.unresolved = settings.environmentFiles.filter { $0.contains(ShellWords.unknown) }
         return (service, commands)
