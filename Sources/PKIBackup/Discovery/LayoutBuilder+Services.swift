@@ -97,7 +97,7 @@ extension LayoutBuilder {
 
     /// Credentials that systemd decrypts can't be judged, and are of no use on another host without this one's key.
     private mutating func addEncryptedCredentials(of service: ServiceDefinition) {
-        for path in service.encryptedFiles { addKnown(path, .component, by: "credential of service \(service.name)") }
+        for path in service.encryptedFiles { addKnown(path, .systemd, by: "credential of service \(service.name)") }
         guard let first = service.encryptedFiles.first else { return }
         find(
             .note, "credential-encrypted", first,
