@@ -15,10 +15,17 @@ struct ServiceCredentials {
     /// The key of this host that such files are encrypted with, if not with that of its TPM alone (systemd-creds(1)).
     static let hostKey = "/var/lib/systemd/credential.secret"
 
-    /// Reads the settings, which have specifiers in their place; what is loaded goes before what is imported, and that before
-    /// what is set.
-    init(_ root: NodeRoot, _ items: (_ setting: String) -> [String]) {
-        self.root = root
+    private init(_ root: NodeRoot) { self.root = root }
+
+    /// Those of a unit's settings, which have specifiers in their place.
+    static func all(_ root: NodeRoot, _ items: (_ setting: String) -> [String]) -> ServiceCredentials {
+        var credentials = ServiceCredentials(root)
+        credentials.read(items)
+        return credentials
+    }
+
+    /// What is loaded goes before what is imported, and that before what is set.
+    private mutating func read(_ items: (_ setting: String) -> [String]) {
         for setting in ["SetCredential", "SetCredentialEncrypted"] {
             for item in items(setting) { paths[Self.parts(item).name] = .some(nil) }
         }

@@ -131,7 +131,7 @@ struct ServiceSettings {
     private var hasCredentials: Bool { Self.credentialSettings.contains { !items($0).isEmpty } }
 
     private func credentials(_ root: NodeRoot) -> ServiceCredentials {
-        ServiceCredentials(root) { items($0).map(specifiers.expanded) }
+        ServiceCredentials.all(root) { items($0).map(specifiers.expanded) }
     }
 
     /// Files of credentials that systemd decrypts, and the host's key to them.
