@@ -11,9 +11,15 @@ import SystemPackage
 /// Directories have mode 0700, files 0600. An archive counts only with its sidecar; one without it is reported and never
 /// removed. A crash at any moment leaves the archives that were there before, and at most temporary files that the next
 /// writer clears up.
-public struct LocalStore: Sendable {
+public struct LocalStore: Store {
     /// The path of the store.
     public let root: String
+
+    /// The path of the store.
+    public var name: String { root }
+
+    /// The path of the store.
+    public var directory: String? { root }
 
     /// The store at `root`, which need not exist yet.
     public init(root: String) { self.root = root }
@@ -21,7 +27,7 @@ public struct LocalStore: Sendable {
     /// Everything in the store, or in one cluster or node of it, and what lies flat in its root.
     ///
     /// - Throws: ``SystemCallError`` if the store can't be read; a store that does not exist is an error.
-    public func list(cluster: String? = nil, node: String? = nil) throws -> StoreListing {
+    public func list(cluster: String?, node: String?) throws -> StoreListing {
         var listing = StoreListing()
         listing.hidden = try forEachScope(cluster, node) { try list($0, into: &listing) }
         var flat = StoreListing()
@@ -38,7 +44,7 @@ public struct LocalStore: Sendable {
     /// The backups whose removal was interrupted after they were gone, in the store or in one cluster or node of it.
     ///
     /// - Throws: as ``list(cluster:node:)``.
-    public func interruptedRemovals(cluster: String? = nil, node: String? = nil) throws -> [StoredBackup] {
+    public func interruptedRemovals(cluster: String?, node: String?) throws -> [StoredBackup] {
         var backups: [StoredBackup] = []
         _ = try forEachScope(cluster, node) { backups += try $0.interruptedRemovals() }
         return backups
@@ -104,24 +110,29 @@ public struct LocalStore: Sendable {
     }
 
     /// Opens the sealed bytes of an archive.
-    public func open(_ backup: StoredBackup) throws -> RandomAccessFile {
-        try RandomAccessFile(path: path(of: backup))
+    public func open(_ backup: StoredBackup) throws -> any RandomAccessBytes {
+        try RandomAccessFile(path: location(of: backup))
+    }
+
+    /// Opens the sealed bytes of the archive with an identifier, whether it has a sidecar or not.
+    public func open(_ id: BackupID, in scope: StoreScope) throws -> any RandomAccessBytes {
+        try RandomAccessFile(path: location(of: id, in: scope))
     }
 
     /// The path of an archive.
-    public func path(of backup: StoredBackup) -> String {
-        backup.isFlat ? "\(root)/\(backup.archiveName)" : path(of: backup.id, in: backup.scope)
+    public func location(of backup: StoredBackup) -> String {
+        backup.isFlat ? "\(root)/\(backup.archiveName)" : location(of: backup.id, in: backup.scope)
     }
 
     /// The path of the archive with an identifier, whether it has a sidecar or not.
-    public func path(of id: BackupID, in scope: StoreScope) -> String {
+    public func location(of id: BackupID, in scope: StoreScope) -> String {
         "\(root)/\(scope)/\(StoredBackup.archiveName(id))"
     }
 
     /// Locks a scope for writing, making its directories, and clears up what interrupted runs left in it.
     ///
     /// - Throws: ``Failure`` with the code `locked` while another process writes there.
-    public func writer(for scope: StoreScope) throws -> LocalStoreWriter {
+    public func writer(for scope: StoreScope) throws -> any StoreWriter {
         let directory = try OpenDirectory.make(path: root)
             .makeDirectory(scope.cluster).makeDirectory(scope.node)
         return try LocalStoreWriter(ScopeDirectory(directory: directory, scope: scope), scope)
@@ -138,25 +149,13 @@ public struct LocalStore: Sendable {
         try directory.checkWritable("open", DirectoryLock.fileName)
     }
 
-    /// The room that a store has.
-    public struct Space: Sendable {
-        /// The store, or the nearest directory above it that exists.
-        public var directory: String
-        /// Whether the directory is the store itself.
-        public var exists: Bool
-        /// The bytes that are free.
-        public var availableByteCount: Int
-        /// Whether this user may write there.
-        public var isWritable: Bool
-    }
-
     /// The room of the store, which need not exist yet; changes nothing.
     ///
     /// - Throws: ``SystemCallError``.
-    public func space() throws -> Space {
+    public func space() throws -> StoreSpace {
         let (path, directory) = try Self.nearestDirectory(to: root)
-        return Space(
-            directory: path, exists: path == root, availableByteCount: try directory.availableByteCount(),
+        return StoreSpace(
+            place: path, exists: path == root, availableByteCount: try directory.availableByteCount(),
             isWritable: access(path, W_OK | X_OK) == 0)
     }
 

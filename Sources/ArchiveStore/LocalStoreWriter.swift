@@ -4,7 +4,7 @@ import SealedArchive
 import SystemPackage
 
 /// A scope of a local store, locked for writing while this object lives.
-public final class LocalStoreWriter {
+public final class LocalStoreWriter: StoreWriter {
     /// The scope.
     public let scope: StoreScope
     /// The names of temporary files that interrupted runs left, and that were removed.
@@ -25,14 +25,14 @@ public final class LocalStoreWriter {
     }
 
     /// The bytes that are free in the store.
-    public func availableByteCount() throws -> Int { try directory.availableByteCount() }
+    public func availableByteCount() throws -> Int? { try directory.availableByteCount() }
 
-    /// Begins an archive; nothing of it is visible before ``publish(_:sidecar:)``.
-    public func begin(_ id: BackupID) throws -> PendingFile {
+    /// Begins an archive; nothing of it is visible before it is published.
+    public func begin(_ id: BackupID) throws -> any PendingArchive {
         let file = try PendingFile(in: directory, name: StoredBackup.archiveName(id))
         file.reservedByteCount = Self.reserve(directory)
         file.bypassPageCache()
-        return file
+        return LocalPendingArchive(file: file, writer: self)
     }
 
     /// The number of the next backup, and the sidecar that it names as the one before it.
@@ -47,7 +47,7 @@ public final class LocalStoreWriter {
     }
 
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
-    public func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
+    fileprivate func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
         let document = try DocumentCoding.encode(sidecar)
         try archive.publish(withSidecar: document, named: StoredBackup.sidecarName(sidecar.archive.id))
         // It is published, whatever becomes of this: the next one says it again.
@@ -203,6 +203,27 @@ public final class LocalStoreWriter {
     private static func reserve(_ directory: OpenDirectory) -> Int {
         min(256 << 20, ((try? directory.totalByteCount()) ?? 0) / 50)
     }
+}
+
+/// An archive that is being written to a local store.
+private final class LocalPendingArchive: PendingArchive {
+    private let file: PendingFile
+    private let writer: LocalStoreWriter
+
+    init(file: PendingFile, writer: LocalStoreWriter) {
+        self.file = file
+        self.writer = writer
+    }
+
+    var location: String { file.path }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws { try file.write(bytes) }
+
+    func stored() throws -> any RandomAccessBytes { try file.reopen() }
+
+    func publish(_ sidecar: Sidecar) throws { try writer.publish(file, sidecar: sidecar) }
+
+    func discard() { file.discard() }
 }
 
 extension PendingFile {

@@ -47,7 +47,7 @@ struct Adopt: AsyncParsableCommand {
         }
     }
 
-    private func find(_ configuration: Configuration) throws -> (LocalStore, UnreadableBackup) {
+    private func find(_ configuration: Configuration) throws -> (any Store, UnreadableBackup) {
         let (store, reference) =
             switch place.name(archive, configuration) {
             case .path(let path): try place.inNamedStore(StorePath.reference(path), path)

@@ -49,15 +49,15 @@ struct Delete: ParsableCommand {
     }
 
     /// What is to be removed, by store: a path may be in any.
-    private func find(_ configuration: Configuration) throws -> [(store: LocalStore, removals: [StoreRemoval])] {
-        var places: [(store: LocalStore, references: [BackupReference])] = []
+    private func find(_ configuration: Configuration) throws -> [(store: any Store, removals: [StoreRemoval])] {
+        var places: [(store: any Store, references: [BackupReference])] = []
         for name in backups {
             let (store, reference) =
                 switch place.name(name, configuration) {
                 case .path(let path): try place.inNamedStore(StorePath.referenceForRemoval(path), path)
                 case .reference(let name): (try place.store(configuration), try place.reference(name, configuration))
                 }
-            if let index = places.firstIndex(where: { $0.store.root == store.root }) {
+            if let index = places.firstIndex(where: { $0.store.name == store.name }) {
                 places[index].references.append(reference)
             } else {
                 places.append((store, [reference]))

@@ -65,7 +65,7 @@ struct Keygen: ParsableCommand {
     }
 
     /// Where this host's backups go, whether there are some or not.
-    private static var usualStore: LocalStore {
+    private static var usualStore: any Store {
         LocalStore(root: (try? Configuration.load(path: nil))?.store ?? StoreOptions.defaultStore)
     }
 

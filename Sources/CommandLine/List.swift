@@ -35,13 +35,13 @@ struct List: ParsableCommand {
         if let code = exitCode(listing) { throw ExitCode(code.rawValue) }
     }
 
-    private func renderBackups(_ listing: StoreListing, in store: LocalStore) throws {
+    private func renderBackups(_ listing: StoreListing, in store: any Store) throws {
         for problem in listing.problems { Console.shared.warn(problem.line) }
         for problem in listing.chain { Console.shared.warn("\(problem.message) (\(problem.advice))") }
         if listing.backups.isEmpty, listing.problems.isEmpty, listing.chain.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
             throw BackupReference.nothing(in: store, cluster: place.cluster, node: place.node)
-                ?? Failure(.notFound, "there is no backup in \(quoted(store.root))")
+                ?? Failure(.notFound, "there is no backup in \(quoted(store.name))")
         }
         let documents =
             output.format == .table

@@ -66,10 +66,10 @@ private func checkPunctuation(_ text: String, of what: String) throws {
 ///
 /// - Parameter store: one that is named, which need not exist; any other is told by its directories.
 /// - Throws: ``Failure`` with the code `usage`.
-func plaintextPlace(_ text: String, of what: String, outside store: LocalStore) throws -> String {
+func plaintextPlace(_ text: String, of what: String, outside store: any Store) throws -> String {
     let place = try localPlace(text, of: what)
     let path = absolutePath(place).string
-    let named = isPath(path, atOrBelow: absolutePath(store.root).string) ? store.root : nil
+    let named = store.directory.flatMap { isPath(path, atOrBelow: absolutePath($0).string) ? $0 : nil }
     guard let root = named ?? StorePlace.store(around: path) else { return place }
     throw Failure(
         .usage, "\(quoted(place)), \(what), is within the store \(quoted(root)), and would be in the clear there",

@@ -62,7 +62,7 @@ struct StoreOptions: ParsableArguments {
     static let defaultStore = "/var/lib/etcd-snap"
     static let defaultCluster = "kubernetes"
 
-    func store(_ configuration: Configuration) throws -> LocalStore {
+    func store(_ configuration: Configuration) throws -> any Store {
         LocalStore(root: try localPlace(store ?? configuration.store ?? Self.defaultStore, of: "the store"))
     }
 
@@ -80,7 +80,7 @@ struct StoreOptions: ParsableArguments {
     }
 
     /// The one archive that a reference means.
-    func find(_ reference: String, _ configuration: Configuration) throws -> (LocalStore, StoredBackup) {
+    func find(_ reference: String, _ configuration: Configuration) throws -> (any Store, StoredBackup) {
         let store = try store(configuration)
         return (
             store, try self.reference(reference, configuration).find(in: store, observer: Console.shared.observer)
@@ -127,13 +127,13 @@ struct StoreOptions: ParsableArguments {
     /// A backup by its path, which has to be in the store that is named besides, if one is.
     func inNamedStore(
         _ found: (store: LocalStore, reference: BackupReference), _ path: String
-    ) throws -> (LocalStore, BackupReference) {
+    ) throws -> (any Store, BackupReference) {
         if let store {
             let named = try localPlace(store, of: "the store")
-            guard isSameFile(named, found.store.root) else {
+            guard isSameFile(named, found.store.name) else {
                 throw Failure(
                     .usage,
-                    "\(quoted(path)) is in the store \(quoted(found.store.root)), and \(quoted(named)) is named besides",
+                    "\(quoted(path)) is in the store \(quoted(found.store.name)), and \(quoted(named)) is named besides",
                     hint: "name one of them", settings: [.store])
             }
         }
@@ -185,7 +185,7 @@ struct StoreOptions: ParsableArguments {
         let nodes = Set(backups.map(\.scope.node)).sorted()
         guard !nodes.isEmpty else { return nil }
         return Failure(
-            .notFound, "the store \(quoted(store.root)) has no backup of this node, \(thisNode)",
+            .notFound, "the store \(quoted(store.name)) has no backup of this node, \(thisNode)",
             hint:
                 "it has some of \(nodes.prefix(5).joined(separator: ", ")): if one of them is this node, say so with "
                 + "--this-node; if not, name it with --node, or add --for new-host"

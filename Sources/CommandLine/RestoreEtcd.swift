@@ -123,7 +123,7 @@ struct RestoreEtcd: AsyncParsableCommand {
         absolutePath(path) == absolutePath(dataDir).appending("member").appending("wal")
     }
 
-    private func request(_ store: LocalStore) throws -> RestoreEtcdRequest {
+    private func request(_ store: any Store) throws -> RestoreEtcdRequest {
         var request = RestoreEtcdRequest(
             dataDirectory: try plaintextPlace(dataDir, of: "the data directory", outside: store))
         request.walDirectory = try walDir.flatMap {

@@ -109,7 +109,8 @@ struct RestoreFiles: AsyncParsableCommand {
     private func inPlaceTarget(_ configuration: Configuration) throws -> InPlaceTarget {
         let root = root ?? "/"
         let node = NodeRoot(prefix: root)
-        let stores = [try place.store(configuration).root, node.location(of: StoreOptions.defaultStore)]
+        let named = try place.store(configuration).directory
+        let stores = [named, node.location(of: StoreOptions.defaultStore)].compactMap(\.self)
         return InPlaceTarget(
             root: root, node: thisNode ?? place.nodeName(of: node, configuration), isNodeNamed: thisNode != nil,
             stores: stores, isForced: force)

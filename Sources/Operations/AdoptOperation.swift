@@ -24,7 +24,7 @@ public enum AdoptOperation {
     /// - Throws: ``Failure`` with the code `integrity` for the first thing that does not hold, also if the archive is that of
     ///   another place, `untrusted` if no identity opens it.
     public static func run(
-        _ orphan: UnreadableBackup, in store: LocalStore, identities: [any Identity], isDryRun: Bool,
+        _ orphan: UnreadableBackup, in store: any Store, identities: [any Identity], isDryRun: Bool,
         observer: Observer = Observer()
     ) async throws -> AdoptReport {
         guard let scope = orphan.scope else {
@@ -32,8 +32,8 @@ public enum AdoptOperation {
                 .usage, "\(quoted(orphan.reference)) lies in a directory that is no store of cluster and node",
                 hint: "move it to CLUSTER/NODE in a store, and adopt it there")
         }
-        let path = store.path(of: orphan.id, in: scope)
-        let file = try RandomAccessFile(path: path)
+        let path = store.location(of: orphan.id, in: scope)
+        let file = try store.open(orphan.id, in: scope)
         let header = try Header.read(from: file)
         // First what takes no time: a wrong key or place.
         try await withBlockingThread("etcd-snap.adopt.place") {

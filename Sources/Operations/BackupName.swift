@@ -20,7 +20,7 @@ public enum BackupName: Sendable, Equatable {
     ///   - store: the store that backups are looked for in, if one is named: the name of a file in it, as its directory
     ///     shows it, is that of a backup.
     ///   - isStoreMeant: whether it is so even if a file of that name is here, unless only that is there.
-    public init(_ text: String, prefersFiles: Bool = false, store: LocalStore? = nil, isStoreMeant: Bool = false) {
+    public init(_ text: String, prefersFiles: Bool = false, store: (any Store)? = nil, isStoreMeant: Bool = false) {
         if let store, let reference = Self.reference(ofFileName: text),
             entryKind(at: text) == nil || isStoreMeant && Self.has(reference, store)
         {
@@ -43,7 +43,7 @@ public enum BackupName: Sendable, Equatable {
         return String(reference)
     }
 
-    private static func has(_ reference: String, _ store: LocalStore) -> Bool {
+    private static func has(_ reference: String, _ store: any Store) -> Bool {
         guard let listing = try? store.list() else { return false }
         let id = BackupID(reference.split(separator: "/").last ?? "")
         return (listing.backups.map(\.id) + listing.unreadable.map(\.id)).contains { $0 == id }

@@ -37,7 +37,7 @@ public struct BackupReference: Sendable {
     /// The one archive that is meant.
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
-    public func find(in store: LocalStore, observer: Observer = Observer()) throws -> StoredBackup {
+    public func find(in store: any Store, observer: Observer = Observer()) throws -> StoredBackup {
         let listing = try listing(of: store)
         if name == Self.latest { return try latest(of: listing, in: store, observer: observer) }
         let matches = listing.backups.filter { fits($0.id) }
@@ -52,7 +52,7 @@ public struct BackupReference: Sendable {
     /// this can be done again until it is done.
     ///
     /// - Throws: as ``find(in:observer:)``; `usage` for the latest where it is not certain which one that is.
-    func findForRemoval(in store: LocalStore, observer: Observer) throws -> StoreRemoval {
+    func findForRemoval(in store: any Store, observer: Observer) throws -> StoreRemoval {
         let listing = try listing(of: store)
         if name == Self.latest {
             if let backup = listing.backups.first(where: \.isFromTheFuture) {
@@ -78,29 +78,29 @@ public struct BackupReference: Sendable {
     /// Whether it can't be an ID, so that a file may have been meant.
     private var mayBeFile: Bool { name != Self.latest && !BackupID.canBegin(with: name) }
 
-    /// - Throws: as ``LocalStore/list(cluster:node:)``; where there is no store, what that means for the reference.
-    private func listing(of store: LocalStore) throws -> StoreListing {
+    /// - Throws: as ``Store/list(cluster:node:)``; where there is no store, what that means for the reference.
+    private func listing(of store: any Store) throws -> StoreListing {
         do {
             return try store.list(cluster: cluster, node: node)
         } catch let error as SystemCallError
-            where error.errno == .noSuchFileOrDirectory && error.subject == store.root
+            where error.errno == .noSuchFileOrDirectory && error.subject == store.name
         {
             throw Failure(
                 .notFound,
                 mayBeFile
-                    ? "there is neither a file \(quoted(text)) here nor a store in \(quoted(store.root))"
-                    : "there is no store in \(quoted(store.root))",
+                    ? "there is neither a file \(quoted(text)) here nor a store in \(quoted(store.name))"
+                    : "there is no store in \(quoted(store.name))",
                 hint: mayBeFile ? "check the path, or name the store" : "name the store", settings: [.store])
         }
     }
 
     /// The newest archive: of one node the newest of its chain, of several nodes by the time, which then must not be in the
     /// future.
-    private func latest(of listing: StoreListing, in store: LocalStore, observer: Observer) throws -> StoredBackup {
+    private func latest(of listing: StoreListing, in store: any Store, observer: Observer) throws -> StoredBackup {
         let clusters = Set(listing.backups.map(\.scope.cluster)).sorted()
         guard clusters.count < 2 else {
             throw Failure(
-                .usage, "the store \(quoted(store.root)) has backups of \(clusters.count) clusters",
+                .usage, "the store \(quoted(store.name)) has backups of \(clusters.count) clusters",
                 hint: "name one: \(clusters.prefix(5).joined(separator: ", "))", settings: [.cluster])
         }
         if let obstacle = listing.obstacle { throw obstacle }
@@ -130,7 +130,7 @@ public struct BackupReference: Sendable {
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several, `failed` for an archive
     ///   that has its sidecar.
-    public func findOrphan(in store: LocalStore) throws -> UnreadableBackup {
+    public func findOrphan(in store: any Store) throws -> UnreadableBackup {
         let listing = try listing(of: store)
         let matches = listing.unreadable.filter { $0.isOrphan && fits($0.id) }
         guard matches.isEmpty else { return try single(matches, \.reference) }
@@ -142,7 +142,7 @@ public struct BackupReference: Sendable {
     }
 
     /// The one archive that is meant whose removal was interrupted after it was gone.
-    private func interruptedRemoval(in store: LocalStore) throws -> StoredBackup? {
+    private func interruptedRemoval(in store: any Store) throws -> StoredBackup? {
         guard name != Self.latest else { return nil }
         let matches = try store.interruptedRemovals(cluster: cluster, node: node).filter { fits($0.id) }
         return matches.isEmpty ? nil : try single(matches, \.reference)
@@ -159,30 +159,30 @@ public struct BackupReference: Sendable {
         return matches[0]
     }
 
-    private func notFound(in store: LocalStore) -> Failure {
+    private func notFound(in store: any Store) -> Failure {
         Self.nothing(in: store, cluster: cluster, node: node)
             ?? Failure(
                 .notFound,
-                "the store \(quoted(store.root)) has no backup \(quoted(text))"
+                "the store \(quoted(store.name)) has no backup \(quoted(text))"
                     + (mayBeFile ? ", and there is no file of that name here" : ""),
                 hint: "see `etcd-snap list` of that store", settings: [.store])
     }
 
     /// That a store has nothing of a cluster or a node, with the names that it has; nil if it has.
-    public static func nothing(in store: LocalStore, cluster: String?, node: String?) -> Failure? {
+    public static func nothing(in store: any Store, cluster: String?, node: String?) -> Failure? {
         guard let listing = try? store.list() else { return nil }
         let scopes = Set(listing.backups.map(\.scope) + listing.unreadable.compactMap(\.scope))
         func failure(_ what: String, _ names: [String], _ setting: Failure.Setting) -> Failure {
             let names = Set(names).sorted()
             let others = names.count > 10 ? ", …" : ""
             return Failure(
-                .notFound, "the store \(quoted(store.root)) has \(what)",
+                .notFound, "the store \(quoted(store.name)) has \(what)",
                 hint: "it has \(names.prefix(10).joined(separator: ", "))\(others)", settings: [setting])
         }
         if scopes.isEmpty {
             return StorePath.failure(besideStore: store)
                 ?? Failure(
-                    .notFound, "there is no backup in \(quoted(store.root))",
+                    .notFound, "there is no backup in \(quoted(store.name))",
                     hint: "make one with `etcd-snap backup`, or name another store", settings: [.store])
         }
         let own = scopes.filter { cluster == nil || $0.cluster == cluster }

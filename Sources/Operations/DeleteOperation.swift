@@ -36,7 +36,7 @@ public enum DeleteOperation {
     ///
     /// One whose removal was interrupted is found by its reference too, so that this can be done again until it is done.
     public static func find(
-        _ references: [BackupReference], in store: LocalStore, observer: Observer = Observer()
+        _ references: [BackupReference], in store: any Store, observer: Observer = Observer()
     ) throws -> [StoreRemoval] {
         var found: [StoreRemoval] = []
         for reference in references {
@@ -49,7 +49,7 @@ public enum DeleteOperation {
     /// Checks that archives could be removed; changes nothing, and takes no lock.
     ///
     /// - Throws: what ``run(_:in:)`` would throw before the first removal, but for `locked`.
-    public static func check(_ removals: [StoreRemoval], in store: LocalStore) throws {
+    public static func check(_ removals: [StoreRemoval], in store: any Store) throws {
         try refuseFlat(removals)
         for scope in Set(removals.compactMap(\.scope)).sorted() { try store.checkWritable(for: scope) }
     }
@@ -65,7 +65,7 @@ public enum DeleteOperation {
     ///
     /// - Throws: ``Failure`` with the code `usage` for what lies flat in a directory, `locked`, before anything is removed,
     ///   while a backup is running in one of the places; for any other error it names what was removed before.
-    public static func run(_ removals: [StoreRemoval], in store: LocalStore) throws {
+    public static func run(_ removals: [StoreRemoval], in store: any Store) throws {
         try refuseFlat(removals)
         let writers = try Set(removals.compactMap(\.scope)).sorted().map { try store.writer(for: $0) }
         var removed: [String] = []

@@ -173,7 +173,7 @@ public struct SnapshotSource: Sendable {
     }
 
     /// That a backup has no snapshot, with the newest of the same node that has one.
-    public static func failure(ofFilesAlone backup: StoredBackup, in store: LocalStore) -> Failure {
+    public static func failure(ofFilesAlone backup: StoredBackup, in store: any Store) -> Failure {
         let others = (try? store.list(cluster: backup.scope.cluster, node: backup.scope.node))?.backups ?? []
         let newest = others.last { !$0.sidecar.etcd.isEmpty }
         return withoutSnapshot(

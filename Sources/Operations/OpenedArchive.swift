@@ -27,7 +27,7 @@ public struct OpenedArchive: Sendable {
     }
 
     /// An archive of a store.
-    public init(_ backup: StoredBackup, in store: LocalStore) throws {
+    public init(_ backup: StoredBackup, in store: any Store) throws {
         file = try store.open(backup)
         reference = backup.reference
         sidecar = backup.sidecar

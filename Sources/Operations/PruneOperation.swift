@@ -11,7 +11,7 @@ public struct PrunePlan: Sendable {
     public let cautions: [String]
     /// What can't be relied on or not be seen, and is left alone.
     public let problems: [Failure]
-    fileprivate let store: LocalStore
+    fileprivate let store: any Store
 
     /// The backups that go, the oldest of each node first.
     public var removed: [RetentionDecision] { decisions.filter(\.reasons.isEmpty) }
@@ -32,7 +32,7 @@ public enum PruneOperation {
     ///   - now: the time here.
     /// - Throws: ``Failure`` with the code `usage` if there is no rule, `notFound` if there is no backup.
     public static func plan(
-        for store: LocalStore, cluster: String?, node: String?, rules: RetentionRules, now: Date = Date()
+        for store: any Store, cluster: String?, node: String?, rules: RetentionRules, now: Date = Date()
     ) throws -> PrunePlan {
         guard !rules.areEmpty else {
             throw Failure(
@@ -42,7 +42,7 @@ public enum PruneOperation {
         let listing = try store.list(cluster: cluster, node: node)
         guard !listing.backups.isEmpty else {
             throw BackupReference.nothing(in: store, cluster: cluster, node: node)
-                ?? Failure(.notFound, "there is no backup in \(quoted(store.root)) that can be relied on")
+                ?? Failure(.notFound, "there is no backup in \(quoted(store.name)) that can be relied on")
         }
         let retention = listing.retention(by: rules, now: now)
         return PrunePlan(

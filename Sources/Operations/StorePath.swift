@@ -72,8 +72,10 @@ public enum StorePath {
     }
 
     /// That a directory without backups is a part of a store, or has a store in it; nil if neither is so.
-    static func failure(besideStore store: LocalStore) -> Failure? {
-        guard let directory = try? OpenDirectory(path: store.root), let names = try? directory.utf8Names() else {
+    static func failure(besideStore store: any Store) -> Failure? {
+        guard let root = store.directory, let directory = try? OpenDirectory(path: root),
+            let names = try? directory.utf8Names()
+        else {
             return nil
         }
         for name in names.filter(directory.isDirectory).prefix(limitOfDirectories) {
@@ -84,14 +86,14 @@ public enum StorePath {
             guard first == nil else {
                 return Failure(
                     .notFound,
-                    "there is no backup in \(quoted(store.root)), but its directory \(quoted(path)) is a store",
+                    "there is no backup in \(quoted(root)), but its directory \(quoted(path)) is a store",
                     hint: "name that", settings: [.store])
             }
-            var above = absolutePath(store.root)
+            var above = absolutePath(root)
             let cluster = above.lastComponent?.string ?? ""
             above.removeLastComponent()
             return Failure(
-                .notFound, "\(quoted(store.root)) is no store: it is the directory of a cluster in one",
+                .notFound, "\(quoted(root)) is no store: it is the directory of a cluster in one",
                 hint: "name the store \(quoted(above.string)) and the cluster \(cluster)", settings: [.store, .cluster])
         }
         return nil

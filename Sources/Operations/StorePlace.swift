@@ -9,17 +9,18 @@ public enum StorePlace {
     /// What is in such a place stays readable, and can be removed.
     ///
     /// - Throws: ``Failure`` with the code `usage` that names the store that is meant.
-    static func check(_ store: LocalStore) throws(Failure) {
-        let tree = StoreTree(path: store.root)
+    static func check(_ store: any Store) throws(Failure) {
+        guard let root = store.directory else { return }
+        let tree = StoreTree(path: root)
         if let outer = tree.enclosingStore {
             throw Failure(
                 .usage,
-                "\(quoted(store.root)) is within the store \(quoted(outer)), which would not show what is stored there",
-                hint: "name that store\(place(of: store.root, in: outer))", settings: [.store])
+                "\(quoted(root)) is within the store \(quoted(outer)), which would not show what is stored there",
+                hint: "name that store\(place(of: root, in: outer))", settings: [.store])
         }
         if let inner = tree.storeBelow {
             throw Failure(
-                .usage, "\(quoted(store.root)) is no store, and its directory \(quoted(inner)) is one",
+                .usage, "\(quoted(root)) is no store, and its directory \(quoted(inner)) is one",
                 hint: "name that, or a directory that has no store in it", settings: [.store])
         }
     }

@@ -23,7 +23,7 @@ import Testing
     private func codes() throws -> [String] { try store.list().chain.map(\.code.rawValue) }
 
     private func removeByHand(_ backup: StoredBackup) throws {
-        try run("rm", [store.path(of: backup), "\(directory)/\(backup.sidecarName)"])
+        try run("rm", [store.location(of: backup), "\(directory)/\(backup.sidecarName)"])
     }
 
     @Test func aWholeChainHasNoProblem() throws {
@@ -189,8 +189,8 @@ import Testing
             switch fault {
             case "{": try scratch.write("{", to: "store/prod/cp-0/\(backup.sidecarName)")
             case "orphan": try run("rm", ["\(directory)/\(backup.sidecarName)"])
-            case "lonely": try run("rm", [store.path(of: backup)])
-            default: try run("truncate", ["-s", "-1", store.path(of: backup)])
+            case "lonely": try run("rm", [store.location(of: backup)])
+            default: try run("truncate", ["-s", "-1", store.location(of: backup)])
             }
         }
         let unreadable = try store.list().unreadable
@@ -205,9 +205,9 @@ import Testing
 
     @Test func aWholeBackupIsNotRemovedAsDamage() throws {
         let backup = try laboratory.add(to: scope)
-        try run("mv", [store.path(of: backup), scratch.file("away")])
+        try run("mv", [store.location(of: backup), scratch.file("away")])
         let damaged = try #require(try store.list().unreadable.first)
-        try run("mv", [scratch.file("away"), store.path(of: backup)])
+        try run("mv", [scratch.file("away"), store.location(of: backup)])
         #expect(throws: Failure.self) { try store.writer(for: scope).remove(damaged) }
         #expect(try store.list().backups.map(\.id) == [backup.id])
     }
@@ -262,7 +262,7 @@ import Testing
         let flat = LocalStore(root: scratch.file("flat"))
         try run("mkdir", [flat.root])
         for backup in backups {
-            try run("cp", [store.path(of: backup), flat.root])
+            try run("cp", [store.location(of: backup), flat.root])
             guard backup.id != backups[2].id else { continue }
             try run("cp", ["\(laboratory.root)/\(backup.scope)/\(backup.sidecarName)", flat.root])
         }

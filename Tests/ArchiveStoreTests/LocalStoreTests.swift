@@ -26,7 +26,7 @@ import Testing
         #expect(backup.reference == "prod/cp-0/\(backup.id)")
         #expect(try names(in: directory) == [".lock", backup.sidecarName, backup.archiveName].sorted())
         #expect(try store.open(backup).byteCount == backup.sidecar.object.size)
-        #expect(store.path(of: backup) == "\(directory)/\(backup.archiveName)")
+        #expect(store.location(of: backup) == "\(directory)/\(backup.archiveName)")
         let bytes = Array(try Data(contentsOf: URL(filePath: "\(directory)/\(backup.sidecarName)")))
         #expect(backup.sidecarBytes == bytes)
     }
@@ -53,7 +53,10 @@ import Testing
             let pending = try PendingFile(in: OpenDirectory(path: directory), name: "\(id).json")
             if step > 0 { try pending.write(DocumentCoding.encode(sidecar)) }
             // What a process that is killed leaves is what is on disk now: copied away before the files are dropped.
-            if step >= 2 { try file.publish() }
+            if step >= 2 {
+                _ = try file.stored()
+                try run("mv", ["\(directory)/.pending-\(id).tar.zst.age", "\(directory)/\(id).tar.zst.age"])
+            }
             if step == 3 { try pending.publish() }
             try run("cp", ["-a", directory, scratch.file("crashed")])
         }
@@ -78,7 +81,7 @@ import Testing
         // A directory in the sidecar's place lets the last step fail.
         let name = "\(sidecar.archive.id).json"
         _ = try OpenDirectory(path: directory).makeDirectory(name)
-        #expect(throws: SystemCallError.self) { try writer.publish(file, sidecar: sidecar) }
+        #expect(throws: SystemCallError.self) { try file.publish(sidecar) }
         #expect(try names(in: directory) == [".lock", name])
     }
 
@@ -92,7 +95,7 @@ import Testing
         switch fault {
         case "cut": try run("truncate", ["-s", "-9", pending])
         case "another": try run("sed", ["-i", "s/\(backup.id)/\(laboratory.id(9))/", pending])
-        case "size": try run("truncate", ["-s", "+1", store.path(of: backup)])
+        case "size": try run("truncate", ["-s", "+1", store.location(of: backup)])
         case "version": try run("sed", ["-i", "-E", "s/(\"formatVersion\" ?: ?)1/\\12/", pending])
         default: try run("sed", ["-i", "-E", "s/(\"requires\" ?: ?\\[)/\\1\"mirrored\"/", pending])
         }
@@ -116,14 +119,14 @@ import Testing
         let kept = try laboratory.add(to: scope)
         let orphan = try laboratory.add(1, to: scope)
         try run("rm", ["\(directory)/\(orphan.sidecarName)"])
-        let before = try Data(contentsOf: URL(filePath: store.path(of: orphan)))
+        let before = try Data(contentsOf: URL(filePath: store.location(of: orphan)))
         // rsync's temporary name of one that is still on its way.
         try scratch.write("part", to: "var/store/prod/cp-0/.\(laboratory.id(5)).tar.zst.age.Ab3xYz")
         let added = try laboratory.add(2, to: scope)
         let writer = try store.writer(for: scope)
         #expect(writer.removedLeftovers.isEmpty && writer.completedBackups.isEmpty)
         try writer.delete(kept)
-        #expect(try Data(contentsOf: URL(filePath: store.path(of: orphan))) == before)
+        #expect(try Data(contentsOf: URL(filePath: store.location(of: orphan))) == before)
         #expect(try names(in: directory).count == 5)
         let listing = try store.list()
         #expect(listing.backups.map(\.id) == [added.id])
@@ -145,11 +148,11 @@ import Testing
 
     @Test func neverReplacesAnArchive() throws {
         let backup = try laboratory.add(to: scope)
-        let before = try Data(contentsOf: URL(filePath: store.path(of: backup)))
+        let before = try Data(contentsOf: URL(filePath: store.location(of: backup)))
         let writer = try store.writer(for: scope)
         let (file, sidecar) = try laboratory.seal(backup.id, with: writer)
-        #expect(throws: SystemCallError.self) { try writer.publish(file, sidecar: sidecar) }
-        #expect(try Data(contentsOf: URL(filePath: store.path(of: backup))) == before)
+        #expect(throws: SystemCallError.self) { try file.publish(sidecar) }
+        #expect(try Data(contentsOf: URL(filePath: store.location(of: backup))) == before)
         #expect(try store.list().backups.first?.sidecarBytes == backup.sidecarBytes)
     }
 
@@ -211,13 +214,13 @@ import Testing
         func hide(_ name: String) throws { try run("mv", ["\(directory)/\(name)", "\(directory)/.pending-\(name)"]) }
         try hide(backup.sidecarName)
         #expect(try store.list().backups.map(\.id) == [backup.id])
-        #expect(try store.interruptedRemovals().isEmpty)
+        #expect(try store.interruptedRemovals(cluster: nil, node: nil).isEmpty)
         #expect(try store.writer(for: scope).completedBackups == [backup.id])
         try hide(backup.sidecarName)
         try hide(backup.archiveName)
         let listing = try store.list()
         #expect(listing.backups.isEmpty && listing.problems.isEmpty)
-        let removal = try #require(try store.interruptedRemovals().first)
+        let removal = try #require(try store.interruptedRemovals(cluster: nil, node: nil).first)
         #expect(removal.reference == backup.reference)
         try store.writer(for: scope).delete(removal)
         #expect(try names(in: directory) == [".lock"])
@@ -256,7 +259,7 @@ import Testing
         let huge = try laboratory.add(3, to: scope)
         let fifo = try laboratory.add(4, to: scope)
         try scratch.write("{\"archive\": \"s3cr3t\"}", to: "var/store/prod/cp-0/\(unreadable.sidecarName)")
-        try run("rm", [store.path(of: lonely), "\(directory)/\(fifo.sidecarName)"])
+        try run("rm", [store.location(of: lonely), "\(directory)/\(fifo.sidecarName)"])
         try run("truncate", ["-s", "1G", "\(directory)/\(huge.sidecarName)"])
         try run("mkfifo", ["\(directory)/\(fifo.sidecarName)"])
         let listing = try store.list()
@@ -274,7 +277,7 @@ import Testing
         let backup = try laboratory.add(to: scope)
         let elsewhere = laboratory.directory(try laboratory.scope("prod", "cp-1"))
         try run("mkdir", ["-p", elsewhere])
-        try run("mv", [store.path(of: backup), "\(directory)/\(backup.sidecarName)", elsewhere])
+        try run("mv", [store.location(of: backup), "\(directory)/\(backup.sidecarName)", elsewhere])
         let moved = try store.list()
         #expect(moved.backups.isEmpty)
         #expect(moved.problems.map(\.code) == [.integrity])
@@ -292,7 +295,7 @@ import Testing
         #expect(try store.list().backups.map(\.reference) == [ids[2], ids[3], ids[1], ids[0]])
         #expect(try store.list(cluster: "a").backups.count == 3)
         #expect(try store.list(cluster: "a", node: "n2").backups.map(\.reference) == [ids[1]])
-        #expect(try store.list(node: "n").backups.map(\.reference) == [ids[0]])
+        #expect(try store.list(cluster: nil, node: "n").backups.map(\.reference) == [ids[0]])
         #expect(try store.list(cluster: "none").backups.isEmpty)
         #expect(try store.list().latest(in: laboratory.scope("a", "n1"))?.reference == ids[3])
     }

@@ -23,8 +23,8 @@ struct StoreLaboratory {
 
     /// Writes a small archive; gives it pending with the sidecar that belongs to it.
     func seal(
-        _ id: BackupID, with writer: LocalStoreWriter, at time: Date = Date(timeIntervalSince1970: 1_795_402_800)
-    ) throws -> (PendingFile, Sidecar) {
+        _ id: BackupID, with writer: any StoreWriter, at time: Date = Date(timeIntervalSince1970: 1_795_402_800)
+    ) throws -> (any PendingArchive, Sidecar) {
         let file = try writer.begin(id)
         let header = ArchiveHeader(
             id: id, cluster: writer.scope.cluster, node: writer.scope.node, createdAt: time)
@@ -48,7 +48,7 @@ struct StoreLaboratory {
         let link = try writer.nextLink(after: store.list())
         sidecar.sequence = link.sequence
         sidecar.previousSidecarSHA256 = link.previousSidecarSHA256
-        try writer.publish(file, sidecar: sidecar)
+        try file.publish(sidecar)
         return try #require(try store.list().backups.first { $0.id == id && $0.scope == scope })
     }
 }

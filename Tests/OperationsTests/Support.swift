@@ -29,5 +29,5 @@ func add(
         manifest: Manifest(archive: header), sealed: summary, recipients: [], completedAt: header.createdAt,
         sequence: sequence,
         previousSidecarSHA256: nil)
-    try writer.publish(file, sidecar: sidecar)
+    try file.publish(sidecar)
 }

@@ -52,7 +52,7 @@ struct BackupAttempt: Sendable {
         }
     }
 
-    private func fill(_ archive: ArchiveWriter, _ file: PendingFile) async throws -> BackupReport {
+    private func fill(_ archive: ArchiveWriter, _ file: any PendingArchive) async throws -> BackupReport {
         var manifest = publisher.manifest(archive.header)
         manifest.findings = publisher.storeFindings + unreachable + targets.flatMap(\.clusterFindings)
         if !plan.isOfFilesAlone { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
@@ -93,13 +93,13 @@ struct BackupAttempt: Sendable {
 
     /// Seals the archive, checks what was stored and publishes it.
     private func finish(
-        _ archive: ArchiveWriter, _ file: PendingFile, _ manifest: Manifest, _ snapshots: [StreamedSnapshot]
+        _ archive: ArchiveWriter, _ file: any PendingArchive, _ manifest: Manifest, _ snapshots: [StreamedSnapshot]
     ) async throws -> BackupReport {
         let verifier = BackupVerifier(level: plan.verification, observer: observer)
         let comparisons = snapshots.indices.map { verifier.beginComparison(snapshots[$0], targets[$0]) }
         defer { comparisons.forEach { $0?.cancel() } }
         let sealed = try toSink { try archive.finish(manifest) }
-        let reader = try toSink { try archive.reopen(file.reopen()) }
+        let reader = try toSink { try archive.reopen(file.stored()) }
         var checks: [SnapshotCheck] = []
         for (index, snapshot) in snapshots.enumerated() {
             checks.append(

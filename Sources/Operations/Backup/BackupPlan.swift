@@ -8,7 +8,7 @@ public struct BackupPlan: Sendable {
     /// The place in the store.
     public var scope: StoreScope
     /// The store.
-    public var store: LocalStore
+    public var store: any Store
     /// The etcds to snapshot, the cluster's own first.
     public var etcds: [EtcdSource]
     /// Whether the backup is asked to be of files alone, wherever the cluster's data is.
@@ -26,7 +26,7 @@ public struct BackupPlan: Sendable {
 
     /// A plan with the default compression.
     public init(
-        scope: StoreScope, store: LocalStore, etcds: [EtcdSource], recipients: [any Recipient], node: NodePlan
+        scope: StoreScope, store: any Store, etcds: [EtcdSource], recipients: [any Recipient], node: NodePlan
     ) {
         self.scope = scope
         self.store = store

@@ -51,7 +51,7 @@ public struct BackupPreview: Codable, Sendable {
     init(_ plan: BackupPlan, _ sources: BackupSources) throws {
         cluster = plan.scope.cluster
         node = plan.scope.node
-        store = plan.store.root
+        store = plan.store.name
         discovered = plan.etcds.flatMap(\.discovered)
         snapshots = sources.targets.map { target in
             let candidate = target.candidate

@@ -10,7 +10,7 @@ import SealedArchive
 /// `@unchecked Sendable`: the writer, which is not, is used by one attempt at a time and by nobody else.
 struct BackupPublisher: @unchecked Sendable {
     let plan: BackupPlan
-    let writer: LocalStoreWriter
+    let writer: any StoreWriter
     /// The backup before this one.
     let previous: StoredBackup?
     private let estimate: ArchiveSizeEstimate
@@ -58,15 +58,16 @@ struct BackupPublisher: @unchecked Sendable {
     }
 
     private static func checkSpace(
-        _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int, _ plan: BackupPlan
+        _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int?, _ plan: BackupPlan
     ) throws {
         let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
+        guard let available else { return }
         let expected = try estimate.byteCount(exceeding: available, databases: databaseSize) {
             try plan.node.fileByteCount()
         }
         guard let expected else { return }
         throw Failure(
-            .noSpace, "the archive will need about \(expected) bytes, \(quoted(plan.store.root)) has \(available) left",
+            .noSpace, "the archive will need about \(expected) bytes, \(quoted(plan.store.name)) has \(available) left",
             hint: "free some space there, or name another store", settings: [.store])
     }
 
@@ -87,14 +88,14 @@ struct BackupPublisher: @unchecked Sendable {
 
     /// Makes the archive durable and lists it.
     func publish(
-        _ file: PendingFile, _ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]
+        _ file: any PendingArchive, _ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]
     ) throws -> BackupReport {
         let sidecar = sidecar(manifest, sealed, checks)
         // A server may claim numbers that no reader takes; a backup that can't be listed is none.
         _ = try Sidecar.decode(DocumentCoding.encode(sidecar), name: manifest.archive.id.description)
-        try writer.publish(file, sidecar: sidecar)
+        try file.publish(sidecar)
         return BackupReport(
-            reference: "\(plan.scope)/\(manifest.archive.id)", path: file.path, sidecar: sidecar,
+            reference: "\(plan.scope)/\(manifest.archive.id)", path: file.location, sidecar: sidecar,
             findings: manifest.findings + sidecar.checkFindings, skipped: manifest.skipped, durationSeconds: 0)
     }
 

@@ -14,7 +14,7 @@ public struct DoctorOperation: Sendable {
     private let etcds: Result<[EtcdSource], any Error>
     private let recipients: Result<[any Recipient], any Error>
     private let labels: [String: String]
-    private let store: LocalStore
+    private let store: any Store
     private let scope: StoreScope
     private let isOfFilesAlone: Bool
 
@@ -23,7 +23,7 @@ public struct DoctorOperation: Sendable {
     /// - Parameter isOfFilesAlone: whether no etcd is looked at, as for a backup without snapshots.
     public init(
         node: NodePlan, etcds: Result<[EtcdSource], any Error>, recipients: Result<[any Recipient], any Error>,
-        labels: [String: String] = [:], store: LocalStore, scope: StoreScope, isOfFilesAlone: Bool = false
+        labels: [String: String] = [:], store: any Store, scope: StoreScope, isOfFilesAlone: Bool = false
     ) {
         self.isOfFilesAlone = isOfFilesAlone
         self.labels = labels
@@ -161,21 +161,21 @@ public struct DoctorOperation: Sendable {
                 space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
             let expected = ArchiveSizeEstimate(after: listing, in: scope)
                 .byteCount(databases: databaseByteCount) { fileByteCount }
+            let free = space.availableByteCount.map { ", \($0) bytes are free" } ?? ""
             var store = DoctorReport.Check(
                 name: "store", status: .ok,
-                message: "\(space.directory) can be written to, \(space.availableByteCount) bytes are free, "
-                    + "an archive needs about \(expected)")
+                message: "\(space.place) can be written to\(free), an archive needs about \(expected)")
             if space.availableByteCount == 0 {
                 store.status = .error
-                store.message = "\(space.directory) has no room"
+                store.message = "\(space.place) has no room"
                 store.advice = "name another store"
                 store.settings = [.store]
             } else if !space.isWritable {
                 store.status = .error
-                store.message = "\(space.directory) can't be written to by this user"
+                store.message = "\(space.place) can't be written to by this user"
                 store.advice = "run as root, or name another store"
                 store.settings = [.store]
-            } else if space.availableByteCount < expected {
+            } else if let available = space.availableByteCount, available < expected {
                 store.status = .error
                 store.advice = "free some space, or name another store"
                 store.settings = [.store]

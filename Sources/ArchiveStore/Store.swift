@@ -1,0 +1,132 @@
+import HostIO
+import SealedArchive
+
+/// Where archives live.
+///
+/// An archive counts only with its sidecar, whose appearance is what publishes it. Nothing that is there is ever replaced, a
+/// reader never sees a part of an archive or of a sidecar, and a writer that is interrupted at any moment leaves the archives
+/// that were there before.
+public protocol Store: Sendable {
+    /// What people call it: a path or a URL.
+    var name: String { get }
+
+    /// The directory of this host that it is; nil for one elsewhere.
+    var directory: String? { get }
+
+    /// Everything in the store, or in one cluster or node of it.
+    ///
+    /// - Throws: errors of reading the store; a store that does not exist is an error.
+    func list(cluster: String?, node: String?) throws -> StoreListing
+
+    /// The backups whose removal was interrupted after they were gone, in the store or in one cluster or node of it.
+    ///
+    /// - Throws: as ``list(cluster:node:)``.
+    func interruptedRemovals(cluster: String?, node: String?) throws -> [StoredBackup]
+
+    /// Where an archive of the listing is: a path or a URL.
+    func location(of backup: StoredBackup) -> String
+
+    /// Where the archive with an identifier is, whether it has a sidecar or not.
+    func location(of id: BackupID, in scope: StoreScope) -> String
+
+    /// Opens the sealed bytes of an archive.
+    func open(_ backup: StoredBackup) throws -> any RandomAccessBytes
+
+    /// Opens the sealed bytes of the archive with an identifier, whether it has a sidecar or not.
+    func open(_ id: BackupID, in scope: StoreScope) throws -> any RandomAccessBytes
+
+    /// Makes ready to write to a scope, and clears up what interrupted runs left in it.
+    ///
+    /// - Throws: ``Failure`` with the code `locked` while another process writes there.
+    func writer(for scope: StoreScope) throws -> any StoreWriter
+
+    /// Checks that something could be written for a scope; changes nothing, and takes no lock.
+    ///
+    /// - Throws: what ``writer(for:)`` would throw, or the first object that is written there.
+    func checkWritable(for scope: StoreScope) throws
+
+    /// The room of the store, which need not exist yet; changes nothing.
+    func space() throws -> StoreSpace
+}
+
+extension Store {
+    /// Everything in the store.
+    public func list() throws -> StoreListing { try list(cluster: nil, node: nil) }
+
+    /// Everything of one cluster in the store, or of all.
+    public func list(cluster: String?) throws -> StoreListing { try list(cluster: cluster, node: nil) }
+}
+
+/// The room that a store has.
+public struct StoreSpace: Sendable {
+    /// The store, or the nearest directory above it that exists.
+    public var place: String
+    /// Whether the place is the store itself.
+    public var exists: Bool
+    /// The bytes that are free; nil where there is no limit, or none that is known.
+    public var availableByteCount: Int?
+    /// Whether this user may write there.
+    public var isWritable: Bool
+
+    /// The room of a place.
+    public init(place: String, exists: Bool, availableByteCount: Int?, isWritable: Bool) {
+        self.place = place
+        self.exists = exists
+        self.availableByteCount = availableByteCount
+        self.isWritable = isWritable
+    }
+}
+
+/// A scope of a store that is written to while this object lives.
+public protocol StoreWriter: AnyObject {
+    /// The scope.
+    var scope: StoreScope { get }
+    /// The names of what interrupted runs left, and that was removed.
+    var removedLeftovers: [String] { get }
+    /// The backups whose publishing or removal was interrupted when they were whole, and whose sidecar has its name again.
+    var completedBackups: [BackupID] { get }
+
+    /// The bytes that are free in the store; nil where there is no limit, or none that is known.
+    func availableByteCount() throws -> Int?
+
+    /// Begins an archive; nothing of it is visible before it is published.
+    func begin(_ id: BackupID) throws -> any PendingArchive
+
+    /// The number of the next backup, and the sidecar that it names as the one before it.
+    ///
+    /// - Parameter listing: what is there.
+    func nextLink(after listing: StoreListing) throws -> ChainLink
+
+    /// Gives an archive that has none a sidecar; returns when that is durable.
+    ///
+    /// - Throws: ``Failure`` if it has one by now, or is gone.
+    func adopt(_ sidecar: Sidecar) throws
+
+    /// Removes a backup; when it throws the backup is there as before.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if it is gone already, or is another one by now; errors of the store.
+    func delete(_ backup: StoredBackup) throws
+
+    /// Removes what is left of a backup that can't be relied on: its archive, its sidecar, or both.
+    ///
+    /// - Throws: ``Failure`` with the code `failed` if it can be relied on by now; errors of the store, and what is left then
+    ///   can be removed again.
+    func remove(_ backup: UnreadableBackup) throws
+}
+
+/// An archive that is being written to a store, and is no backup before it is published.
+public protocol PendingArchive: ByteSink {
+    /// Where it will be: a path or a URL.
+    var location: String { get }
+
+    /// Ends writing, and opens what the store has of it.
+    ///
+    /// - Throws: errors of the store; it is to be discarded then.
+    func stored() throws -> any RandomAccessBytes
+
+    /// Publishes it with its sidecar; returns when both are durable, and leaves neither when it throws.
+    func publish(_ sidecar: Sidecar) throws
+
+    /// Removes what was written, unless it was published.
+    func discard()
+}
