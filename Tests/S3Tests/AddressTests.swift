@@ -40,7 +40,8 @@ import Testing
 @Suite struct KeyTests {
     @Test(arguments: [
         ("", "empty"), ("/a", "slash"), ("a/", "slash"), ("a//b", "slash"), (".", "segment"), ("a/..", "segment"),
-        ("a\\b", "backslash"), ("a\u{1F}b", "control"), ("a\u{7F}", "control"), ("a\u{85}", "control"),
+        ("a\\b", "backslash"), ("a\u{FFFD}", "FFFD"), ("a\u{1F}b", "control"), ("a\u{7F}", "control"),
+        ("a\u{85}", "control"),
         ("a\u{FFFF}", "control"),
         (String(repeating: "ü/", count: 400), "1200 bytes"), (String(repeating: "a", count: 256), "256 bytes"),
     ])
@@ -94,6 +95,7 @@ import Testing
             "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com/k%20y",
             "us-east-1"
         ),
+        ("http://s3.eu-west-2.amazonaws.com", "http://bucket.s3.eu-west-2.amazonaws.com/k%20y", "eu-west-2"),
         ("http://rook_ceph-rgw.svc", "http://rook_ceph-rgw.svc/bucket/k%20y", "us-east-1"),
     ])
     func endpointsAreRead(text: String, expected: String, region: String) throws {

@@ -83,8 +83,14 @@ private struct CurlClient {
 
     private func makeBucket(_ client: CurlClient, isLocked: Bool = false) throws {
         let headers: S3Headers = isLocked ? ["x-amz-bucket-object-lock-enabled": "true"] : [:]
-        let made = try client.send(S3Request(.put, .bucket, action: "make", headers: headers))
-        #expect(made.status == 200)
+        // A server that has only just started is not ready for it yet.
+        for _ in 0..<50 {
+            let made = try client.send(S3Request(.put, .bucket, action: "make", headers: headers))
+            if made.status == 200 { return }
+            guard made.status >= 500 else { throw TestSupportError("the bucket can't be made: status \(made.status)") }
+            usleep(200_000)
+        }
+        throw TestSupportError("the server never made a bucket")
     }
 
     private static let keys = [

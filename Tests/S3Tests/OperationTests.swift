@@ -238,6 +238,33 @@ import Testing
         #expect(throws: S3Error.self) { try GetObject(key).output(of: answer(206, "bytes 0-9/100")) }
     }
 
+    @Test func listsOfUploadsGoOn() throws {
+        let list = ListMultipartUploads(prefix: "p")
+        let page = { (key: String, id: String) in
+            response(
+                200,
+                "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>\(key)</NextKeyMarker>"
+                    + "<NextUploadIdMarker>\(id)</NextUploadIdMarker></ListMultipartUploadsResult>")
+        }
+        let next = try #require(list.next(after: list.output(of: page("a&amp;b+", "1"))))
+        #expect(next.request.query.contains(.init("key-marker", "a&b+")))
+        #expect(next.request.query.contains(.init("upload-id-marker", "1")))
+        // A list that goes on from where it is never ends.
+        #expect(throws: S3Error.self) { try next.output(of: page("a&amp;b+", "1")) }
+        #expect(try next.next(after: next.output(of: page("a&amp;b+", "2"))) != nil)
+        let parts = { (marker: Int) in
+            response(
+                200,
+                "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>\(marker)"
+                    + "</NextPartNumberMarker></ListPartsResult>")
+        }
+        let first = ListParts(key, uploadID: "u")
+        let second = try #require(first.next(after: first.output(of: parts(7))))
+        #expect(second.request.query.contains(.init("part-number-marker", "7")))
+        #expect(throws: S3Error.self) { try second.output(of: parts(7)) }
+        #expect(throws: S3Error.self) { try first.output(of: parts(0)) }
+    }
+
     @Test func partsNeedATag() {
         #expect(throws: S3Error.self) { try UploadPart(key, uploadID: "u", number: 1, .none).output(of: response(200)) }
         #expect(throws: S3Error.self) {

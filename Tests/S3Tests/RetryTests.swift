@@ -105,6 +105,9 @@ import Testing
         #expect(try error(complete, refusal(200, "InternalError")).retry == .withBackoff)
         #expect(try error(complete, refusal(200, "SlowDown")).retry == .withBackoff)
         #expect(try error(complete, refusal(200, "InvalidPart")).retry == .never)
+        var kept = refusal(200, "InternalError")
+        kept.body = Array("\n  \n".utf8) + kept.body
+        #expect(try error(complete, kept).retry == .withBackoff && error(complete, kept).code == "InternalError")
         // The whole upload is to begin again.
         #expect(try error(complete, refusal(409, "ConditionalRequestConflict")).retry == .never)
         #expect(try error(complete, response(200, "  \n  ")).retry == .withBackoff)
@@ -167,6 +170,14 @@ import Testing
         #expect(try !error(delete, refusal(403, "AccessDenied", message: "Access Denied")).isLockRefusal)
         let unable = refusal(400, "InvalidRequest", message: "Bucket is missing Object Lock Configuration")
         #expect(try !error(delete, unable).isLockRefusal)
+    }
+
+    @Test func theBucketIsNamed() throws {
+        let put = try error(put, refusal(403, "AccessDenied")).naming(bucket: "bucket")
+        #expect(put.description.hasPrefix("cannot write \"s3://bucket/a/b\": access is denied"))
+        let list = try error(ListObjects(), refusal(404, "NoSuchBucket"))
+        #expect(list.description.hasPrefix("cannot list the bucket: there is no such bucket"))
+        #expect(list.naming(bucket: "b").description.hasPrefix("cannot list \"s3://b\": "))
     }
 
     @Test func bothIdentifiersAreShown() throws {

@@ -75,12 +75,14 @@ public struct S3Endpoint: Sendable, Equatable, CustomStringConvertible {
                 .usage, "the endpoint \(quoted(url)) is an address, before which no bucket can be named",
                 hint: "name the bucket in the path, or the server by its name")
         }
-        if let named = AmazonName(server) {
+        let named = AmazonName(server)
+        if let named, server.isEncrypted, server.port == nil {
+            // A server of a region takes no signature for another.
             self.init(
                 place: .amazon(isDualStack: named.isDualStack, isFIPS: named.isFIPS),
                 region: named.region ?? region ?? Self.defaultRegion, style: style)
         } else {
-            self.init(place: .server(server), region: region ?? server.usualRegion, style: style)
+            self.init(place: .server(server), region: named?.region ?? region ?? server.usualRegion, style: style)
         }
     }
 
@@ -103,6 +105,7 @@ public struct S3Endpoint: Sendable, Equatable, CustomStringConvertible {
     public var isAmazons: Bool {
         if case .amazon = place { return true }
         return server.host.hasSuffix(".amazonaws.com") || server.host.hasSuffix(".amazonaws.com.cn")
+            || server.host.hasSuffix(".amazonaws.eu")
     }
 
     /// How a bucket is named: by Amazon in the host, unless its dots would break the certificate or its name is none of
@@ -179,9 +182,7 @@ private struct AmazonName {
 
     init?(_ server: S3Endpoint.Server) {
         let domains = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"]
-        guard server.isEncrypted, server.port == nil, let domain = domains.first(where: server.host.hasSuffix) else {
-            return nil
-        }
+        guard let domain = domains.first(where: server.host.hasSuffix) else { return nil }
         var labels = server.host.dropLast(domain.count).split(separator: ".").map(String.init)
         guard let service = labels.first, service == "s3" || service == "s3-fips" else { return nil }
         labels.removeFirst()

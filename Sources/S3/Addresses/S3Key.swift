@@ -49,7 +49,9 @@ public struct S3Key: Sendable, Hashable, Comparable, CustomStringConvertible {
         }
         // SeaweedFS takes it for a slash.
         if text.utf8.contains(UInt8(ascii: "\\")) { return "it has a backslash" }
-        // XML 1.0, section 2.2; DEL and the C1 characters are allowed there, and no terminal's friends.
+        // It stands for bytes that are no UTF-8.
+        if text.unicodeScalars.contains("\u{FFFD}") { return "it has the character U+FFFD" }
+        // XML 1.0, section 2.2; DEL and the C1 characters are allowed there, but are obeyed by terminals.
         let isForbidden = { (scalar: Unicode.Scalar) in
             scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) || scalar.value & 0xFFFE == 0xFFFE
         }

@@ -15,8 +15,10 @@ public struct S3Error: Error, Sendable {
     public var kind: Kind
     /// What was asked for, as a verb phrase: `upload part 3 of`.
     public var action: String
-    /// What it was about, in quotes: `"s3://bucket/key"` or a part of that.
+    /// What it was about, as messages call it; ``naming(bucket:)`` adds the bucket.
     public var subject: String
+    /// The key that it was about; nil for the bucket, and for what is not in one.
+    public var key: S3Key?
     /// The status of the response; 200 too, where the body says that it failed.
     public var status: Int
     /// S3's code, such as `NoSuchKey`; nil without a body, as after HEAD.
@@ -77,6 +79,14 @@ extension S3Error {
         self.init(
             kind: kind, response: response, action: request.action, subject: request.subject,
             isHead: request.method == .head, isCompletion: request.isCompletion)
+        if case .object(let key) = request.target { self.key = key }
+    }
+
+    /// The same error with the bucket in its message, which a request does not know.
+    public func naming(bucket: String) -> S3Error {
+        var error = self
+        error.subject = quoted(S3Location.scheme + bucket + (key.map { "/" + $0.text } ?? ""))
+        return error
     }
 
     /// The error of a response without its body.
@@ -90,7 +100,7 @@ extension S3Error {
             Self.seconds(retryAfter: $0, at: response.receivedAt.addingTimeInterval(offset ?? 0))
         }
         self.init(
-            kind: kind, action: action, subject: subject, status: response.status, code: nil, message: nil,
+            kind: kind, action: action, subject: subject, key: nil, status: response.status, code: nil, message: nil,
             resource: nil,
             requestID: Self.shown(headers["x-amz-request-id"] ?? headers["x-amzn-requestid"]),
             hostID: Self.shown(headers["x-amz-id-2"]),
