@@ -239,6 +239,12 @@ private struct CurlClient {
         let marker = try client.run(DeleteObject(key))
         #expect(marker.isMarker && marker.versionID != version)
         #expect(try client.run(GetObject(key, versionID: version)).byteCount == 1)
+        let versions = try client.run(ListVersions()).versions
+        #expect(versions.map(\.key) == [key, key] && Set(versions.map(\.versionID)) == [version, marker.versionID])
+        #expect(versions.first { $0.isLatest }?.isMarker == true && versions.first { !$0.isLatest }?.byteCount == 1)
+        let first = try client.run(ListVersions(pageCount: 1))
+        let rest = try #require(ListVersions(pageCount: 1).next(after: first))
+        #expect(try client.run(rest).versions.map(\.versionID) == [versions[1].versionID])
         let plain = try self.client(server)
         try makeBucket(plain)
         #expect(try plain.run(GetBucketVersioning()) == .off)

@@ -115,6 +115,32 @@ private func signer(_ profile: S3Profile) throws -> S3Credentials {
         #expect(try S3Profile(credentials: nil, config: S3CredentialFile(path: config)).region == "x")
     }
 
+    @Test func damagedFilesNeverShowSecrets() throws {
+        let secret = "wJalr:UtnFEMI/K7MDENG=bPxRfiCYEXAMPLEKEY"
+        let text =
+            "[default]\naws_access_key_id = \(exampleKey)\naws_secret_access_key = \(secret)\n\(secret)\n\(secret)\n"
+        var generator = SeededGenerator(seed: 3)
+        var failures = 0
+        for _ in 0..<3000 {
+            var bytes = Array(text.utf8)
+            for _ in 0..<Int.random(in: 1...3, using: &generator) {
+                bytes[Int.random(in: 0..<bytes.count, using: &generator)] ^=
+                    1 << UInt8.random(in: 0..<8, using: &generator)
+            }
+            let damaged = S3CredentialFile(
+                path: "creds", bytes: bytes.withUnsafeBytes { SecretBytes(copying: $0) }, mode: 0o600)
+            do throws(Failure) {
+                _ = try S3Profile(credentials: damaged)
+            } catch let failure {
+                failures += 1
+                let shown = (failure.message + (failure.hint ?? "")).lowercased()
+                for part in ["wjalr", "utnfemi", "7mdeng", "bpxrfi"] { #expect(!shown.contains(part), "\(failure)") }
+                #expect(printable(shown) == shown)
+            }
+        }
+        #expect(failures > 1000)
+    }
+
     @Test func filesAreReadInAnyEncoding() throws {
         let directory = try TemporaryDirectory()
         for encoding: String.Encoding in [.utf16, .utf8] {

@@ -62,14 +62,15 @@ struct INIDocument {
             hasItem = true
             let fullKey = isNested ? "\(parent ?? "").\(key)" : key
             if let other = sections[sections.count - 1].items.first(where: { $0.key == fullKey }) {
-                throw fail("sets \(quoted(fullKey)) again, as line \(other.line) does", "remove one of them")
+                // Not by name: it may be part of a secret that was pasted without one.
+                throw fail("sets again what line \(other.line) sets", "remove one of them")
             }
             sections[sections.count - 1].items.append(Item(key: fullKey, value: value, line: lineNumber))
         }
         self.sections = sections
     }
 
-    /// A name or key, which is no secret.
+    /// A name or key.
     private static func text(_ range: Range<Int>, in bytes: UnsafeRawBufferPointer) -> String {
         String(decoding: UnsafeRawBufferPointer(rebasing: bytes[range]), as: UTF8.self)
     }
