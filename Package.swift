@@ -74,6 +74,7 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
         .target(name: "CLinux", cSettings: strictC),
         .target(
             name: "CStandalone", dependencies: ["CLinux"],
@@ -93,6 +94,7 @@ let package = Package(
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
         library("ArchiveStore", ["SealedArchive", "Age", "HostIO", systemPackage]),
+        library("S3", ["HostIO", "CExpat", crypto, systemPackage]),
         library("Certificates", ["HostIO", "YAML", x509, asn1, crypto, cryptoExtras]),
         library("EtcdSnap", ["Certificates", "HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
         library("NodeFiles", ["SealedArchive", "HostIO", crypto, systemPackage]),
@@ -130,6 +132,7 @@ let package = Package(
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
         tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests("S3Tests", ["S3", "HostIO", "TestSupport", crypto]),
         tests("CertificatesTests", ["Certificates", "HostIO", "YAML", "TestSupport"]),
         tests(
             "PKIBackupTests",

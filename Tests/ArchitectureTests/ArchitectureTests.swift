@@ -10,7 +10,7 @@ enum Architecture {
         let archive = age.union(["SealedArchive"])
         let middle: Set<String> = [
             "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "ArchiveStore",
-            "Certificates",
+            "Certificates", "S3",
         ]
         let nodeFiles = archive.union(["NodeFiles"])
         let operations = nodeFiles.union(middle)
@@ -21,6 +21,7 @@ enum Architecture {
             "Age": host.union(["CCrypto"]),
             "SealedArchive": age.union(["CZstd", "CArchive"]),
             "ArchiveStore": archive,
+            "S3": host.union(["CExpat"]),
             "Certificates": host.union(["YAML"]),
             "NodeFiles": archive,
             "EncryptionAtRest": host.union(["YAML", "CSodium"]),
@@ -54,7 +55,7 @@ enum Architecture {
     }
 
     private static let cModules: Set<String> = [
-        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C",
+        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C", "CExpat",
     ]
 }
 
@@ -175,6 +176,7 @@ enum Architecture {
         ("PKIBackup", "import Protobuf"), ("Protobuf", "import HostIO"), ("NodeFiles", "import PKIBackup"),
         ("ArchiveStore", "import NodeFiles"),
         ("PKIBackup", "import ArchiveStore"), ("Operations", "import CYAML"), ("YAML", "import HostIO"),
+        ("S3", "import ArchiveStore"), ("S3", "import YAML"), ("ArchiveStore", "internal import CExpat"),
         ("HostIO", "import Foundation"), ("CommandLine", "public import struct Foundation.Date"),
         ("CommandLine", "import func CArchive.archive_read_new"),
     ])

@@ -12,11 +12,18 @@ die() {
     exit 1
 }
 
-readonly SPDX_REQUIREMENTS=$repository/scripts/lib/spdx-tools.txt
+# The list of Python packages of a purpose: spdx, the validator of SPDX documents, or s3.
+python_requirements() {
+    printf '%s/scripts/lib/%s-tools.txt\n' "$repository" "$1"
+}
 
-# Where the validator of SPDX documents is. The directory bears a digest of what is in it: another list installs anew.
+# Where the packages of a list are. The directory bears a digest of what is in it: another list installs anew.
+python_tools() {
+    printf '%s/%s-%s\n' "$ETCD_SNAP_TEST_TOOLS" "$1" "$(sha256sum "$(python_requirements "$1")" | head -c 12)"
+}
+
 spdx_tools() {
-    printf '%s/spdx-%s\n' "$ETCD_SNAP_TEST_TOOLS" "$(sha256sum "$SPDX_REQUIREMENTS" | head -c 12)"
+    python_tools spdx
 }
 
 # The path of etcd, etcdctl or etcdutl 3.5.
