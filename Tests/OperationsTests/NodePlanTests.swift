@@ -97,6 +97,15 @@ import Testing
         #expect(discovery.discover().etcds.map(\.endpoints) == [["http://127.0.0.1:2379"]])
     }
 
+    /// Only the node itself can tell what starts its backups, and only systemd where it runs.
+    @Test func aTimerThatNobodyCanAskForNeedsNoAttention() throws {
+        let other = TimerCheck.run(of: NodeRoot(prefix: "/mnt/node"))
+        #expect(other.status == .ok && other.message.contains("another node"))
+        let isRun = FileManager.default.fileExists(atPath: "/run/systemd/system")
+        let here = TimerCheck.run(of: NodeRoot())
+        #expect(isRun || here.status == .ok && here.message.contains("see the last backup"), "\(here)")
+    }
+
     @Test func theTimerIsJudgedByWhatSystemdSays() {
         func judge(_ text: String) -> (DoctorReport.Status, String) {
             let check = TimerCheck.judge(text)
