@@ -14,13 +14,13 @@ public struct DirectoryDifference: Codable, Sendable, Equatable {
 
     init?(_ path: String, _ found: EntryAttributes, _ archived: EntryMetadata) {
         self.path = path
-        self.found = Self.text(found.mode, found.userID, found.groupID)
-        self.archived = Self.text(archived.mode, archived.userID, archived.groupID)
+        self.found = Self.text(found.mode, FileOwner(of: found))
+        self.archived = Self.text(
+            archived.mode, FileOwner(userID: archived.userID, groupID: archived.groupID))
         if self.found == self.archived { return nil }
     }
 
-    private static func text(_ mode: UInt16, _ userID: UInt32, _ groupID: UInt32) -> String {
-        let octal = String(mode, radix: 8)
-        return "\(String(repeating: "0", count: max(0, 4 - octal.count)))\(octal) \(userID):\(groupID)"
+    private static func text(_ mode: UInt16, _ owner: FileOwner) -> String {
+        "0\(String(mode, radix: 8)) \(owner)"
     }
 }

@@ -199,11 +199,9 @@ extension KeptDirectory {
                     index < parents.count
                     ? try open(parents.prefix(index + 1), in: root).directory : try directory.openDirectory(entry)
             } catch let error as SystemCallError {
-                let isLink = existing.kind == .symbolicLink
                 throw Failure(
                     .failed,
-                    "what is replaced can't be kept: \(quoted(directory.path(of: name))) is "
-                        + (isLink ? "a symbolic link and " : "")
+                    "what is replaced can't be kept: \(quoted(directory.path(of: name))) is \(existing.kind.noun) and "
                         + "no directory that can be opened within \(quoted(root.path))",
                     hint: index < parents.count
                         ? "make it a directory, or a link to one within that root" : "make it a directory", cause: error

@@ -99,7 +99,7 @@ public struct ListObjects: S3Operation {
             if try document.flag("IsTruncated") {
                 let next = try document.required("NextContinuationToken")
                 guard !next.isEmpty, next != continuationToken else {
-                    throw .missing("more pages follow, and it does not say how to ask for them")
+                    throw .noNextPage
                 }
                 token = next
             } else if document.first("IsTruncated") == nil {

@@ -4,7 +4,7 @@ import HostIO
 /// Lists all versions of objects, and the markers that hide them, a page at a time.
 ///
 /// The order of servers differs as in ``ListObjects``.
-public struct ListVersions: S3Operation {
+public struct ListVersions: MarkedList {
     /// A version of an object, or a marker that hides those before it.
     public struct Version: Sendable {
         /// The key, whoever wrote it.
@@ -21,26 +21,18 @@ public struct ListVersions: S3Operation {
         public var lastModified: Date?
     }
 
-    /// What the next page begins behind.
-    public struct Marker: Sendable, Equatable {
-        /// The key.
-        var key: String
-        /// The version.
-        var versionID: String?
-    }
-
     /// A page of the list.
-    public struct Page: Sendable {
+    public struct Page: MarkedPage {
         /// Versions and markers, in the server's order.
         public var versions: [Version]
         /// What the next page begins behind; nil after the last one.
-        public var marker: Marker?
+        public var marker: ListMarker?
     }
 
     /// What all keys begin with.
     public var prefix: String
     /// What the page before ended with.
-    public var marker: Marker?
+    public var marker: ListMarker?
     /// The most entries of a page.
     public var pageCount: Int
 
@@ -50,24 +42,13 @@ public struct ListVersions: S3Operation {
         self.pageCount = pageCount
     }
 
-    /// The operation for the page behind one; nil behind the last.
-    public func next(after page: Page) -> ListVersions? {
-        guard let marker = page.marker else { return nil }
-        var next = self
-        next.marker = marker
-        return next
-    }
-
     /// The request.
     public var request: S3Request {
         var query: [S3Request.QueryItem] = [
             .init("versions"), .init("encoding-type", "url"), .init("max-keys", String(pageCount)),
             .init("prefix", prefix),
         ]
-        if let marker {
-            query.append(.init("key-marker", marker.key))
-            if let versionID = marker.versionID { query.append(.init("version-id-marker", versionID)) }
-        }
+        query += marker?.query("version-id-marker") ?? []
         return S3Request(.get, .bucket, action: "list the versions of", query: query)
     }
 
@@ -90,12 +71,8 @@ public struct ListVersions: S3Operation {
                 throw .missing("\(document.name) has no IsTruncated")
             }
             guard try document.flag("IsTruncated") else { return Page(versions: versions, marker: nil) }
-            let next = Marker(
-                key: try names.key(document.required("NextKeyMarker")).text,
-                versionID: document["NextVersionIdMarker"]?.nonEmpty)
-            guard next != marker else {
-                throw .missing("more pages follow, and it does not say how to ask for them")
-            }
+            let next = try ListMarker("NextVersionIdMarker", in: document, names)
+            guard next != marker else { throw .noNextPage }
             return Page(versions: versions, marker: next)
         }
     }

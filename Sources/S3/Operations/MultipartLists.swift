@@ -2,7 +2,7 @@ public import FoundationEssentials
 import HostIO
 
 /// Lists uploads that were begun and neither completed nor aborted, a page at a time.
-public struct ListMultipartUploads: S3Operation {
+public struct ListMultipartUploads: MarkedList {
     /// An unfinished upload.
     public struct Upload: Sendable {
         /// The key.
@@ -13,26 +13,18 @@ public struct ListMultipartUploads: S3Operation {
         public var initiated: Date?
     }
 
-    /// What the next page begins behind.
-    public struct Marker: Sendable, Equatable {
-        /// The key.
-        var key: String
-        /// The identifier of the upload.
-        var uploadID: String?
-    }
-
     /// A page of the list.
-    public struct Page: Sendable {
+    public struct Page: MarkedPage {
         /// The uploads, in the server's order.
         public var uploads: [Upload]
         /// What the next page begins behind; nil after the last one.
-        public var marker: Marker?
+        public var marker: ListMarker?
     }
 
     /// What all keys begin with.
     public var prefix: String
     /// What the page before ended with.
-    public var marker: Marker?
+    public var marker: ListMarker?
     /// The most entries of a page.
     public var pageCount: Int
 
@@ -42,24 +34,13 @@ public struct ListMultipartUploads: S3Operation {
         self.pageCount = pageCount
     }
 
-    /// The operation for the page behind one; nil behind the last.
-    public func next(after page: Page) -> ListMultipartUploads? {
-        guard let marker = page.marker else { return nil }
-        var next = self
-        next.marker = marker
-        return next
-    }
-
     /// The request.
     public var request: S3Request {
         // Without an encoding: SeaweedFS says that it encodes keys, and does not.
         var query: [S3Request.QueryItem] = [
             .init("uploads"), .init("max-uploads", String(pageCount)), .init("prefix", prefix),
         ]
-        if let marker {
-            query.append(.init("key-marker", marker.key))
-            if let uploadID = marker.uploadID { query.append(.init("upload-id-marker", uploadID)) }
-        }
+        query += marker?.query("upload-id-marker") ?? []
         return S3Request(.get, .bucket, action: "list unfinished uploads of", query: query)
     }
 
@@ -76,19 +57,15 @@ public struct ListMultipartUploads: S3Operation {
                         initiated: element["Initiated"].flatMap { S3Time.parseExtended($0.trimmed) }))
             }
             guard try document.flag("IsTruncated") else { return Page(uploads: uploads, marker: nil) }
-            let next = Marker(
-                key: try names.key(document.required("NextKeyMarker")).text,
-                uploadID: document["NextUploadIdMarker"]?.nonEmpty)
-            guard next != marker else {
-                throw .missing("more pages follow, and it does not say how to ask for them")
-            }
+            let next = try ListMarker("NextUploadIdMarker", in: document, names)
+            guard next != marker else { throw .noNextPage }
             return Page(uploads: uploads, marker: next)
         }
     }
 }
 
 /// Lists the parts of an upload, a page at a time.
-public struct ListParts: S3Operation {
+public struct ListParts: MarkedList {
     /// A part that the server has.
     public struct ListedPart: Sendable, Equatable {
         /// What completing names it by.
@@ -98,7 +75,7 @@ public struct ListParts: S3Operation {
     }
 
     /// A page of the list.
-    public struct Page: Sendable {
+    public struct Page: MarkedPage {
         /// The parts in order of their numbers.
         public var parts: [ListedPart]
         /// The number that the next page begins behind; nil after the last one.
@@ -119,14 +96,6 @@ public struct ListParts: S3Operation {
         self.key = key
         self.uploadID = uploadID
         self.pageCount = pageCount
-    }
-
-    /// The operation for the page behind one; nil behind the last.
-    public func next(after page: Page) -> ListParts? {
-        guard let marker = page.marker else { return nil }
-        var next = self
-        next.marker = marker
-        return next
     }
 
     /// The request.
@@ -150,9 +119,7 @@ public struct ListParts: S3Operation {
             }
             guard try document.flag("IsTruncated") else { return Page(parts: parts, marker: nil) }
             let next = try document.requiredNumber("NextPartNumberMarker")
-            guard next > marker ?? 0 else {
-                throw .missing("more pages follow, and it does not say how to ask for them")
-            }
+            guard next > marker ?? 0 else { throw .noNextPage }
             return Page(parts: parts, marker: next)
         }
     }

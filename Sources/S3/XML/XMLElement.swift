@@ -59,6 +59,9 @@ enum XMLProblem: Error, Equatable {
     /// It is a document, and what it has to say is not in it.
     case missing(String)
 
+    /// It is a page of a list that does not say what the next one is.
+    static let noNextPage = XMLProblem.missing("more pages follow, and it does not say how to ask for them")
+
     /// One sentence part.
     var text: String {
         switch self {

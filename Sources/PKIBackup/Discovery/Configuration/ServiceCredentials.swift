@@ -7,13 +7,22 @@ import NodeFiles
 struct ServiceCredentials {
     /// The paths on the node by names; nil for what is in no file that can be read.
     private(set) var paths: [String: String?] = [:]
-    /// Files that systemd decrypts.
-    private(set) var encryptedFiles: Set<String> = []
+    private var encryptedPaths: Set<String> = []
     private let root: NodeRoot
 
     private static let stores = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"]
     /// The key of this host that such files are encrypted with, if not with that of its TPM alone (systemd-creds(1)).
     static let hostKey = "/var/lib/systemd/credential.secret"
+
+    /// The settings that give credentials.
+    static let settings = [
+        "LoadCredential", "LoadCredentialEncrypted", "ImportCredential", "SetCredential", "SetCredentialEncrypted",
+    ]
+
+    /// Files that systemd decrypts, and this host's key to them, if that is a file.
+    var encryptedFiles: [String] {
+        encryptedPaths.isEmpty ? [] : encryptedPaths.sorted() + [Self.hostKey].filter(root.hasEntry)
+    }
 
     private init(_ root: NodeRoot) { self.root = root }
 
@@ -75,6 +84,6 @@ struct ServiceCredentials {
             return
         }
         paths[name] = .some(isEncrypted ? nil : path)
-        if isEncrypted { encryptedFiles.insert(path) }
+        if isEncrypted { encryptedPaths.insert(path) }
     }
 }

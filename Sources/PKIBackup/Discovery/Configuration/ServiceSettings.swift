@@ -11,12 +11,10 @@ struct ServiceSettings {
     private var values: [String: [String]] = [:]
 
     /// Settings that may be given several times; an empty assignment takes back those before.
-    private static let lists: Set<String> = [
+    private static let lists = Set([
         "ExecStart", "Environment", "EnvironmentFile", "UnsetEnvironment", "BindPaths", "BindReadOnlyPaths",
-        "LoadCredential", "LoadCredentialEncrypted", "ImportCredential", "SetCredential", "SetCredentialEncrypted",
-        "StateDirectory", "ConfigurationDirectory", "RuntimeDirectory",
-        "CacheDirectory", "LogsDirectory",
-    ]
+        "StateDirectory", "ConfigurationDirectory", "RuntimeDirectory", "CacheDirectory", "LogsDirectory",
+    ]).union(ServiceCredentials.settings)
 
     init(_ specifiers: UnitSpecifiers, _ unit: UnitName) {
         self.specifiers = specifiers
@@ -112,9 +110,9 @@ struct ServiceSettings {
     }
 
     /// What the program sees of the node's files: of `RootDirectory=`, `BindPaths=` and credentials; nil without any.
-    func mounts(_ root: NodeRoot) -> [ContainerMount]? {
+    func mounts(_ credentials: ServiceCredentials) -> [ContainerMount]? {
         var mounts = (words("BindPaths") + words("BindReadOnlyPaths")).compactMap(Self.bind)
-        for (name, path) in credentials(root).paths.sorted(by: { $0.key < $1.key }) {
+        for (name, path) in credentials.paths.sorted(by: { $0.key < $1.key }) {
             mounts.append(ContainerMount(mountPath: joinPath(credentialsDirectory, name), nodePath: path))
         }
         let directory = items("RootDirectory").last.map(specifiers.expanded)
@@ -124,20 +122,11 @@ struct ServiceSettings {
 
     private var credentialsDirectory: String { joinPath("/run/credentials", unit.text) }
 
-    private static let credentialSettings = [
-        "LoadCredential", "LoadCredentialEncrypted", "ImportCredential", "SetCredential", "SetCredentialEncrypted",
-    ]
+    private var hasCredentials: Bool { ServiceCredentials.settings.contains { !items($0).isEmpty } }
 
-    private var hasCredentials: Bool { Self.credentialSettings.contains { !items($0).isEmpty } }
-
-    private func credentials(_ root: NodeRoot) -> ServiceCredentials {
+    /// The credentials that the program gets.
+    func credentials(_ root: NodeRoot) -> ServiceCredentials {
         ServiceCredentials.all(root) { items($0).map(specifiers.expanded) }
-    }
-
-    /// Files of credentials that systemd decrypts, and the host's key to them.
-    func encryptedFiles(_ root: NodeRoot) -> [String] {
-        let files = credentials(root).encryptedFiles.sorted()
-        return files.isEmpty ? [] : files + [ServiceCredentials.hostKey].filter(root.hasEntry)
     }
 
     /// `source:destination:options`; a source with `-` in front need not be there.

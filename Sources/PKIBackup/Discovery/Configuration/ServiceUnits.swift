@@ -108,8 +108,9 @@ struct ServiceUnits {
             isEnabled: !links.isEmpty,
             isLocal: !UnitCatalogue.isOfPackages(path) || dropIns.contains { !Self.isOfSystem($0) })
         service.workingDirectory = settings.workingDirectory
-        service.mounts = settings.mounts(root)
-        service.encryptedFiles = settings.encryptedFiles(root)
+        let credentials = settings.credentials(root)
+        service.mounts = settings.mounts(credentials)
+        service.encryptedFiles = credentials.encryptedFiles
         service.startsKnownProgram = false
         service.unresolved = settings.environmentFiles.filter { $0.contains(ShellWords.unknown) }
         return (service, commands)
