@@ -130,6 +130,22 @@ import Testing
 
     @Test(
         arguments: [
+            ("LoadCredentialEncrypted=p:/srv/none\n", "/srv/none"), ("LoadCredential=p:/srv/none\n", "/srv/none"),
+            ("SetCredential=p:default\nLoadCredential=p:/srv/none\n", nil),
+            ("SetCredential=p:default\nLoadCredentialEncrypted=p:/srv/none\n", nil),
+        ] as [(String, String?)])
+    func credentialsThatAreMissing(_ settings: String, _ missing: String?) throws {
+        try tree.write(
+            unit("/opt/kube-apiserver --audit-policy-file=%d/p", settings),
+            to: "\(Self.directory)/kube-apiserver.service")
+        let layout = tree.discover()
+        #expect(layout.codes == [], "\(layout.findings)")
+        let required = layout.references.filter { $0.isRequired && $0.path.hasPrefix("/srv") }.map(\.path)
+        #expect(required == [missing].compactMap(\.self))
+    }
+
+    @Test(
+        arguments: [
             ("ImportCredential=kube.*\n", "kube.policy", "/etc/credstore/kube.policy"),
             ("ImportCredential=kube.*:api-\n", "api-policy", "/etc/credstore/kube.policy"),
             ("LoadCredential=kube.policy\n", "kube.policy", "/etc/credstore/kube.policy"),

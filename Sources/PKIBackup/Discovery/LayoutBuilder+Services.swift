@@ -97,8 +97,12 @@ extension LayoutBuilder {
 
     /// Credentials that systemd decrypts can't be judged, and are of no use on another host without this one's key.
     private mutating func addEncryptedCredentials(of service: ServiceDefinition) {
-        for path in service.encryptedFiles { addKnown(path, .systemd, by: "credential of service \(service.name)") }
-        guard let first = service.encryptedFiles.first else { return }
+        for path in service.encryptedFiles {
+            collector.add(path, .systemd, by: "credential of service \(service.name)", isRequired: true)
+        }
+        guard let first = service.encryptedFiles.first(where: root.hasEntry), first != ServiceCredentials.hostKey else {
+            return
+        }
         find(
             .note, "credential-encrypted", first,
             "\(quoted(service.name)) has credentials, such as \(quoted(first)), that only this host can decrypt, with "

@@ -83,6 +83,8 @@ struct ServiceCredentials {
             }
             return
         }
+        // What the unit sets is the default for what can't be loaded.
+        guard paths[name] == nil || root.hasEntry(path) else { return }
         paths[name] = .some(isEncrypted ? nil : path)
         if isEncrypted { encryptedPaths.insert(path) }
     }
