@@ -151,7 +151,7 @@ import Testing
             ("LoadCredential=kube.policy\n", "kube.policy", "/etc/credstore/kube.policy"),
             ("LoadCredential=kube.other\n", "kube.other", "/usr/lib/credstore/kube.other"),
             ("SetCredential=policy:kind\\x3a Policy\n", "policy", nil),
-            ("SetCredentialEncrypted=policy: AAAA\n", "policy", nil),
+            ("SetCredentialEncrypted=policy: AAAA\n", "policy", "encrypted /etc/systemd/system/kube-apiserver.service"),
             ("LoadCredentialEncrypted=policy:/srv/policy.cred\n", "policy", "encrypted /srv/policy.cred"),
             ("LoadCredentialEncrypted=policy\n", "policy", "encrypted /etc/credstore.encrypted/policy"),
             ("ImportCredential=pol*\n", "policy", "encrypted /etc/credstore.encrypted/policy"),

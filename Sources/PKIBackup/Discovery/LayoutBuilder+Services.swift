@@ -100,9 +100,9 @@ extension LayoutBuilder {
         for path in service.encryptedFiles {
             collector.add(path, .systemd, by: "credential of service \(service.name)", isRequired: true)
         }
-        guard let first = service.encryptedFiles.first(where: root.hasEntry), first != ServiceCredentials.hostKey else {
-            return
-        }
+        let isInUnit = service.encryptedFiles == [ServiceCredentials.hostKey]
+        let found = service.encryptedFiles.first { $0 != ServiceCredentials.hostKey && root.hasEntry($0) }
+        guard let first = isInUnit ? service.path : found else { return }
         find(
             .note, "credential-encrypted", first,
             "\(quoted(service.name)) has credentials, such as \(quoted(first)), that only this host can decrypt, with "

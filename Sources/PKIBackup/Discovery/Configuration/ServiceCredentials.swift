@@ -8,6 +8,8 @@ struct ServiceCredentials {
     /// The paths on the node by names; nil for what is in no file that can be read.
     private(set) var paths: [String: String?] = [:]
     private var encryptedPaths: Set<String> = []
+    /// Whether some stand encrypted in the unit itself.
+    private var areInUnit = false
     private let root: NodeRoot
 
     private static let stores = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"]
@@ -21,7 +23,7 @@ struct ServiceCredentials {
 
     /// Files that systemd decrypts, and this host's key to them, if that is a file.
     var encryptedFiles: [String] {
-        encryptedPaths.isEmpty ? [] : encryptedPaths.sorted() + [Self.hostKey].filter(root.hasEntry)
+        encryptedPaths.isEmpty && !areInUnit ? [] : encryptedPaths.sorted() + [Self.hostKey].filter(root.hasEntry)
     }
 
     private init(_ root: NodeRoot) { self.root = root }
@@ -38,6 +40,7 @@ struct ServiceCredentials {
         for setting in ["SetCredential", "SetCredentialEncrypted"] {
             for item in items(setting) { paths[Self.parts(item).name] = .some(nil) }
         }
+        areInUnit = !items("SetCredentialEncrypted").isEmpty
         for item in items("ImportCredential") { importCredentials(Self.parts(item)) }
         for (setting, isEncrypted) in [("LoadCredential", false), ("LoadCredentialEncrypted", true)] {
             for item in items(setting) { load(Self.parts(item), isEncrypted: isEncrypted) }
