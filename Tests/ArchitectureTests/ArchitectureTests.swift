@@ -16,6 +16,7 @@ enum Architecture {
         let operations = nodeFiles.union(middle)
         return [
             "HostIO": ["CLinux"],
+            "HTTP": host.union(["CCurl"]),
             "YAML": ["CYAML"],
             "Protobuf": [],
             "Age": host.union(["CCrypto"]),
@@ -54,7 +55,7 @@ enum Architecture {
     }
 
     private static let cModules: Set<String> = [
-        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C",
+        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C", "CCurl",
     ]
 }
 
@@ -173,7 +174,8 @@ enum Architecture {
         ("Operations", "import ArgumentParser"), ("ArchiveStore", "import FoundationNetworking"),
         ("SealedArchive", "import ArchiveStore"), ("Operations", "import CommandLine  // why"),
         ("PKIBackup", "import Protobuf"), ("Protobuf", "import HostIO"), ("NodeFiles", "import PKIBackup"),
-        ("ArchiveStore", "import NodeFiles"),
+        ("ArchiveStore", "import NodeFiles"), ("HTTP", "import CCrypto"), ("ArchiveStore", "import CCurl"),
+        ("HTTP", "import ArchiveStore"), ("HostIO", "internal import CCurl"),
         ("PKIBackup", "import ArchiveStore"), ("Operations", "import CYAML"), ("YAML", "import HostIO"),
         ("HostIO", "import Foundation"), ("CommandLine", "public import struct Foundation.Date"),
         ("CommandLine", "import func CArchive.archive_read_new"),
@@ -186,6 +188,7 @@ enum Architecture {
     @Test(arguments: [
         ("PKIBackup", "import NodeFiles"), ("NodeFiles", "import SealedArchive"),
         ("PKIBackup", "import HostIO"), ("SealedArchive", "internal import CZstd"), ("Operations", "import PKIBackup"),
+        ("HTTP", "internal import CCurl"), ("HTTP", "public import HostIO"),
         ("HostIO", "// import Age"), ("HostIO", "/// import Age"), ("HostIO", "let text = \"import Age\""),
         ("HostIO", "import SystemPackage"), ("HostIO", "let important = Age()"),
     ])
