@@ -130,8 +130,10 @@ let package = Package(
             swiftSettings: strict),
         // What scripts/check-static-http links as the executable is linked.
         .executableTarget(
-            name: "http-get", dependencies: ["HTTP", "CStandalone"], path: "Tests/StaticHTTP",
-            swiftSettings: strict, linkerSettings: isStatic ? staticLink : []),
+            name: "http-get", dependencies: ["HTTP", "HostIO", "CStandalone"], path: "Tests/StaticHTTP",
+            swiftSettings: strict,
+            // CStandalone has a function for libarchive in it.
+            linkerSettings: isStatic ? staticLink + [.linkedLibrary("archive")] : []),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
         tests("HTTPTests", ["HTTP", "HostIO", "TestSupport"]),

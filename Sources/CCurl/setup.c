@@ -36,7 +36,6 @@ static CURLcode set_protocol(ccurl_handle *handle) {
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     SET(CURLOPT_NOSIGNAL, 1L);
     /* A lookup that hangs must not hold up the end of a cancelled request. */

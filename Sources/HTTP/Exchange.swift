@@ -110,7 +110,8 @@ struct Exchange {
 
     private func phase(_ result: ccurl_result) -> HTTPError.Phase {
         let elapsed = ContinuousClock.now - start
-        if let deadline = prepared.deadline, elapsed >= deadline { return .deadline(deadline) }
+        // libcurl's clock has whole milliseconds.
+        if let deadline = prepared.deadline, elapsed + .milliseconds(5) >= deadline { return .deadline(deadline) }
         if result.sent_request_count > 0 { return .stall(prepared.stallTimeout) }
         return result.lookup_time == 0 ? .lookup(elapsed) : .connection(elapsed)
     }

@@ -124,6 +124,19 @@ import Testing
         }
     }
 
+    /// The default action of SIGPIPE, which libssl's writes may raise, would end the test's process.
+    @Test func aServerThatHangsUpOnAnEncryptedUploadIsNoEnd() throws {
+        let (server, port) = try startServer(Self.pki.get().server)
+        defer { withExtendedLifetime(server) {} }
+        let balancer = try Balancer(over: [port])
+        later(0.3) { balancer.close() }
+        let client = try HTTPClient(try authority())
+        let request = HTTPRequest("PUT", "https://localhost:\(balancer.port)/x", body: .bytes(pattern(4 << 20)))
+        var error: HTTPError?
+        for _ in 0..<1000 where error == nil { error = try failure(client, request) }
+        #expect([.connectionLost, .cannotConnect].contains(error?.reason))
+    }
+
     @Test func aFileWithoutAnAuthorityIsRefusedBeforehand() throws {
         let directory = try TemporaryDirectory()
         let path = try directory.write("nothing of the kind", to: "ca.pem")

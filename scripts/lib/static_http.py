@@ -63,7 +63,7 @@ def start_nginx(directory, nginx):
     (directory / "files" / "hello").write_text("hello", encoding="utf-8")
     temporary = "\n".join(f"{name}_temp_path {directory}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (directory / "nginx.conf").write_text(f"""
-        daemon off; master_process off; pid {directory}/pid; events {{}}
+        user root root; daemon off; master_process off; pid {directory}/pid; events {{}}
         http {{
         access_log off; client_max_body_size 0; {temporary}
         server {{
@@ -108,9 +108,9 @@ def main():
     trusted = directory / "cert.pem"
     for name in (HOSTS_NAME, DNS_NAME):
         expect(directory, [trusted, f"https://{name}/hello"], 0, "200 hello\n200 hello")
-        expect(directory, [trusted, f"https://{name}/upload", str(BYTE_COUNT)], 0, "201 \n204 ")
+        expect(directory, [trusted, f"https://{name}/{name}", str(BYTE_COUNT)], 0, "201 \n204 ")
         expect(directory, [directory / "other.pem", f"https://{name}/hello"], 8, "is not signed by a trusted authority")
-        if (directory / "files" / "upload").stat().st_size != BYTE_COUNT:
+        if (directory / "files" / name).stat().st_size != BYTE_COUNT:
             raise SystemExit("error: what was uploaded has another size")
     expect(directory, [trusted, f"https://{UNKNOWN_NAME}/hello"], 1, f"the name of {UNKNOWN_NAME}:443 has no address")
     expect(directory, [trusted, "https://localhost/hello"], 8, f'is for other names: "{HOSTS_NAME}", "{DNS_NAME}"')
