@@ -12,6 +12,10 @@
 /* Connections of one handle that are kept, and milliseconds after which a wait looks around, though it was not woken. */
 enum { KEPT_CONNECTION_COUNT = 4, WAIT = 1000 };
 
+/* libcurl would write the keys of each connection to the file that this names; while the program is loaded there is one
+   thread, and nobody else reads the environment. */
+__attribute__((constructor)) static void forget_key_log(void) { (void)unsetenv("SSLKEYLOGFILE"); }
+
 bool ccurl_initialize(void) { return curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK; }
 
 const char *ccurl_version(void) { return curl_version(); }

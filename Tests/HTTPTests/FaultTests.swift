@@ -63,6 +63,28 @@ import Testing
         #expect(server.connectionCount == 1)
     }
 
+    @Test func aSlowReceiverHoldsTheServerBack() throws {
+        let total = 256 << 20
+        let sent = Shared(0)
+        let server = try ScriptedServer { connection, _ in
+            _ = connection.readHead()
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: \(total)\r\n\r\n")
+            let piece = [UInt8](repeating: 7, count: 1 << 20)
+            while sent.withLock({ $0 }) < total, connection.send(piece) { sent.withLock { $0 += 1 << 20 } }
+        }
+        var isFirst = true
+        var received = 0
+        _ = try client.perform(get(server)) { _, bytes in
+            received += bytes.count
+            guard isFirst else { return }
+            isFirst = false
+            usleep(700_000)
+            // What the sockets hold, and no more.
+            #expect(sent.withLock { $0 } < 64 << 20)
+        }
+        #expect(received == total)
+    }
+
     @Test func interimResponsesAreNotShown() throws {
         let server = try answering(
             "HTTP/1.1 100 Continue\r\nX-A: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"

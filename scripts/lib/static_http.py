@@ -115,10 +115,13 @@ def main():
     expect(directory, [trusted, f"https://{UNKNOWN_NAME}/hello"], 1, f"the name of {UNKNOWN_NAME}:443 has no address")
     expect(directory, [trusted, "https://localhost/hello"], 8, f'is for other names: "{HOSTS_NAME}", "{DNS_NAME}"')
     # The environment's proxy, at which nothing listens, counts when it is asked for.
-    environment = dict(os.environ, https_proxy=f"http://me:sesame@{ADDRESS}:1", OPENSSL_CONF="/nonexistent")
+    keys = directory / "keys"
+    environment = dict(os.environ, https_proxy=f"http://me:sesame@{ADDRESS}:1", SSLKEYLOGFILE=str(keys))
     expect(directory, [trusted, f"https://{DNS_NAME}/hello"], 0, "200 hello", environment)
     expect(directory, ["--environment", trusted, f"https://{DNS_NAME}/hello"], 1,
            f"no connection to the proxy {ADDRESS}:1: Connection refused", environment)
+    if keys.exists():
+        raise SystemExit("error: the keys of connections were written to a file")
     print(f"check-static-http: GET and PUT of {BYTE_COUNT} bytes over TLS, by the hosts file and by DNS")
 
 

@@ -10,7 +10,8 @@
  * ccurl_result, ccurl_end.
  *
  * What never changes is set here: certificates and names are verified, TLS 1.2 at the least, HTTP/1.1, no redirects, no
- * cookies, no .netrc, no proxy but the one that is given, paths as they are written, no signals.
+ * cookies, no .netrc, no proxy but the one that is given, paths as they are written, no signals, no file of the keys of
+ * connections (SSLKEYLOGFILE).
  */
 
 #include <stdbool.h>
