@@ -111,6 +111,9 @@ import Testing
                 let head = connection.readHead()
                 if head.isEmpty { break }
                 heads.withLock { $0.append(head) }
+                if let length = head.firstMatch(of: #/Content-Length: (\d+)/#) {
+                    _ = connection.read(Int(length.1) ?? 0)
+                }
                 connection.send(answer())
             }
         }
@@ -121,6 +124,8 @@ import Testing
         _ = try client.perform(
             HTTPRequest(
                 "PUT", base, fields: [HTTPField("Host", "other"), HTTPField("User-Agent", "me")], body: .bytes([])))
+        // libcurl would expect a "100 Continue" for so many bytes.
+        _ = try client.perform(HTTPRequest("PUT", base, body: .bytes([UInt8](repeating: 1, count: 3 << 20))))
         let host = "Host: 127.0.0.1:\(server.port)\r\n"
         let agent = "User-Agent: etcd-snap\r\n"
         #expect(
@@ -128,6 +133,7 @@ import Testing
                 "GET /x?y HTTP/1.1\r\n\(host)\(agent)x-b: 2\r\nX-A:\r\nx-B: \u{E9}, ;\"x\"\r\n\r\n",
                 "POST /k?uploads HTTP/1.1\r\n\(host)\(agent)Content-Length: 0\r\n\r\n",
                 "PUT / HTTP/1.1\r\nHost: other\r\nUser-Agent: me\r\nContent-Length: 0\r\n\r\n",
+                "PUT / HTTP/1.1\r\n\(host)\(agent)Content-Length: 3145728\r\n\r\n",
             ])
         #expect(server.connectionCount == 1)
     }
