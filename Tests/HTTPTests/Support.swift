@@ -13,6 +13,9 @@ func pattern(_ count: Int) -> [UInt8] {
     }
 }
 
+/// Whether bytes are the same; an expectation would look for the differences of so many for hours.
+func isSame(_ left: some Sequence<UInt8>, _ right: some Sequence<UInt8>) -> Bool { left.elementsEqual(right) }
+
 /// The error that a request ends with; nil if there is a response.
 func failure(_ client: HTTPClient, _ request: HTTPRequest, _ cancellation: HTTPCancellation? = nil) throws -> HTTPError?
 {
