@@ -57,6 +57,9 @@ let staticLink: [LinkerSetting] =
 /// Tests and a plain `swift build` link an executable that runs here only.
 let isStatic = Context.environment["ETCD_SNAP_LINK"] == "static"
 
+/// Debian's libcurl.a needs Kerberos and LDAP, of which there are no archives: scripts/setup builds one of less.
+let libcurl = (Context.environment["ETCD_SNAP_TEST_TOOLS"] ?? "\(Context.packageDirectory)/.tools") + "/libcurl"
+
 let package = Package(
     name: "etcd-snap",
     platforms: [.macOS(.v15)],
@@ -81,11 +84,16 @@ let package = Package(
             cSettings: strictC + (isStatic ? [.define("CSTANDALONE_IS_STATIC")] : [])),
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
-            name: "CGRPCShim", dependencies: ["CLinux"], exclude: ["proto"], cxxSettings: strictCXX,
+            name: "CCurl", dependencies: ["CCrypto"], cSettings: strictC,
+            linkerSettings: (isStatic ? [.unsafeFlags(["-L\(libcurl)/lib"])] : [])
+                + [.linkedLibrary("curl"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(
+            name: "CGRPCShim", dependencies: ["CLinux", "CCrypto"], exclude: ["proto"], cxxSettings: strictCXX,
             linkerSettings: [
                 .linkedLibrary("grpc"), .linkedLibrary("gpr"), .linkedLibrary("protobuf"), .linkedLibrary("crypto"),
             ]),
         library("HostIO", ["CLinux", systemPackage]),
+        library("HTTP", ["HostIO", "CCurl"]),
         library("YAML", ["CYAML"]),
         library("Protobuf", []),
         .target(name: "CCRC32C", cSettings: strictC),
@@ -122,8 +130,15 @@ let package = Package(
         .executableTarget(
             name: "stream-benchmark", dependencies: ["EtcdSnap", "HostIO"], path: "Benchmarks/StreamBenchmark",
             swiftSettings: strict),
+        // What scripts/check-static-http links as the executable is linked.
+        .executableTarget(
+            name: "http-get", dependencies: ["HTTP", "HostIO", "CStandalone"], path: "Tests/StaticHTTP",
+            swiftSettings: strict,
+            // CStandalone has a function for libarchive in it.
+            linkerSettings: isStatic ? staticLink + [.linkedLibrary("archive")] : []),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("HostIOTests", ["HostIO", "TestSupport", systemPackage]),
+        tests("HTTPTests", ["HTTP", "HostIO", "TestSupport"]),
         tests("YAMLTests", ["YAML", "TestSupport"]),
         tests("ProtobufTests", ["Protobuf", "TestSupport"]),
         tests(

@@ -2,7 +2,6 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
-#include <openssl/crypto.h>
 #include <shortage.h>
 
 #include <cstdlib>
@@ -39,13 +38,6 @@ void keep_line(gpr_log_func_args *arguments) {
         log.lines.pop_front();
         log.first_line += 1;
     }
-}
-
-/// Keeps OpenSSL from freeing its tables at exit, while gRPC's threads may still be shaking hands: that ends in a crash
-/// after all work is done. It has to come before anybody's first use of OpenSSL, so when the program is loaded.
-/// Nor does it read a host's openssl.cnf, which is for another libcrypto and may name providers to load.
-__attribute__((constructor)) void prepare_openssl() {
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
 }
 
 /// gRPC catches nothing, and what it does not get it can't do without.

@@ -16,6 +16,7 @@ enum Architecture {
         let operations = nodeFiles.union(middle)
         return [
             "HostIO": ["CLinux"],
+            "HTTP": host.union(["CCurl"]),
             "YAML": ["CYAML"],
             "Protobuf": [],
             "Age": host.union(["CCrypto"]),
@@ -55,7 +56,7 @@ enum Architecture {
     }
 
     private static let cModules: Set<String> = [
-        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C", "CExpat",
+        "CLinux", "CCrypto", "CZstd", "CArchive", "CYAML", "CSodium", "CGRPCShim", "CCRC32C", "CCurl", "CExpat",
     ]
 }
 
@@ -174,7 +175,8 @@ enum Architecture {
         ("Operations", "import ArgumentParser"), ("ArchiveStore", "import FoundationNetworking"),
         ("SealedArchive", "import ArchiveStore"), ("Operations", "import CommandLine  // why"),
         ("PKIBackup", "import Protobuf"), ("Protobuf", "import HostIO"), ("NodeFiles", "import PKIBackup"),
-        ("ArchiveStore", "import NodeFiles"),
+        ("ArchiveStore", "import NodeFiles"), ("HTTP", "import CCrypto"), ("ArchiveStore", "import CCurl"),
+        ("HTTP", "import ArchiveStore"), ("HostIO", "internal import CCurl"),
         ("PKIBackup", "import ArchiveStore"), ("Operations", "import CYAML"), ("YAML", "import HostIO"),
         ("S3", "import ArchiveStore"), ("S3", "import YAML"), ("ArchiveStore", "internal import CExpat"),
         ("HostIO", "import Foundation"), ("CommandLine", "public import struct Foundation.Date"),
@@ -188,6 +190,7 @@ enum Architecture {
     @Test(arguments: [
         ("PKIBackup", "import NodeFiles"), ("NodeFiles", "import SealedArchive"),
         ("PKIBackup", "import HostIO"), ("SealedArchive", "internal import CZstd"), ("Operations", "import PKIBackup"),
+        ("HTTP", "internal import CCurl"), ("HTTP", "public import HostIO"),
         ("HostIO", "// import Age"), ("HostIO", "/// import Age"), ("HostIO", "let text = \"import Age\""),
         ("HostIO", "import SystemPackage"), ("HostIO", "let important = Age()"),
     ])

@@ -14,6 +14,8 @@ from urllib.parse import quote
 REVIEWED = Path("packaging") / "licenses.toml"
 COMPILED_TARGET = re.compile(r"(?:^|/)([^/]+)\.build/")
 TARGET_DECLARATION = r'[tT]arget\(\s*name:\s*"{}"'
+# What scripts/setup has built from a Debian source package: beside it are its name and version, and Debian's copyright file.
+FROM_SOURCE = re.compile(r"^(.*/libcurl)/lib/libcurl\.a$")
 TOOLCHAIN = re.compile(r"^(.*)/lib/(?:swift_static|swift|clang)/")
 
 
@@ -55,7 +57,8 @@ class LinkedLibraries:
 
     def assign(self, files):
         """The library of each of the files."""
-        self._ask_dpkg([file for file in files if not self._is_built_here(file) and not TOOLCHAIN.match(file)])
+        self._ask_dpkg([file for file in files if not self._is_built_here(file) and not TOOLCHAIN.match(file)
+                        and not FROM_SOURCE.match(file)])
         libraries = {file: self._library(file) for file in files}
         if self.problems:
             raise SystemExit("\n".join(f"error: {problem}" for problem in sorted(set(self.problems))) +
@@ -78,6 +81,8 @@ class LinkedLibraries:
             return self._of_target(self.module(file)) if COMPILED_TARGET.search(file) else self.own
         if TOOLCHAIN.match(file):
             return self._of_toolchain(TOOLCHAIN.match(file)[1], Path(file).name)
+        if FROM_SOURCE.match(file):
+            return self._of_debian_source(Path(FROM_SOURCE.match(file)[1]))
         package = self._packages_by_file.get(file)
         if package is None:
             self.problems.append(f"{file} is linked but belongs to no Debian package, Swift package or toolchain")
@@ -206,15 +211,34 @@ class LinkedLibraries:
         fields = run("dpkg-query", "-W", "-f",
                      "${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}", package)
         name, version, architecture, source, source_version = fields.split("\t")
-        upstream = re.sub(r"-[^-]*$", "", re.sub(r"^\d+:", "", source_version))
-        entry = self._review("debian", source, upstream)
+        entry = self._review("debian", source, upstream_version(source_version))
         text = Path("/usr/share/doc") / name / "copyright"
         return Library(
             name, source, "Debian", version, entry["license"], entry.get("declared", entry["license"]),
             purl=f"pkg:deb/debian/{name}@{quote(version, safe='~:')}?arch={architecture}&distro={self._debian_release}",
-            download=f"https://snapshot.debian.org/package/{source}/{quote(source_version, safe='~:+')}/",
+            download=snapshot_url(source, source_version),
             copyright=copyright_of((text,)), source=f"built from the Debian source package {source} {source_version}",
             remark=entry.get("remark", ""), texts=(text,))
+
+    @functools.cache
+    def _of_debian_source(self, directory):
+        source, version = (directory / "source").read_text(encoding="utf-8").split()[:2]
+        entry = self._review("debian", source, upstream_version(version))
+        text = directory / "copyright"
+        return Library(
+            source, source, "Debian's source, built by scripts/setup", version, entry["license"], entry["license"],
+            purl=f"pkg:deb/debian/{source}@{quote(version, safe='~:')}?arch=source&distro={self._debian_release}",
+            download=snapshot_url(source, version), copyright=copyright_of((text,)),
+            source=f"built from the Debian source package {source} {version}, with HTTP, TLS and proxies only",
+            remark=entry.get("remark", ""), texts=(text,))
+
+
+def upstream_version(debian_version):
+    return re.sub(r"-[^-]*$", "", re.sub(r"^\d+:", "", debian_version))
+
+
+def snapshot_url(source, version):
+    return f"https://snapshot.debian.org/package/{source}/{quote(version, safe='~:+')}/"
 
 
 def license_of_text(text):

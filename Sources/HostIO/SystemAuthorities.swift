@@ -1,11 +1,9 @@
-import HostIO
-
 /// The certificate authorities that a host trusts, wherever its distribution keeps them.
 ///
-/// libssl and gRPC look where the distribution that built them has its bundle; this program runs on others.
-enum SystemAuthorities {
+/// libssl, gRPC and libcurl look where the distribution that built them has its bundle; this program runs on others.
+public enum SystemAuthorities {
     /// Bundles, as Go's `crypto/x509` (root_linux.go), and so etcdctl, knows them.
-    static let bundles = [
+    public static let bundles = [
         "/etc/ssl/certs/ca-certificates.crt",  // Debian, Ubuntu, Gentoo, Arch, Flatcar, NixOS
         "/etc/pki/tls/certs/ca-bundle.crt",  // Fedora, RHEL, Rocky
         "/etc/ssl/ca-bundle.pem",  // SLES, openSUSE
@@ -15,12 +13,12 @@ enum SystemAuthorities {
         "/etc/ssl/cert.pem",  // Alpine
     ]
     /// Directories with a file for each authority.
-    static let directories = ["/etc/ssl/certs", "/etc/pki/tls/certs"]
+    public static let directories = ["/etc/ssl/certs", "/etc/pki/tls/certs"]
 
     private static let maxByteCount = 16 << 20
 
     /// The PEM text of all of them, from the first place that has any; nil where none has.
-    static func pem(bundles: [String] = bundles, directories: [String] = directories) -> [UInt8]? {
+    public static func pem(bundles: [String] = bundles, directories: [String] = directories) -> [UInt8]? {
         for path in bundles {
             if let bytes = certificates(in: path) { return bytes }
         }
