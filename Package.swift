@@ -101,7 +101,7 @@ let package = Package(
         library("EtcdStorage", ["EncryptionAtRest", "Protobuf", "HostIO", "CCRC32C", crypto, systemPackage]),
         library("Age", ["HostIO", "CCrypto", crypto]),
         library("SealedArchive", ["Age", "HostIO", "CZstd", "CArchive", crypto]),
-        library("ArchiveStore", ["SealedArchive", "Age", "HostIO", systemPackage]),
+        library("ArchiveStore", ["SealedArchive", "Age", "HTTP", "S3", "HostIO", crypto, systemPackage]),
         library("S3", ["HostIO", "CExpat", crypto, systemPackage]),
         library("Certificates", ["HostIO", "YAML", x509, asn1, crypto, cryptoExtras]),
         library("EtcdSnap", ["Certificates", "HostIO", "CGRPCShim", x509, asn1, crypto, logging]),
@@ -146,7 +146,7 @@ let package = Package(
             ["EtcdStorage", "EncryptionAtRest", "Protobuf", "HostIO", "TestSupport", "CCRC32C", crypto]),
         tests("AgeTests", ["Age", "HostIO", "TestSupport"]),
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
-        tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HostIO", "TestSupport"]),
+        tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HTTP", "S3", "HostIO", "TestSupport"]),
         tests("S3Tests", ["S3", "HostIO", "TestSupport", crypto]),
         tests("CertificatesTests", ["Certificates", "HostIO", "YAML", "TestSupport"]),
         tests(

@@ -100,7 +100,7 @@ public protocol StoreWriter: AnyObject {
     /// Gives an archive that has none a sidecar; returns when that is durable.
     ///
     /// - Throws: ``Failure`` if it has one by now, or is gone.
-    func adopt(_ sidecar: Sidecar) throws
+    func adopt(_ sidecar: SidecarDocument) throws
 
     /// Removes a backup; when it throws the backup is there as before.
     ///
@@ -125,8 +125,28 @@ public protocol PendingArchive: ByteSink {
     func stored() throws -> any RandomAccessBytes
 
     /// Publishes it with its sidecar; returns when both are durable, and leaves neither when it throws.
-    func publish(_ sidecar: Sidecar) throws
+    func publish(_ sidecar: SidecarDocument) throws
 
     /// Removes what was written, unless it was published.
     func discard()
+}
+
+/// A sidecar with its bytes, which are what digests and copies are of.
+public struct SidecarDocument: Sendable {
+    /// What it says.
+    public let sidecar: Sidecar
+    /// Its bytes, as they are or will be stored.
+    public let bytes: [UInt8]
+
+    /// A sidecar that is written for the first time.
+    public init(_ sidecar: Sidecar) throws {
+        self.sidecar = sidecar
+        bytes = try DocumentCoding.encode(sidecar)
+    }
+
+    /// The sidecar of a backup as it is stored: what an earlier program does not understand of it stays.
+    public init(of backup: StoredBackup) {
+        sidecar = backup.sidecar
+        bytes = backup.sidecarBytes
+    }
 }

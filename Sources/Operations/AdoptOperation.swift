@@ -56,7 +56,7 @@ public enum AdoptOperation {
         if isDryRun {
             try store.checkWritable(for: scope)
         } else {
-            try store.writer(for: scope).adopt(sidecar)
+            try store.writer(for: scope).adopt(SidecarDocument(sidecar))
         }
         return AdoptReport(reference: orphan.reference, path: path, isAdopted: !isDryRun, sidecar: sidecar)
     }

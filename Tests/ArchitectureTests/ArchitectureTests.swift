@@ -21,7 +21,7 @@ enum Architecture {
             "Protobuf": [],
             "Age": host.union(["CCrypto"]),
             "SealedArchive": age.union(["CZstd", "CArchive"]),
-            "ArchiveStore": archive,
+            "ArchiveStore": archive.union(["HTTP", "S3"]),
             "S3": host.union(["CExpat"]),
             "Certificates": host.union(["YAML"]),
             "NodeFiles": archive,

@@ -81,7 +81,7 @@ import Testing
         // A directory in the sidecar's place lets the last step fail.
         let name = "\(sidecar.archive.id).json"
         _ = try OpenDirectory(path: directory).makeDirectory(name)
-        #expect(throws: SystemCallError.self) { try file.publish(sidecar) }
+        #expect(throws: SystemCallError.self) { try file.publish(SidecarDocument(sidecar)) }
         #expect(try names(in: directory) == [".lock", name])
     }
 
@@ -110,7 +110,7 @@ import Testing
         #expect(try Data(contentsOf: URL(filePath: pending)) == before)
         // What is made anew takes its place.
         guard ["cut", "another"].contains(fault) else { return }
-        try store.writer(for: scope).adopt(backup.sidecar)
+        try store.writer(for: scope).adopt(SidecarDocument(backup.sidecar))
         #expect(try names(in: directory) == [".lock", backup.sidecarName, backup.archiveName])
     }
 
@@ -140,10 +140,10 @@ import Testing
         let backup = try laboratory.add(to: scope)
         try run("rm", ["\(directory)/\(backup.sidecarName)"])
         let writer = try store.writer(for: scope)
-        try writer.adopt(backup.sidecar)
+        try writer.adopt(SidecarDocument(backup.sidecar))
         #expect(try store.list().backups.map(\.id) == [backup.id])
         #expect(try store.list().backups.first?.sidecarBytes == backup.sidecarBytes)
-        #expect(throws: Failure.self) { try writer.adopt(backup.sidecar) }
+        #expect(throws: Failure.self) { try writer.adopt(SidecarDocument(backup.sidecar)) }
     }
 
     @Test func neverReplacesAnArchive() throws {
@@ -151,7 +151,7 @@ import Testing
         let before = try Data(contentsOf: URL(filePath: store.location(of: backup)))
         let writer = try store.writer(for: scope)
         let (file, sidecar) = try laboratory.seal(backup.id, with: writer)
-        #expect(throws: SystemCallError.self) { try file.publish(sidecar) }
+        #expect(throws: SystemCallError.self) { try file.publish(SidecarDocument(sidecar)) }
         #expect(try Data(contentsOf: URL(filePath: store.location(of: backup))) == before)
         #expect(try store.list().backups.first?.sidecarBytes == backup.sidecarBytes)
     }

@@ -48,7 +48,7 @@ struct StoreLaboratory {
         let link = try writer.nextLink(after: store.list())
         sidecar.sequence = link.sequence
         sidecar.previousSidecarSHA256 = link.previousSidecarSHA256
-        try file.publish(sidecar)
+        try file.publish(SidecarDocument(sidecar))
         return try #require(try store.list().backups.first { $0.id == id && $0.scope == scope })
     }
 }

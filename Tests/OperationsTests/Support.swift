@@ -29,5 +29,5 @@ func add(
         manifest: Manifest(archive: header), sealed: summary, recipients: [], completedAt: header.createdAt,
         sequence: sequence,
         previousSidecarSHA256: nil)
-    try file.publish(sidecar)
+    try file.publish(SidecarDocument(sidecar))
 }

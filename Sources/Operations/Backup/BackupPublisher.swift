@@ -92,8 +92,9 @@ struct BackupPublisher: @unchecked Sendable {
     ) throws -> BackupReport {
         let sidecar = sidecar(manifest, sealed, checks)
         // A server may claim numbers that no reader takes; a backup that can't be listed is none.
-        _ = try Sidecar.decode(DocumentCoding.encode(sidecar), name: manifest.archive.id.description)
-        try file.publish(sidecar)
+        let document = try SidecarDocument(sidecar)
+        _ = try Sidecar.decode(document.bytes, name: manifest.archive.id.description)
+        try file.publish(document)
         return BackupReport(
             reference: "\(plan.scope)/\(manifest.archive.id)", path: file.location, sidecar: sidecar,
             findings: manifest.findings + sidecar.checkFindings, skipped: manifest.skipped, durationSeconds: 0)

@@ -47,29 +47,29 @@ public final class LocalStoreWriter: StoreWriter {
     }
 
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
-    fileprivate func publish(_ archive: PendingFile, sidecar: Sidecar) throws {
-        let document = try DocumentCoding.encode(sidecar)
-        try archive.publish(withSidecar: document, named: StoredBackup.sidecarName(sidecar.archive.id))
+    fileprivate func publish(_ archive: PendingFile, _ document: SidecarDocument) throws {
+        let sidecar = document.sidecar
+        try archive.publish(withSidecar: document.bytes, named: StoredBackup.sidecarName(sidecar.archive.id))
         // It is published, whatever becomes of this: the next one says it again.
         try? note { record in
             guard sidecar.sequence >= record.last?.sequence ?? 0 else { return }
             record.last = .init(
                 id: sidecar.archive.id, sequence: sidecar.sequence,
-                sidecarSHA256: SHA256Hasher.digest(of: document).hexadecimal)
+                sidecarSHA256: SHA256Hasher.digest(of: document.bytes).hexadecimal)
         }
     }
 
     /// Gives an archive that has none a sidecar; returns when that is durable.
     ///
     /// - Throws: ``Failure`` if it has one by now, or is gone.
-    public func adopt(_ sidecar: Sidecar) throws {
-        let id = sidecar.archive.id
+    public func adopt(_ sidecar: SidecarDocument) throws {
+        let id = sidecar.sidecar.archive.id
         guard case .orphan = try contents.entry(id) else {
             throw Failure(.failed, "\(quoted("\(scope)/\(id)")) is no archive without a sidecar any more")
         }
-        let document = try PendingFile(in: directory, name: StoredBackup.sidecarName(id))
-        try document.write(DocumentCoding.encode(sidecar))
-        try document.publish()
+        let file = try PendingFile(in: directory, name: StoredBackup.sidecarName(id))
+        try file.write(sidecar.bytes)
+        try file.publish()
     }
 
     /// Removes a backup; when it throws the backup is there as before.
@@ -221,7 +221,7 @@ private final class LocalPendingArchive: PendingArchive {
 
     func stored() throws -> any RandomAccessBytes { try file.reopen() }
 
-    func publish(_ sidecar: Sidecar) throws { try writer.publish(file, sidecar: sidecar) }
+    func publish(_ sidecar: SidecarDocument) throws { try writer.publish(file, sidecar) }
 
     func discard() { file.discard() }
 }

@@ -1,0 +1,173 @@
+public import FoundationEssentials
+public import HostIO
+
+/// Named objects on another host, below one place: what a store that is no directory is kept in.
+///
+/// Keys are relative to the place, such as `prod/cp-1/20261123T030000Z-abcdef.json`; their parts are letters, digits, `.`, `_`
+/// and `-`, and begin with none of the last three. An object is written once and whole, and read as it was written. Calls block,
+/// and may be made from several threads at once. They try once, but for what a protocol asks for by itself; see
+/// ``RetryingObjects``.
+public protocol ObjectStorage: Sendable {
+    /// What people call the place, and begin the names of objects with: `s3://bucket/prefix`, `rclone:remote:path`.
+    var name: String { get }
+
+    /// How many bytes a read should ask for at least, because each costs about as much as so many bytes.
+    var readByteCount: Int { get }
+
+    /// All objects whose keys begin with `prefix`, sorted by the bytes of their keys, however many pages that takes.
+    ///
+    /// - Parameters:
+    ///   - prefix: empty, or with a slash at its end.
+    ///   - key: objects up to this one may be left out, where that costs less.
+    /// - Throws: ``ObjectError``; a place that does not exist, or has nothing, is no error where that can't be told apart.
+    func objects(below prefix: String, behind key: String?) throws -> [StoredObject]
+
+    /// The names behind `prefix` up to the next slash, of the keys that have one there; sorted.
+    func directories(below prefix: String) throws -> [String]
+
+    /// What there is under a key; nil if there is nothing.
+    func object(_ key: String) throws -> StoredObject?
+
+    /// Reads into the whole of `buffer` from `offset` on, or up to the end of the object.
+    ///
+    /// - Returns: the number of bytes read.
+    /// - Throws: ``ObjectError``; of the kind `absent` if there is no such object, `changed` if it is another one by now.
+    func read(_ object: StoredObject, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+
+    /// The bytes of a small object.
+    ///
+    /// - Parameter limit: the most bytes that it may have.
+    /// - Throws: ``ObjectError`` of the kind `absent` if there is none.
+    func bytes(of key: String, limit: Int) throws -> (object: StoredObject, bytes: [UInt8])
+
+    /// Writes a small object, unless there is one of the key; returns when it is durable.
+    ///
+    /// - Throws: ``ObjectError`` of the kind `exists` if there is one.
+    func create(_ key: String, _ bytes: [UInt8]) throws
+
+    /// Begins an object of any size; nobody sees a part of it under its key.
+    ///
+    /// - Parameter byteCount: how large it will be at most, as far as that is known.
+    func begin(_ key: String, byteCount: Int?) throws -> any PendingObject
+
+    /// Removes objects for good, where that is possible; those that are not there are no error.
+    ///
+    /// - Returns: those that could not be removed, each with why.
+    /// - Throws: ``ObjectError`` if nothing is known of any of them.
+    func remove(_ keys: [String]) throws -> [ObjectRemovalFailure]
+
+    /// Until when an object can't be removed; nil if it can.
+    func lock(of key: String) throws -> ObjectLock?
+
+    /// What interrupted writers have left below a prefix since before `date`, and readers don't see: it costs room.
+    func removeLeftovers(below prefix: String, before date: Date) throws -> [String]
+
+    /// The bytes that are free; nil where there is no limit, or none that is known.
+    func availableByteCount() throws -> Int?
+
+    /// Checks that something could be reached and written there, as far as that can be told without writing.
+    func checkReachable() throws
+}
+
+/// An object that is there.
+public struct StoredObject: Sendable, Equatable {
+    /// Its key.
+    public var key: String
+    /// Its size in bytes.
+    public var byteCount: Int
+    /// What tells it from another one that has the key later; nil if the place has nothing like that.
+    public var tag: String?
+    /// When it was written, by the clock of the place.
+    public var modifiedAt: Date?
+
+    /// An object from its parts.
+    public init(key: String, byteCount: Int, tag: String? = nil, modifiedAt: Date? = nil) {
+        self.key = key
+        self.byteCount = byteCount
+        self.tag = tag
+        self.modifiedAt = modifiedAt
+    }
+}
+
+/// An object that is being written, and that nobody sees before ``finish()``.
+public protocol PendingObject: ByteSink {
+    /// Ends it; when this returns it is there, whole and durable.
+    ///
+    /// - Throws: ``ObjectError``; of the kind `exists` if there is one of the key. It is to be discarded then.
+    func finish() throws -> StoredObject
+
+    /// Removes what was written, whether it is finished or not; what can't be removed now is left for
+    /// ``ObjectStorage/removeLeftovers(below:before:)``.
+    func discard()
+}
+
+/// How an object is held.
+public struct ObjectLock: Sendable, Equatable {
+    /// Until when; nil for a hold without an end.
+    public var until: Date?
+    /// What the place calls it, such as `COMPLIANCE` or `legal hold`.
+    public var mode: String
+
+    /// A lock from its parts.
+    public init(until: Date?, mode: String) {
+        self.until = until
+        self.mode = mode
+    }
+}
+
+/// An object that could not be removed.
+public struct ObjectRemovalFailure: Sendable {
+    /// Its key.
+    public var key: String
+    /// Why not.
+    public var error: ObjectError
+
+    /// A failure from its parts.
+    public init(key: String, error: ObjectError) {
+        self.key = key
+        self.error = error
+    }
+}
+
+/// Why something with objects was not done.
+public struct ObjectError: FailureConvertible, Sendable {
+    /// What callers decide on.
+    public enum Kind: Sendable, Equatable {
+        /// There is an object of the key already.
+        case exists
+        /// There is no such object.
+        case absent
+        /// The object is another one than it was.
+        case changed
+        /// Whoever asks has no right to it.
+        case denied
+        /// It is locked; until when, if that is known.
+        case locked(until: Date?)
+        /// Anything else.
+        case failed
+    }
+
+    /// Whether the same may succeed a while later.
+    public enum Retry: Sendable, Equatable {
+        /// It would fail again.
+        case never
+        /// It may.
+        case later
+        /// It may, after so many seconds, which the place has named.
+        case afterSeconds(Int)
+    }
+
+    /// What callers decide on.
+    public var kind: Kind
+    /// What it is for people.
+    public var failure: Failure
+    /// Whether the same may succeed a while later.
+    public var retry: Retry
+
+    /// An error from its parts.
+    public init(_ kind: Kind, _ failure: Failure, retry: Retry = .never) {
+        self.kind = kind
+        self.failure = failure
+        self.retry = retry
+    }
+}
