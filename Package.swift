@@ -117,7 +117,8 @@ let package = Package(
             "Operations",
             [
                 "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "Certificates",
-                "NodeFiles", "ArchiveStore", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto, systemPackage,
+                "NodeFiles", "ArchiveStore", "S3", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto,
+                systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",

@@ -66,10 +66,7 @@ struct ChainRecord: Codable, Sendable, Equatable {
         }
         let areNumbers =
             record.last.map { sequences.contains($0.sequence) } != false
-            && record.removed.allSatisfy {
-                sequences.contains($0.firstSequence) && sequences.contains($0.lastSequence)
-                    && $0.firstSequence <= $0.lastSequence
-            }
+            && record.removed.allSatisfy(\.isPossible)
         guard areNumbers else { throw damaged(path, "its numbers can't be") }
         return record
     }

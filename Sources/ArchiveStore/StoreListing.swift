@@ -79,8 +79,12 @@ public struct StoreListing: Sendable {
     public var hidden: [HiddenDirectory] = []
     /// What does not hold in the chains of backups.
     public var chain: [ChainProblem] = []
+    /// Archives that are not published, which in some stores readers see.
+    public var unpublished: [UnpublishedArchive] = []
     /// What the directories remember.
     var records: [StoreScope: ChainRecord] = [:]
+    /// Backups whose removal was begun, and that count as removed.
+    var removing: [StoreScope: [BackupID]] = [:]
 
     /// An empty listing.
     public init() {}
@@ -114,6 +118,17 @@ public struct StoreListing: Sendable {
             guard let latest = order.latest, !order.rivals.isEmpty else { return nil }
             return .disputed(own[latest], by: order.rivals.map { own[$0] })
         }
+    }
+
+    /// Takes over what another listing has of other scopes.
+    mutating func add(_ other: StoreListing) {
+        backups += other.backups
+        unreadable += other.unreadable
+        unpublished += other.unpublished
+        hidden += other.hidden
+        chain += other.chain
+        records.merge(other.records) { first, _ in first }
+        removing.merge(other.removing) { first, _ in first }
     }
 
     /// Puts the archives in order.

@@ -17,6 +17,8 @@ enum Flags {
         "initialAdvertisePeerURLs": "--initial-advertise-peer-urls",
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
         "retention": "--keep-last",
+        "s3Endpoint": "--s3-endpoint", "s3Region": "--s3-region", "s3Authority": "--s3-ca",
+        "s3Credentials": "--s3-credentials", "s3Profile": "--s3-profile",
     ]
 
     /// A hint with the flags that it speaks of behind it.

@@ -66,7 +66,10 @@ struct Keygen: ParsableCommand {
 
     /// Where this host's backups go, whether there are some or not.
     private static var usualStore: any Store {
-        LocalStore(root: (try? Configuration.load(path: nil))?.store ?? StoreOptions.defaultStore)
+        let configured = (try? Configuration.load(path: nil))?.store.flatMap {
+            StoreLocation($0).isDirectory ? $0 : nil
+        }
+        return LocalStore(root: configured ?? StoreOptions.defaultStore)
     }
 
     private func printKeys(of path: String) throws {

@@ -2,6 +2,7 @@ import Age
 import ArchiveStore
 import ArgumentParser
 import EtcdSnap
+import FoundationEssentials
 import HostIO
 import NodeFiles
 import Operations
@@ -50,7 +51,7 @@ struct FormatOptions: ParsableArguments {
 
 /// Where archives are.
 struct StoreOptions: ParsableArguments {
-    @Option(help: "The directory of the store.", completion: .directory)
+    @Option(help: "The store: a directory, or s3://BUCKET/PREFIX.", completion: .directory)
     var store: String?
 
     @Option(help: "The cluster's name in the store.")
@@ -59,11 +60,26 @@ struct StoreOptions: ParsableArguments {
     @Option(help: "The node's name in the store.")
     var node: String?
 
+    @OptionGroup var s3: S3Options
+
     static let defaultStore = "/var/lib/etcd-snap"
     static let defaultCluster = "kubernetes"
 
     func store(_ configuration: Configuration) throws -> any Store {
-        LocalStore(root: try localPlace(store ?? configuration.store ?? Self.defaultStore, of: "the store"))
+        let text = store ?? configuration.store ?? Self.defaultStore
+        let location = StoreLocation(text)
+        if location.isDirectory {
+            guard !s3.isGiven else {
+                throw Failure(
+                    .usage, "the store \(quoted(text)) is a directory, and it is said how S3 is reached",
+                    hint: "name a store as in s3://bucket/prefix", settings: [.store])
+            }
+            _ = try localPlace(text, of: "the store")
+        }
+        let opening = StoreOpening(
+            s3: s3.section(configuration.s3), variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
+            observer: Console.shared.observer)
+        return try opening.open(location)
     }
 
     /// Where a node's archives go; this host's, where no root of another one is given.
@@ -129,8 +145,8 @@ struct StoreOptions: ParsableArguments {
         _ found: (store: LocalStore, reference: BackupReference), _ path: String
     ) throws -> (any Store, BackupReference) {
         if let store {
-            let named = try localPlace(store, of: "the store")
-            guard isSameFile(named, found.store.name) else {
+            let named = StoreLocation(store).isDirectory ? try localPlace(store, of: "the store") : store
+            guard StoreLocation(store).isDirectory, isSameFile(named, found.store.name) else {
                 throw Failure(
                     .usage,
                     "\(quoted(path)) is in the store \(quoted(found.store.name)), and \(quoted(named)) is named besides",

@@ -128,15 +128,17 @@ public final class PendingFile: ByteSink {
 
     /// Makes the file durable and visible under its name.
     ///
-    /// - Parameter replacing: whether an existing file of that name is replaced; otherwise it is an error.
+    /// - Parameters:
+    ///   - replacing: whether an existing file of that name is replaced; otherwise it is an error.
+    ///   - isDurable: false for what may be lost with the host's power, whole or in part.
     /// - Throws: ``SystemCallError``; ``Failure`` if the file does not have the length that was written, or its temporary
     ///   name is another file's by now. The file is to be discarded then.
-    public func publish(replacing: Bool = false) throws {
-        try UnfinishedWork.protecting { try publishProtected(replacing: replacing) }
+    public func publish(replacing: Bool = false, isDurable: Bool = true) throws {
+        try UnfinishedWork.protecting { try publishProtected(replacing: replacing, isDurable: isDurable) }
     }
 
-    private func publishProtected(replacing: Bool) throws {
-        try sync()
+    private func publishProtected(replacing: Bool, isDurable: Bool) throws {
+        if isDurable { try sync() } else { try endDirectWriting() }
         let foundByteCount = try attributesOf(descriptor, name: path).byteCount
         guard foundByteCount == byteCount else {
             throw Failure(

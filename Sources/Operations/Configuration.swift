@@ -10,8 +10,10 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var cluster: String?
     /// The node's name in the store.
     public var node: String?
-    /// The directory of the store.
+    /// The store: a directory, or `s3://BUCKET/PREFIX`.
     public var store: String?
+    /// How a store in S3 is reached.
+    public var s3: S3?
     /// Public keys to seal for: `age1…` or `age1pq1…`.
     public var recipients: [ConfiguredRecipient]?
     /// Files of public keys, one a line.
@@ -114,7 +116,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case cluster, node, store, recipients, recipientsFiles, discover, include, exclude, fileByteLimits
+        case cluster, node, store, s3, recipients, recipientsFiles, discover, include, exclude, fileByteLimits
         case expiryWarningDays, accept, hostFacts, verify, retention, etcd, otherEtcds
     }
 
@@ -179,6 +181,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     private static func checkSections(of node: Node, name: String) throws(Failure) {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
         if let section = node["retention"] { try Retention.checkKeys(of: section, name: "\(name): retention") }
+        if let section = node["s3"] { try S3.checkKeys(of: section, name: "\(name): s3") }
         for section in node["otherEtcds"]?.sequence ?? [] {
             try Etcd.checkKeys(of: section, name: "\(name): otherEtcds")
         }

@@ -173,10 +173,7 @@ public struct LocalStore: Store {
         var found = try directory.contents()
         // Who publishes or removes meanwhile writes the record too.
         for _ in 0..<Self.chainAttemptCount where !found.chain.isEmpty { found = try directory.contents() }
-        listing.backups += found.backups
-        listing.unreadable += found.unreadable
-        listing.chain += found.chain
-        listing.records.merge(found.records) { first, _ in first }
+        listing.add(found)
     }
 
     private static let chainAttemptCount = 2

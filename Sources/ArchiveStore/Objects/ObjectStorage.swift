@@ -47,8 +47,18 @@ public protocol ObjectStorage: Sendable {
 
     /// Begins an object of any size; nobody sees a part of it under its key.
     ///
-    /// - Parameter byteCount: how large it will be at most, as far as that is known.
-    func begin(_ key: String, byteCount: Int?) throws -> any PendingObject
+    /// - Parameters:
+    ///   - byteCount: how large it will be at most, as far as that is known.
+    ///   - note: told, before bytes are sent, how the place calls what is unfinished, where it has a name of its own: what a
+    ///     later run gives ``removeLeftover(of:upload:)`` if this one is killed.
+    func begin(
+        _ key: String, byteCount: Int?, note: @escaping @Sendable (_ upload: String) throws -> Void
+    ) throws -> any PendingObject
+
+    /// Removes what an interrupted writer of one key has left, and readers don't see; nothing to remove is no error.
+    ///
+    /// - Parameter upload: how the place called it, if that was noted.
+    func removeLeftover(of key: String, upload: String?) throws
 
     /// Removes objects for good, where that is possible; those that are not there are no error.
     ///
@@ -59,7 +69,9 @@ public protocol ObjectStorage: Sendable {
     /// Until when an object can't be removed; nil if it can.
     func lock(of key: String) throws -> ObjectLock?
 
-    /// What interrupted writers have left below a prefix since before `date`, and readers don't see: it costs room.
+    /// Removes what interrupted writers have left below a prefix since before `date`, and readers don't see: it costs room.
+    ///
+    /// - Returns: the keys that it was for.
     func removeLeftovers(below prefix: String, before date: Date) throws -> [String]
 
     /// The bytes that are free; nil where there is no limit, or none that is known.

@@ -29,7 +29,7 @@ struct BackupPublisher: @unchecked Sendable {
         for id in writer.completedBackups {
             observer.warn("\(id) is complete: the run that was publishing or removing it was interrupted")
         }
-        let listing = try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
+        let listing = try Self.listing(of: plan, observer)
         // Without the one before it the backup would begin the count anew.
         if let obstacle = listing.obstacle { throw obstacle }
         for hidden in listing.hidden { observer.warn(hidden.failure.description) }
@@ -37,6 +37,16 @@ struct BackupPublisher: @unchecked Sendable {
         estimate = ArchiveSizeEstimate(after: listing, in: plan.scope)
         link = try writer.nextLink(after: listing)
         storeFindings = listing.stateFindings
+    }
+
+    /// What there is of the node; nothing is known of it where this host may only write.
+    private static func listing(of plan: BackupPlan, _ observer: Observer) throws -> StoreListing {
+        do {
+            return try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
+        } catch let error as ObjectError where error.kind == .denied {
+            observer.note("this host may not read the store: numbers go on behind the last backup that it remembers")
+            return StoreListing()
+        }
     }
 
     /// The header of an archive that begins now.
@@ -79,7 +89,7 @@ struct BackupPublisher: @unchecked Sendable {
         try plan.store.checkWritable(for: plan.scope)
         let space = try plan.store.space()
         let listing =
-            space.exists ? try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node) : StoreListing()
+            space.exists ? try listing(of: plan, Observer()) : StoreListing()
         if let obstacle = listing.obstacle { throw obstacle }
         let estimate = ArchiveSizeEstimate(after: listing, in: plan.scope)
         try checkSpace(targets, estimate, availableByteCount: space.availableByteCount, plan)

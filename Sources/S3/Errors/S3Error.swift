@@ -43,6 +43,8 @@ public struct S3Error: Error, Sendable {
     public var isHead: Bool
     /// Whether the request was to complete an upload.
     public var isCompletion: Bool
+    /// Whether the request may have been done before it was sent once more, so that the refusal may be of its own effect.
+    public var isOfRepetition = false
 
     /// The longest wait that a server is believed, in seconds.
     static let maximumRetryAfterSeconds = 3600

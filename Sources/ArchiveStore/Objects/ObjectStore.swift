@@ -1,0 +1,134 @@
+import FoundationEssentials
+import HostIO
+import SealedArchive
+
+/// Archives in objects elsewhere: `cluster/node/ID.tar.zst.age`, published by `cluster/node/ID.json`.
+///
+/// Whoever may only write needs nothing else: the number of the next backup and the sidecar before it are remembered by the
+/// host itself, and checked by what is listed, where that is allowed.
+public struct ObjectStore: Store {
+    /// What it is kept in.
+    public let objects: any ObjectStorage
+    let home: StoreHome
+
+    /// The store in a place of objects.
+    public init(_ objects: any ObjectStorage, home: StoreHome) {
+        self.objects = objects
+        self.home = home
+    }
+
+    /// `s3://bucket/prefix`, say.
+    public var name: String { objects.name }
+
+    /// It is no directory of this host.
+    public var directory: String? { nil }
+
+    /// Everything in the store, or in one cluster or node of it; a place where nothing is has nothing.
+    public func list(cluster: String?, node: String?) throws -> StoreListing {
+        var listing = StoreListing()
+        for scope in try scopes(cluster, node) {
+            let documents = DocumentReader(objects: objects, home: home).read(scope.documents, of: scope.scope)
+            if let failure = Self.outage(documents.values) { throw failure }
+            listing.add(scope.listing(documents, in: name, own: ownRecord(of: scope.scope)))
+        }
+        listing.sort()
+        listing.chain += listing.disputes
+        return listing
+    }
+
+    /// Why a store that answers no more can't be listed: what was not read for that is not damaged.
+    private static func outage(_ results: some Collection<Result<[UInt8], any Error>>) -> ObjectError? {
+        for case .failure(let error as ObjectError) in results where error.kind == .failed || error.kind == .denied {
+            return error
+        }
+        return nil
+    }
+
+    private func scopes(_ cluster: String?, _ node: String?) throws -> [ObjectScope] {
+        guard let node else {
+            return ObjectScope.scopes(try objects.objects(below: cluster.map { "\($0)/" } ?? "", behind: nil))
+        }
+        let clusters = try cluster.map { [$0] } ?? objects.directories(below: "")
+        return try clusters.flatMap { cluster in
+            guard let scope = try? StoreScope(cluster: cluster, node: node) else { return [ObjectScope]() }
+            return ObjectScope.scopes(try objects.objects(below: "\(scope)/", behind: nil))
+        }
+    }
+
+    /// What this host has written to a scope last, if it has.
+    private func ownRecord(of scope: StoreScope) -> ChainRecord {
+        guard let directory = try? OpenDirectory(path: home.statePath(of: name, scope)) else { return ChainRecord() }
+        return (try? ChainRecord.read(in: directory)) ?? ChainRecord()
+    }
+
+    /// The backups whose removal was begun, and of which all is still there.
+    public func interruptedRemovals(cluster: String?, node: String?) throws -> [StoredBackup] {
+        var backups: [StoredBackup] = []
+        for scope in try scopes(cluster, node) {
+            let documents = DocumentReader(objects: objects, home: home).read(scope.documents, of: scope.scope)
+            let removing = scope.listing(documents, in: name, own: ChainRecord()).removing[scope.scope] ?? []
+            for id in removing {
+                guard let sidecar = scope.sidecars[id], case .success(let bytes)? = documents[sidecar.key],
+                    let document = try? Sidecar.decode(bytes, name: "\(name)/\(sidecar.key)")
+                else { continue }
+                backups.append(
+                    StoredBackup(
+                        scope: scope.scope, id: id, sidecar: document, sidecarBytes: bytes, isFlat: false))
+            }
+        }
+        return backups
+    }
+
+    /// The URL of an archive.
+    public func location(of backup: StoredBackup) -> String { location(of: backup.id, in: backup.scope) }
+
+    /// The URL of the archive with an identifier.
+    public func location(of id: BackupID, in scope: StoreScope) -> String {
+        "\(name)/\(Self.archiveKey(id, in: scope))"
+    }
+
+    static func archiveKey(_ id: BackupID, in scope: StoreScope) -> String {
+        "\(scope)/\(StoredBackup.archiveName(id))"
+    }
+
+    static func sidecarKey(_ id: BackupID, in scope: StoreScope) -> String {
+        "\(scope)/\(StoredBackup.sidecarName(id))"
+    }
+
+    /// Opens the sealed bytes of an archive; its size is known, so nothing is asked before something is read.
+    public func open(_ backup: StoredBackup) throws -> any RandomAccessBytes {
+        CoalescedBytes(
+            StoredObject(
+                key: Self.archiveKey(backup.id, in: backup.scope), byteCount: backup.sidecar.object.size),
+            in: objects)
+    }
+
+    /// Opens the sealed bytes of the archive with an identifier, whether it has a sidecar or not.
+    public func open(_ id: BackupID, in scope: StoreScope) throws -> any RandomAccessBytes {
+        let key = Self.archiveKey(id, in: scope)
+        guard let object = try objects.object(key) else {
+            throw Failure(.notFound, "there is no \(quoted("\(name)/\(key)"))", hint: "see `etcd-snap list`")
+        }
+        return CoalescedBytes(object, in: objects)
+    }
+
+    /// Takes the scope for writing: one run of this host at a time, and one host for each node's name.
+    public func writer(for scope: StoreScope) throws -> any StoreWriter {
+        try ObjectStoreWriter(self, scope)
+    }
+
+    /// Checks that this host can remember what it writes, and that the store answers.
+    public func checkWritable(for scope: StoreScope) throws {
+        if let directory = try OpenDirectory.checkMake(path: home.statePath(of: name, scope)) {
+            try directory.checkWritable("open", DirectoryLock.fileName)
+        }
+        try objects.checkReachable()
+    }
+
+    /// Whether the store answers; its room is unknown, or has no limit.
+    public func space() throws -> StoreSpace {
+        try objects.checkReachable()
+        return StoreSpace(
+            place: name, exists: true, availableByteCount: try objects.availableByteCount(), isWritable: true)
+    }
+}

@@ -1,0 +1,81 @@
+import Crypto
+import FoundationEssentials
+import HostIO
+import SealedArchive
+import SystemPackage
+
+/// Where this host keeps what it has to remember of stores elsewhere: whoever only may write there can't ask.
+public struct StoreHome: Sendable {
+    /// The directory of what must not be lost.
+    public var stateDirectory: String
+    /// The directory of what can be fetched again.
+    public var cacheDirectory: String
+
+    /// Directories that need not exist.
+    public init(stateDirectory: String, cacheDirectory: String) {
+        self.stateDirectory = stateDirectory
+        self.cacheDirectory = cacheDirectory
+    }
+
+    /// What systemd gives a unit (`StateDirectory=`, `CacheDirectory=`), the system's for root, and otherwise the user's own
+    /// (XDG Base Directory Specification 0.8).
+    public init(variables: [String: String], isRoot: Bool) {
+        let home = variables["HOME"] ?? "/"
+        let directory = { (unit: String, system: String, user: String, fallback: String) -> String in
+            if let given = variables[unit]?.split(separator: ":").first { return String(given) }
+            if isRoot { return system }
+            return joinPath(variables[user] ?? joinPath(home, fallback), "etcd-snap")
+        }
+        stateDirectory = directory("STATE_DIRECTORY", "/var/lib/etcd-snap", "XDG_STATE_HOME", ".local/state")
+        cacheDirectory = directory("CACHE_DIRECTORY", "/var/cache/etcd-snap", "XDG_CACHE_HOME", ".cache")
+    }
+
+    /// No directory of a cluster in a store begins with a dot.
+    private static let remoteName = ".remote"
+
+    /// The directory of a store: a part of its name for people, and a digest of the whole.
+    private static func directoryName(_ store: String) -> String {
+        let readable = store.utf8.map { StoreScope.canBeName(String(decoding: [$0], as: UTF8.self)) ? $0 : 0x2D }
+        let digest = Array(SHA256.hash(data: Array(store.utf8)).prefix(8)).hexadecimal
+        return String(decoding: readable.prefix(60), as: UTF8.self) + "-" + digest
+    }
+
+    /// Where the state of a scope is.
+    func statePath(of store: String, _ scope: StoreScope) -> String {
+        joinPath(joinPath(stateDirectory, Self.remoteName), "\(Self.directoryName(store))/\(scope)")
+    }
+
+    /// Where what was read of a scope is.
+    func cachePath(of store: String, _ scope: StoreScope) -> String {
+        joinPath(cacheDirectory, "\(Self.directoryName(store))/\(scope)")
+    }
+}
+
+/// The upload that a run has begun: noted before, so that the next run can end it if this one is killed.
+struct UnfinishedUpload: Codable, Sendable {
+    /// The key of the object.
+    var key: String
+    /// How the place calls it; nil if it has not said, or has no name for it.
+    var upload: String?
+
+    private static let fileName = "upload.json"
+    private static let maximumByteCount = 1 << 16
+
+    /// What is noted; nil if there is nothing that could be read.
+    static func read(in directory: OpenDirectory) -> UnfinishedUpload? {
+        guard let file = try? RandomAccessFile(path: directory.path(of: fileName)), file.byteCount <= maximumByteCount,
+            let bytes = try? file.bytes(at: 0, count: file.byteCount)
+        else { return nil }
+        return try? DocumentCoding.decode(UnfinishedUpload.self, from: bytes, name: file.name)
+    }
+
+    /// Notes it; returns when that is durable.
+    func write(in directory: OpenDirectory) throws {
+        let file = try PendingFile(in: directory, name: Self.fileName)
+        try file.write(DocumentCoding.encode(self))
+        try file.publish(replacing: true)
+    }
+
+    /// Forgets what was noted.
+    static func remove(in directory: OpenDirectory) { _ = try? directory.removeFile(fileName) }
+}

@@ -1,0 +1,227 @@
+public import FoundationEssentials
+import HTTP
+import HostIO
+import S3
+import Synchronization
+
+extension S3Objects {
+    /// Whether writes ask that nothing is there yet.
+    var createsConditionally: Bool {
+        adaption.withLock { $0.createsConditionally ?? settings.createsConditionally }
+    }
+
+    /// What new objects are given beside their bytes.
+    ///
+    /// - Parameter isArchive: whether it is large, and may be kept where reading costs more.
+    func attributes(isArchive: Bool) -> S3WriteAttributes {
+        let lock = settings.lock.map { lock in
+            S3WriteAttributes.Lock(
+                retention: (lock.mode, connection.now.addingTimeInterval(Double(lock.days) * 86_400)))
+        }
+        return S3WriteAttributes(
+            encryption: settings.encryption, storageClass: isArchive ? settings.storageClass : nil, lock: lock,
+            contentType: isArchive ? "application/octet-stream" : "application/json")
+    }
+
+    /// Writes a small object, unless there is one of the key.
+    public func create(_ key: String, _ bytes: [UInt8]) throws {
+        try put(
+            key, .bytes(bytes), nil, attributes(isArchive: false),
+            isOwn: { try self.bytes(of: key, limit: max(1, bytes.count)).bytes == bytes })
+    }
+
+    /// Begins an object of any size.
+    public func begin(
+        _ key: String, byteCount: Int?, note: @escaping @Sendable (_ upload: String) throws -> Void
+    ) throws -> any PendingObject {
+        _ = try MultipartPlan(byteCount: byteCount)
+        return S3PendingObject(try self.key(key), key, in: self, note: note)
+    }
+
+    /// Ends the uploads of a key: the one that is known, and others, where they may be listed.
+    public func removeLeftover(of key: String, upload: String?) throws {
+        try translating {
+            let name = try self.key(key)
+            if let upload { try abort(AbortMultipartUpload(name, uploadID: upload)) }
+        }
+        do {
+            _ = try removeLeftovers(below: key, before: .distantFuture)
+        } catch let error as ObjectError where error.kind == .denied {
+            // Who may not list them knows the one that was noted.
+        }
+    }
+
+    /// Writes an object in one request, unless there is one of the key.
+    ///
+    /// - Parameter isOwn: whether what is there is what was to be written: asked where an answer was lost.
+    func put(
+        _ key: String, _ payload: S3Request.Payload, _ block: ByteBlock?, _ attributes: S3WriteAttributes,
+        cancellation: HTTPCancellation? = nil, isOwn: () throws -> Bool
+    ) throws {
+        let name = try self.key(key)
+        try creating(key, isOwn: isOwn) { condition in
+            let put = PutObject(
+                name, payload, condition: condition, attributes: attributes, sendsChecksum: settings.sendsChecksums)
+            _ = try sender.send(put, block, cancellation)
+        }
+    }
+
+    /// Runs what creates an object, with the condition that there is none, as far as the server knows conditions.
+    func creating(_ key: String, isOwn: () throws -> Bool, _ body: (S3WriteCondition?) throws -> Void) throws {
+        try translating {
+            do {
+                guard createsConditionally else { return try createUnconditionally(key, body) }
+                try body(.absent)
+            } catch let error as S3Error where error.isPreconditionFailure {
+                // A key has a random part that this process made: who may not look must take it for its own.
+                guard error.isOfRepetition, try isOwnUnlessDenied(isOwn) else { throw exists(key) }
+            } catch let error as S3Error where error.status == 501 && createsConditionally {
+                adaption.withLock { $0.createsConditionally = false }
+                report("the server knows no conditional writes: whether something is there is asked before instead")
+                try createUnconditionally(key, body)
+            }
+        }
+    }
+
+    private func createUnconditionally(_ key: String, _ body: (S3WriteCondition?) throws -> Void) throws {
+        do {
+            if try object(key) != nil { throw exists(key) }
+        } catch let error as ObjectError where error.kind == .denied {
+            // Nobody can be asked.
+        }
+        try body(nil)
+    }
+
+    private func isOwnUnlessDenied(_ isOwn: () throws -> Bool) throws -> Bool {
+        do {
+            return try isOwn()
+        } catch let error as ObjectError where error.kind == .denied {
+            return true
+        }
+    }
+
+    private func exists(_ key: String) -> ObjectError {
+        ObjectError(
+            .exists,
+            Failure(
+                .failed, "\(quoted("\(name)/\(key)")) is there already",
+                hint: "another run may write under the same names: give each node its own"))
+    }
+
+    // MARK: - Removing
+
+    /// Removes objects with all their versions.
+    public func remove(_ keys: [String]) throws -> [ObjectRemovalFailure] {
+        try translating {
+            let items = try keys.flatMap { try self.items(of: $0) }
+            var failures: [ObjectRemovalFailure] = []
+            var rest = items[...]
+            while !rest.isEmpty {
+                let batch = Array(rest.prefix(DeleteObjects.maximumItemCount))
+                rest = rest.dropFirst(batch.count)
+                failures += try remove(batch).compactMap { failure in
+                    relative(failure.item.key).map { ObjectRemovalFailure(key: $0, error: removalError(failure)) }
+                }
+            }
+            return failures
+        }
+    }
+
+    private typealias Refusal = (item: DeleteObjects.Item, error: S3Error)
+
+    private func remove(_ items: [DeleteObjects.Item]) throws -> [Refusal] {
+        guard items.count > Self.singleRemovalCount else { return try removeSingly(items) }
+        do {
+            return try sender.send(DeleteObjects(items)).failures.filter { !$0.error.isNotFound }
+        } catch let error as S3Error where error.status == 501 || error.code == "NotImplemented" {
+            return try removeSingly(items)
+        }
+    }
+
+    /// So many are removed one by one: not every server takes several in one request.
+    private static let singleRemovalCount = 3
+
+    private func removeSingly(_ items: [DeleteObjects.Item]) throws -> [Refusal] {
+        try items.compactMap { item in
+            do {
+                _ = try sender.send(DeleteObject(item.key, versionID: item.versionID))
+                return nil
+            } catch let error as S3Error where error.status < 500 {
+                return error.isNotFound ? nil : (item, error)
+            }
+        }
+    }
+
+    /// A version that is locked, or that nobody here has a right to, says the same: look for the lock.
+    private func removalError(_ refusal: Refusal) -> ObjectError {
+        let error = ObjectError(refusal.error)
+        guard error.kind == .denied || error.kind == .locked(until: nil), let key = relative(refusal.item.key),
+            let lock = try? lock(of: key)
+        else { return error }
+        let time = lock.until.map { " until \($0.formatted(.iso8601))" } ?? ""
+        return ObjectError(
+            .locked(until: lock.until),
+            Failure(
+                .failed, "\(quoted("\(name)/\(key)")) is locked by \(lock.mode)\(time)",
+                hint: "wait until then, or have a legal hold taken away"))
+    }
+
+    /// What has to be deleted of a key: its versions, where the bucket keeps such.
+    private func items(of key: String) throws -> [DeleteObjects.Item] {
+        let name = try self.key(key)
+        guard try keepsVersions() else { return [DeleteObjects.Item(name)] }
+        var items: [DeleteObjects.Item] = []
+        var next: ListVersions? = ListVersions(prefix: name.text)
+        do {
+            while let list = next {
+                let page = try sender.send(list)
+                items += page.versions.filter { $0.key == name }.map {
+                    DeleteObjects.Item($0.key, versionID: $0.versionID)
+                }
+                next = list.next(after: page)
+            }
+        } catch let error as S3Error where ObjectError(error).kind == .denied {
+            return [DeleteObjects.Item(name)]
+        }
+        return items
+    }
+
+    private func keepsVersions() throws -> Bool {
+        if let known = adaption.withLock({ $0.keepsVersions }) { return known }
+        var keeps = false
+        do {
+            keeps = try sender.send(GetBucketVersioning()) != .off
+        } catch let error as S3Error where error.status < 500 {
+            // Who may not ask, or whose server has none.
+        }
+        adaption.withLock { $0.keepsVersions = keeps }
+        return keeps
+    }
+
+    /// Ends uploads below a prefix that were begun before a time.
+    public func removeLeftovers(below prefix: String, before date: Date) throws -> [String] {
+        try translating {
+            var removed: [String] = []
+            var next: ListMultipartUploads? = ListMultipartUploads(prefix: self.prefix(prefix))
+            while let list = next {
+                let page = try sender.send(list)
+                for upload in page.uploads where upload.initiated.map({ $0 <= date }) != false {
+                    guard let key = relative(upload.key) else { continue }
+                    try abort(AbortMultipartUpload(upload.key, uploadID: upload.uploadID))
+                    removed.append(key)
+                }
+                next = list.next(after: page)
+            }
+            return removed
+        }
+    }
+
+    /// Ends an upload; one that is not there is no error.
+    func abort(_ operation: AbortMultipartUpload) throws {
+        do {
+            try sender.send(operation)
+        } catch let error as S3Error where error.isNotFound {
+            return
+        }
+    }
+}

@@ -1,0 +1,115 @@
+import ArchiveStore
+import HostIO
+import S3
+
+extension Configuration {
+    /// How a store in S3 is reached.
+    public struct S3: Codable, Sendable, Equatable, StrictlyKeyed {
+        /// The URL of the server; without it Amazon's.
+        public var endpoint: String?
+        /// The region; without it what the profile or the server's name says.
+        public var region: String?
+        /// Whether the bucket is named in the path; by default so on all servers but Amazon's.
+        public var pathStyle: Bool?
+        /// Whether Amazon's servers with IPv6 addresses are used.
+        public var dualStack: Bool?
+        /// Whether Amazon's servers with validated cryptography are used.
+        public var fips: Bool?
+        /// The file of the authorities that the server's certificate must be signed by.
+        public var ca: String?
+        /// The URL of a proxy; without it `https_proxy` and its like count, and an empty one is none.
+        public var proxy: String?
+        /// A file of access keys in the form of the AWS command line.
+        public var credentials: String?
+        /// The profile in that file, or in the user's own.
+        public var profile: String?
+        /// Whether access keys are taken from the environment; default false.
+        public var credentialsFromEnvironment: Bool?
+        /// The storage class of archives.
+        public var storageClass: String?
+        /// How the server encrypts objects: `AES256`, `aws:kms` or `aws:kms:dsse`.
+        public var serverSideEncryption: String?
+        /// The key of the key management service.
+        public var kmsKeyID: String?
+        /// Whom the retention of new objects binds: `governance` or `compliance`.
+        public var lockMode: String?
+        /// For how many days.
+        public var lockDays: Int?
+        /// Whether writes ask that nothing is there yet; default true, false for servers that refuse to be asked.
+        public var conditionalWrites: Bool?
+        /// Whether the server is sent checksums to keep; default true.
+        public var checksums: Bool?
+
+        /// An empty section.
+        public init() {}
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case endpoint, region, pathStyle, dualStack, fips, ca, proxy, credentials, profile
+            case credentialsFromEnvironment, storageClass, serverSideEncryption, kmsKeyID, lockMode, lockDays
+            case conditionalWrites, checksums
+        }
+
+        /// The settings of a store.
+        ///
+        /// - Throws: ``Failure`` with the code `usage` for values that can't be.
+        public func settings() throws(Failure) -> S3Settings {
+            var settings = S3Settings()
+            settings.endpointURL = endpoint
+            settings.region = region
+            settings.usesPathStyle = pathStyle
+            settings.isDualStack = dualStack ?? false
+            settings.isFIPS = fips ?? false
+            settings.authoritiesPath = ca
+            settings.proxyURL = proxy
+            settings.credentials.file = credentials
+            settings.credentials.profile = profile
+            settings.credentials.usesEnvironment = credentialsFromEnvironment ?? false
+            settings.storageClass = storageClass
+            settings.encryption = try encryption()
+            settings.lock = try lock()
+            settings.createsConditionally = conditionalWrites ?? true
+            settings.sendsChecksums = checksums ?? true
+            return settings
+        }
+
+        private func encryption() throws(Failure) -> S3WriteAttributes.Encryption? {
+            switch serverSideEncryption {
+            case nil:
+                guard kmsKeyID == nil else {
+                    throw Failure(
+                        .usage, "kmsKeyID is set and serverSideEncryption is not",
+                        hint: "set serverSideEncryption to aws:kms")
+                }
+                return nil
+            case "AES256"?: return .storageKey
+            case "aws:kms"?: return .managedKey(id: kmsKeyID, isDoubled: false)
+            case "aws:kms:dsse"?: return .managedKey(id: kmsKeyID, isDoubled: true)
+            case let text?:
+                throw Failure(
+                    .usage, "there is no server-side encryption \(quoted(text))",
+                    hint: "there are AES256, aws:kms and aws:kms:dsse")
+            }
+        }
+
+        private func lock() throws(Failure) -> S3Settings.Lock? {
+            guard let lockMode else {
+                guard lockDays == nil else {
+                    throw Failure(
+                        .usage, "lockDays is set and lockMode is not", hint: "set it to governance or compliance")
+                }
+                return nil
+            }
+            guard let mode = S3WriteAttributes.Lock.Mode(rawValue: lockMode.uppercased()) else {
+                throw Failure(
+                    .usage, "there is no mode of locking \(quoted(lockMode))",
+                    hint: "there are governance and compliance")
+            }
+            guard let days = lockDays, (1...36_500).contains(days) else {
+                throw Failure(
+                    .usage, "objects can't be locked for \(lockDays.map { "\($0)" } ?? "no") days",
+                    hint: "set lockDays to a number from 1 to 36500")
+            }
+            return S3Settings.Lock(mode: mode, days: days)
+        }
+    }
+}
