@@ -47,9 +47,34 @@ public protocol Store: Sendable {
 
     /// The room of the store, which need not exist yet; changes nothing.
     func space() throws -> StoreSpace
+
+    /// Finds out what the store does, by small objects in the scope where nothing else tells.
+    ///
+    /// - Throws: what writing to the scope would throw.
+    func probe(for scope: StoreScope) throws -> [StoreTrait]
+}
+
+/// What a store does, or does not, of what is asked of stores.
+public struct StoreTrait: Sendable, Equatable {
+    /// What was found, in a sentence.
+    public var message: String
+    /// Whether something that is promised is missing.
+    public var isFault: Bool
+    /// What to do about it; names no flag.
+    public var advice: String?
+
+    /// A trait from its parts.
+    public init(_ message: String, isFault: Bool = false, advice: String? = nil) {
+        self.message = message
+        self.isFault = isFault
+        self.advice = advice
+    }
 }
 
 extension Store {
+    /// A store that the operating system answers for has nothing to be tried.
+    public func probe(for scope: StoreScope) throws -> [StoreTrait] { [] }
+
     /// Everything in the store.
     public func list() throws -> StoreListing { try list(cluster: nil, node: nil) }
 
@@ -102,16 +127,22 @@ public protocol StoreWriter: AnyObject {
     /// - Throws: ``Failure`` if it has one by now, or is gone.
     func adopt(_ sidecar: SidecarDocument) throws
 
-    /// Removes a backup; when it throws the backup is there as before.
+    /// Removes backups; those that are not gone when it throws are there as before.
     ///
-    /// - Throws: ``Failure`` with the code `notFound` if it is gone already, or is another one by now; errors of the store.
-    func delete(_ backup: StoredBackup) throws
+    /// - Parameter onRemoval: told of each that is gone.
+    /// - Throws: ``Failure`` with the code `notFound` if one is gone already, or is another one by now; errors of the store.
+    func delete(_ backups: [StoredBackup], onRemoval: (StoredBackup) -> Void) throws
 
     /// Removes what is left of a backup that can't be relied on: its archive, its sidecar, or both.
     ///
     /// - Throws: ``Failure`` with the code `failed` if it can be relied on by now; errors of the store, and what is left then
     ///   can be removed again.
     func remove(_ backup: UnreadableBackup) throws
+}
+
+extension StoreWriter {
+    /// Removes one backup.
+    public func delete(_ backup: StoredBackup) throws { try delete([backup]) { _ in } }
 }
 
 /// An archive that is being written to a store, and is no backup before it is published.

@@ -83,7 +83,7 @@ public struct StoreListing: Sendable {
     public var unpublished: [UnpublishedArchive] = []
     /// What the directories remember.
     var records: [StoreScope: ChainRecord] = [:]
-    /// Backups whose removal was begun, and that count as removed.
+    /// Backups that count as removed, and of which something is still there.
     var removing: [StoreScope: [BackupID]] = [:]
 
     /// An empty listing.

@@ -69,19 +69,31 @@ public enum DeleteOperation {
         try refuseFlat(removals)
         let writers = try Set(removals.compactMap(\.scope)).sorted().map { try store.writer(for: $0) }
         var removed: [String] = []
-        for removal in removals {
-            do {
-                let writer = writers.first { $0.scope == removal.scope }
-                switch removal {
-                case .whole(let backup): try writer?.delete(backup)
-                case .damaged(let backup): try writer?.remove(backup)
+        do {
+            for writer in writers {
+                let own = removals.filter { $0.scope == writer.scope }
+                try writer.delete(own.compactMap(\.whole)) { removed.append($0.reference) }
+                for backup in own.compactMap(\.damaged) {
+                    try writer.remove(backup)
+                    removed.append(backup.reference)
                 }
-            } catch {
-                var failure = Failure(wrapping: error)
-                if !removed.isEmpty { failure.message += "; removed before: \(removed.joined(separator: ", "))" }
-                throw failure
             }
-            removed.append(removal.reference)
+        } catch {
+            var failure = Failure(wrapping: error)
+            if !removed.isEmpty { failure.message += "; removed before: \(removed.joined(separator: ", "))" }
+            throw failure
         }
+    }
+}
+
+extension StoreRemoval {
+    fileprivate var whole: StoredBackup? {
+        if case .whole(let backup) = self { return backup }
+        return nil
+    }
+
+    fileprivate var damaged: UnreadableBackup? {
+        if case .damaged(let backup) = self { return backup }
+        return nil
     }
 }

@@ -21,7 +21,7 @@ public enum FindingCodes {
         "kubeconfig-exec-credential", "kubeconfig-identity", "kubeconfig-key-mismatch", "kubeconfig-server-name",
         "kubeconfig-unreadable", "kubelet-self-signed", "leftovers", "link-leaves-tree", "link-loop",
         "manifest-not-a-pod",
-        "manifest-unparsable", "member-list-mismatch", "members-disagree", "needed-excluded", "path-unresolved",
+        "manifest-unparsable", "member-list-mismatch", "members-disagree", "needed-excluded", "not-read-back", "path-unresolved",
         "path-unusable", "pem-damaged", "pem-label", "pem-missing", "processes-unseen", "reference-missing",
         "reference-unreadable", "rows-unreadable", "service-account-key-mismatch", "service-account-key-refused",
         "snapshot-may-be-old", "token-missing", "volumes-incomplete",

@@ -72,10 +72,15 @@ public final class LocalStoreWriter: StoreWriter {
         try file.publish()
     }
 
-    /// Removes a backup; when it throws the backup is there as before.
-    ///
-    /// - Throws: ``Failure`` with the code `notFound` if it is gone already, or is another one by now; ``SystemCallError``.
-    public func delete(_ backup: StoredBackup) throws {
+    /// Removes backups, one after the other.
+    public func delete(_ backups: [StoredBackup], onRemoval: (StoredBackup) -> Void) throws {
+        for backup in backups {
+            try remove(backup)
+            onRemoval(backup)
+        }
+    }
+
+    private func remove(_ backup: StoredBackup) throws {
         precondition(backup.scope == scope, "an archive of another scope")
         guard case .whole(let found) = try contents.entry(backup.id), found.sidecarBytes == backup.sidecarBytes else {
             // An interrupted removal came to its end with the leftovers.

@@ -68,7 +68,7 @@ struct ObjectScope {
         var record = own
         record.removed = removal.removed
         listing.records[scope] = record
-        listing.removing[scope] = removal.removing
+        listing.removing[scope] = removal.removing.filter { archives[$0] != nil || sidecars[$0] != nil }
         listing.chain = chain(of: listing, record, recordFailure)
         listing.sort()
         return listing

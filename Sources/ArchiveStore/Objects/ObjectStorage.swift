@@ -79,6 +79,11 @@ public protocol ObjectStorage: Sendable {
 
     /// Checks that something could be reached and written there, as far as that can be told without writing.
     func checkReachable() throws
+
+    /// Finds out what the place does of what is asked of it, by small objects below a prefix.
+    ///
+    /// - Throws: ``ObjectError`` if nothing can be written there.
+    func probe(below prefix: String) throws -> [StoreTrait]
 }
 
 /// An object that is there.

@@ -131,4 +131,7 @@ public struct ObjectStore: Store {
         return StoreSpace(
             place: name, exists: true, availableByteCount: try objects.availableByteCount(), isWritable: true)
     }
+
+    /// Finds out what the place does.
+    public func probe(for scope: StoreScope) throws -> [StoreTrait] { try objects.probe(below: "\(scope)/") }
 }

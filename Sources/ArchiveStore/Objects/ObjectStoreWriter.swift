@@ -102,19 +102,27 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
 
     // MARK: - Removing
 
-    func delete(_ backup: StoredBackup) throws {
-        precondition(backup.scope == scope, "an archive of another scope")
+    func delete(_ backups: [StoredBackup], onRemoval: (StoredBackup) -> Void) throws {
+        precondition(backups.allSatisfy { $0.scope == scope }, "an archive of another scope")
         let listing = try store.list(cluster: scope.cluster, node: scope.node)
-        let isRemoving = listing.removing[scope]?.contains(backup.id) == true
-        guard isRemoving || listing.backups.contains(where: { $0.id == backup.id && $0.sidecarBytes == backup.sidecarBytes })
-        else {
+        let present = Dictionary(uniqueKeysWithValues: listing.inOrderOfNumbers(in: scope).map { ($0.id, $0.sidecarBytes) })
+        let removing = Set(listing.removing[scope] ?? [])
+        for backup in backups where !removing.contains(backup.id) && present[backup.id] != backup.sidecarBytes {
             throw Failure(
                 .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
             )
         }
-        try remove(backup.id, from: listing) { record in
-            record.remove(backup, among: listing.inOrderOfNumbers(in: self.scope).filter { $0.id != backup.id })
+        let failures = try remove(backups.map(\.id), removing) { ids in
+            var chain = listing.records[self.scope] ?? ChainRecord()
+            var others = listing.inOrderOfNumbers(in: self.scope)
+            for backup in backups where ids.contains(backup.id) {
+                others.removeAll { $0.id == backup.id }
+                chain.remove(backup, among: others)
+            }
+            return chain.removed
         }
+        for backup in backups where failures[backup.id] == nil { onRemoval(backup) }
+        if let failure = failures.min(by: { $0.key < $1.key }) { throw failure.value }
     }
 
     func remove(_ backup: UnreadableBackup) throws {
@@ -123,35 +131,70 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
             throw Failure(
                 .failed, "\(quoted(backup.reference)) is whole by now", hint: "look at it again with `etcd-snap list`")
         }
-        try remove(backup.id, from: listing) { record in
-            guard let run = record.run(of: backup.id, among: listing.inOrderOfNumbers(in: self.scope)) else { return }
-            record.remove(run)
+        let failures = try remove([backup.id], Set(listing.removing[scope] ?? [])) { _ in
+            var chain = listing.records[self.scope] ?? ChainRecord()
+            if let run = chain.run(of: backup.id, among: listing.inOrderOfNumbers(in: self.scope)) { chain.remove(run) }
+            return chain.removed
         }
+        if let failure = failures.values.first { throw failure }
     }
 
-    /// Removes an archive: what says that it is removed comes first, and decides.
-    private func remove(_ id: BackupID, from listing: StoreListing, _ note: (inout ChainRecord) -> Void) throws {
-        let keys = [ObjectStore.sidecarKey(id, in: scope), ObjectStore.archiveKey(id, in: scope)]
-        try refuseLocked(keys, of: id)
-        var chain = listing.records[scope] ?? ChainRecord()
-        note(&chain)
+    /// Removes archives: what says that they are removed comes first, and decides.
+    ///
+    /// - Parameters:
+    ///   - removing: those whose removal was begun before.
+    ///   - removedRuns: the numbers that are gone when some of them are.
+    /// - Returns: those that are still there, each with why.
+    private func remove(
+        _ ids: [BackupID], _ removing: Set<BackupID>, removedRuns: (Set<BackupID>) -> [ChainRecord.RemovedRun]
+    ) throws -> [BackupID: ObjectError] {
+        for id in ids { try refuseLocked(id) }
         let earlier = try removalRecordKeys()
-        var record = RemovalRecord()
-        record.removed = chain.removed
-        record.removing = Set((listing.removing[scope] ?? []) + [id]).sorted()
-        let key = "\(scope)/\(RemovalRecord.newName())"
-        try objects.create(key, DocumentCoding.encode(record))
+        let key = try write(RemovalRecord(removed: removedRuns(Set(ids)), removing: removing.union(ids).sorted()))
+        let failures: [BackupID: ObjectError]
         do {
-            for key in keys {
-                if let failure = try objects.remove([key]).first { throw failure.error }
-            }
+            failures = try removeObjects(removing.union(ids).sorted())
         } catch {
-            // With its sidecar it is whole, and is there again without the record.
-            if (try? objects.object(keys[0])) != nil { _ = try? objects.remove([key]) }
+            // With their sidecars they are whole, and are there again without the record.
+            if try ids.allSatisfy({ try objects.object(ObjectStore.sidecarKey($0, in: scope)) != nil }) {
+                _ = try objects.remove([key])
+            }
             throw error
+        }
+        guard failures.isEmpty else {
+            // What has its sidecar is whole: a record that says so of the others takes the place of the first.
+            if ids.contains(where: { failures[$0] == nil }) {
+                let gone = Set(ids).subtracting(failures.keys)
+                _ = try write(RemovalRecord(removed: removedRuns(gone), removing: removing.union(gone).sorted()))
+            }
+            _ = try objects.remove([key])
+            return failures
         }
         // Each record has all that those before it had.
         _ = try objects.remove(earlier)
+        return [:]
+    }
+
+    private func write(_ record: RemovalRecord) throws -> String {
+        let key = "\(scope)/\(RemovalRecord.newName())"
+        try objects.create(key, DocumentCoding.encode(record))
+        return key
+    }
+
+    /// Removes sidecars, and then the archives of those that are gone.
+    ///
+    /// - Returns: those whose sidecar is still there; an archive that stays is one that counts as removed.
+    private func removeObjects(_ ids: [BackupID]) throws -> [BackupID: ObjectError] {
+        let keys = Dictionary(uniqueKeysWithValues: ids.map { (ObjectStore.sidecarKey($0, in: scope), $0) })
+        var failures: [BackupID: ObjectError] = [:]
+        for failure in try objects.remove(keys.keys.sorted()) {
+            if let id = keys[failure.key] { failures[id] = failure.error }
+        }
+        let gone = ids.filter { failures[$0] == nil }
+        guard !gone.isEmpty else { return failures }
+        let left = try objects.remove(gone.map { ObjectStore.archiveKey($0, in: scope) })
+        if let first = left.first { throw first.error }
+        return failures
     }
 
     private func removalRecordKeys() throws -> [String] {
@@ -160,8 +203,8 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         }
     }
 
-    private func refuseLocked(_ keys: [String], of id: BackupID) throws {
-        for key in keys {
+    private func refuseLocked(_ id: BackupID) throws {
+        for key in [ObjectStore.sidecarKey(id, in: scope), ObjectStore.archiveKey(id, in: scope)] {
             guard let lock = try objects.lock(of: key) else { continue }
             let time = lock.until.map { " until \($0.formatted(.iso8601))" } ?? ""
             throw ObjectError(

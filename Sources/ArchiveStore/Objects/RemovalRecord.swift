@@ -18,8 +18,11 @@ struct RemovalRecord: Codable, Sendable, Equatable {
     static let prefix = "removed-"
     static let maximumByteCount = 16 << 20
 
-    /// A record of nothing.
-    init() {}
+    /// A record from its parts.
+    init(removed: [ChainRecord.RemovedRun] = [], removing: [BackupID] = []) {
+        self.removed = removed
+        self.removing = removing
+    }
 
     /// Whether a file name is that of a record.
     static func isName(_ name: String) -> Bool {

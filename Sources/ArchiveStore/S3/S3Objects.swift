@@ -20,6 +20,7 @@ public final class S3Objects: ObjectStorage {
     struct Adaption: Sendable {
         var createsConditionally: Bool?
         var keepsVersions: Bool?
+        var mayLock: Bool?
     }
 
     /// A store's place in S3; nothing is sent yet.
@@ -164,6 +165,7 @@ public final class S3Objects: ObjectStorage {
 
     /// Until when an object is locked.
     public func lock(of key: String) throws -> ObjectLock? {
+        guard mayLock() else { return nil }
         let facts: S3ObjectFacts
         do {
             facts = try translating { try sender.send(HeadObject(self.key(key))) }
@@ -173,6 +175,14 @@ public final class S3Objects: ObjectStorage {
         if facts.isOnLegalHold { return ObjectLock(until: nil, mode: "a legal hold") }
         guard let until = facts.lockedUntil, until > connection.now else { return nil }
         return ObjectLock(until: until, mode: facts.lockMode?.rawValue.lowercased() ?? "a retention")
+    }
+
+    /// Whether objects of the bucket can be locked; who may not ask takes it for possible.
+    private func mayLock() -> Bool {
+        if let known = adaption.withLock({ $0.mayLock }) { return known }
+        let mayLock = (try? sender.send(GetObjectLockConfiguration()))?.isEnabled ?? true
+        adaption.withLock { $0.mayLock = mayLock }
+        return mayLock
     }
 
     /// Asks for one entry below the prefix: whoever may not list is told so by a server that knows who asks.

@@ -99,16 +99,18 @@ struct BackupAttempt: Sendable {
         let comparisons = snapshots.indices.map { verifier.beginComparison(snapshots[$0], targets[$0]) }
         defer { comparisons.forEach { $0?.cancel() } }
         let sealed = try toSink { try archive.finish(manifest) }
-        let reader = try toSink { try archive.reopen(file.stored()) }
+        // Before anything is read: an upload ends here, and says whether it is whole.
+        let bytes = try toSink { try file.stored() }
+        let stored = StoredArchive { try archive.reopen(bytes) }
         var checks: [SnapshotCheck] = []
         for (index, snapshot) in snapshots.enumerated() {
             checks.append(
                 try await verifier.check(
-                    reader, snapshot, of: targets[index], index: index, comparison: comparisons[index]))
+                    stored, snapshot, of: targets[index], index: index, comparison: comparisons[index]))
         }
-        try verifier.checkStored(reader, &checks)
+        let unread = try verifier.checkStored(stored, &checks)
         try Task.checkCancellation()
-        return try toSink { try publisher.publish(file, manifest, sealed, checks) }
+        return try toSink { try publisher.publish(file, manifest, sealed, checks, unread) }
     }
 
     /// Keys that changed between the files and the snapshot may not open it: once the whole attempt is repeated.

@@ -97,10 +97,13 @@ struct BackupPublisher: @unchecked Sendable {
     }
 
     /// Makes the archive durable and lists it.
+    ///
+    /// - Parameter unread: that it was to be read back, and could not be.
     func publish(
-        _ file: any PendingArchive, _ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]
+        _ file: any PendingArchive, _ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck],
+        _ unread: Finding?
     ) throws -> BackupReport {
-        let sidecar = sidecar(manifest, sealed, checks)
+        let sidecar = sidecar(manifest, sealed, checks, unread)
         // A server may claim numbers that no reader takes; a backup that can't be listed is none.
         let document = try SidecarDocument(sidecar)
         _ = try Sidecar.decode(document.bytes, name: manifest.archive.id.description)
@@ -110,17 +113,18 @@ struct BackupPublisher: @unchecked Sendable {
             findings: manifest.findings + sidecar.checkFindings, skipped: manifest.skipped, durationSeconds: 0)
     }
 
-    /// Without a snapshot there is nothing between the files that were read whole and the archive that was read back.
-    private var levelOfFilesAlone: VerificationLevel { plan.verification >= .stored ? .stored : .streamed }
-
-    private func sidecar(_ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck]) -> Sidecar {
+    private func sidecar(
+        _ manifest: Manifest, _ sealed: SealedArchiveSummary, _ checks: [SnapshotCheck], _ unread: Finding?
+    ) -> Sidecar {
         var sidecar = Sidecar(
             manifest: manifest, sealed: sealed, recipients: Keys.records(plan.recipients, labels: plan.recipientLabels),
             completedAt: Date(), sequence: manifest.sequence ?? 1, previousSidecarSHA256: manifest.previousSidecarSHA256
         )
+        // Without a snapshot there is nothing between the files that were read whole and the archive that was read back.
+        let levelOfFilesAlone = plan.verification >= .stored && unread == nil ? VerificationLevel.stored : .streamed
         sidecar.verification = OpenValue(checks.map(\.level).min() ?? levelOfFilesAlone)
         for (index, check) in checks.enumerated() { check.fill(&sidecar.etcd[index]) }
-        sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings))
+        sidecar.checkFindings = plan.node.accepted.applied(to: checks.flatMap(\.findings) + [unread].compactMap(\.self))
         sidecar.findingCount += sidecar.checkFindings.defectCount
         return sidecar
     }

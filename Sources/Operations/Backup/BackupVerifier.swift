@@ -26,13 +26,15 @@ struct BackupVerifier {
     /// - Throws: ``SourceError`` if the snapshot is damaged or not what the member itself has, ``SinkError`` if it can't be
     ///   read back.
     func check(
-        _ reader: ArchiveReader, _ snapshot: StreamedSnapshot, of target: EtcdTarget, index: Int,
+        _ stored: StoredArchive, _ snapshot: StreamedSnapshot, of target: EtcdTarget, index: Int,
         comparison: Task<[MemberHash], any Error>?
     ) async throws -> SnapshotCheck {
         var check = SnapshotCheck(level: .streamed)
         guard level >= .structural else { return check }
-        let bytes = try toSink { try reader.bytes(of: snapshot.entry) }
-        guard let verified = try rereading(index, { try snapshot.verified(rereading: bytes) }) else { return check }
+        guard let verified = try verified(snapshot, stored, index) else {
+            if snapshot.verifier != nil { check.findings.append(stored.finding(for: snapshot.record.name)) }
+            return check
+        }
         let contents = try await fromSource(index) { try verified.report.requireSound(trailer: .ignored) }
         check.level = .structural
         check.contents = contents
@@ -58,19 +60,44 @@ struct BackupVerifier {
             if let known = contents.hashKV, known.compactRevision == compactRevision {
                 known
             } else {
-                try rereading(index) {
-                    try verified.survey(rereading: bytes, compactRevision: compactRevision).hashKV
+                try stored.reader().flatMap { reader in
+                    let bytes = try toSink { try reader.bytes(of: snapshot.entry) }
+                    return try rereading(index) {
+                        try verified.survey(rereading: bytes, compactRevision: compactRevision).hashKV
+                    }
                 }
             }
+        if own == nil, stored.denial != nil {
+            check.findings.append(stored.finding(for: snapshot.record.name))
+            return check
+        }
         try await fromSource(index) { try compare(own, hashes, target, snapshot, &check) }
         return check
     }
 
+    /// The verified pages of a snapshot, some of which may have to be read again; nil where that can't be done.
+    private func verified(
+        _ snapshot: StreamedSnapshot, _ stored: StoredArchive, _ index: Int
+    ) throws -> VerifiedSnapshot? {
+        if let verified = snapshot.verified { return verified }
+        guard snapshot.verifier != nil, let reader = try stored.reader() else { return nil }
+        let bytes = try toSink { try reader.bytes(of: snapshot.entry) }
+        return try rereading(index) { try snapshot.verified(rereading: bytes) }
+    }
+
     /// Reads everything back that was stored, if the plan says so.
-    func checkStored(_ reader: ArchiveReader, _ checks: inout [SnapshotCheck]) throws {
-        guard level >= .stored else { return }
+    ///
+    /// - Returns: that it could not be read.
+    func checkStored(_ stored: StoredArchive, _ checks: inout [SnapshotCheck]) throws -> Finding? {
+        guard level >= .stored else { return nil }
+        guard let reader = try stored.reader() else {
+            // It is said once.
+            return checks.contains { $0.findings.contains { $0.code == "not-read-back" } }
+                ? nil : stored.finding(for: "archive")
+        }
         _ = try toSink { try VerifyOperation.checkMembers(reader, observer: observer) }
         for index in checks.indices where checks[index].level == .consistent { checks[index].level = .stored }
+        return nil
     }
 
     /// Runs what reads a stored snapshot again: what is wrong with its pages is the etcd's, what can't be read the store's.

@@ -8,7 +8,7 @@ import NodeFiles
 import PKIBackup
 import SealedArchive
 
-/// Looks at everything that a backup depends on, and changes nothing.
+/// Looks at everything that a backup depends on, and changes nothing but the small objects by which a store elsewhere is tried.
 public struct DoctorOperation: Sendable {
     private let node: NodePlan
     private let etcds: Result<[EtcdSource], any Error>
@@ -49,7 +49,9 @@ public struct DoctorOperation: Sendable {
         }
         let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
         let etcds = await checkEtcds()
-        let store = checkStore(etcds.databaseByteCount, survey.byteCount)
+        let names = isOfFilesAlone ? [] : (try? self.etcds.get())?.map(\.name)
+        let store = StoreCheck(store: store, scope: scope, etcds: names)
+            .run(databaseByteCount: etcds.databaseByteCount, fileByteCount: survey.byteCount)
         let found = NodeCapture.findings(node, members: etcds.members)
         return DoctorReport(
             distributions: node.layout.distributions,
@@ -150,47 +152,14 @@ public struct DoctorOperation: Sendable {
         }
     }
 
-    /// Whether the store can be written to and has room, what the last backup is, and what does not hold among them.
-    private func checkStore(
-        _ databaseByteCount: Int, _ fileByteCount: Int
-    ) -> (checks: [DoctorReport.Check], findings: [Finding]) {
-        do {
-            try StorePlace.check(store)
-            let space = try store.space()
-            let listing =
-                space.exists ? try store.list(cluster: scope.cluster, node: scope.node) : StoreListing()
-            let expected = ArchiveSizeEstimate(after: listing, in: scope)
-                .byteCount(databases: databaseByteCount) { fileByteCount }
-            let free = space.availableByteCount.map { ", \($0) bytes are free" } ?? ""
-            var store = DoctorReport.Check(
-                name: "store", status: .ok,
-                message: "\(space.place) can be written to\(free), an archive needs about \(expected)")
-            if space.availableByteCount == 0 {
-                store.status = .error
-                store.message = "\(space.place) has no room"
-                store.advice = "name another store"
-                store.settings = [.store]
-            } else if !space.isWritable {
-                store.status = .error
-                store.message = "\(space.place) can't be written to by this user"
-                store.advice = "run as root, or name another store"
-                store.settings = [.store]
-            } else if let available = space.availableByteCount, available < expected {
-                store.status = .error
-                store.advice = "free some space, or name another store"
-                store.settings = [.store]
-            }
-            let names = isOfFilesAlone ? [] : (try? etcds.get())?.map(\.name)
-            let check = LastBackupCheck(scope: scope, listing: listing, etcds: names)
-            return ([store, check.run()] + listing.hidden.map { failed("store", $0.failure) }, listing.stateFindings)
-        } catch {
-            return ([failed("store", error)], [])
-        }
-    }
+    private func failed(_ name: String, _ error: any Error) -> DoctorReport.Check { .init(name, failed: error) }
+}
 
-    private func failed(_ name: String, _ error: any Error) -> DoctorReport.Check {
+extension DoctorReport.Check {
+    /// That something could not be looked at, or does not work.
+    init(_ name: String, failed error: any Error) {
         let failure = Failure(wrapping: error)
-        return .init(
+        self.init(
             name: name, status: .error, message: failure.description, advice: failure.hint,
             settings: failure.settings)
     }
