@@ -27,7 +27,8 @@ func localPlace(_ text: String, of what: String) throws -> String {
     guard let colon = beginning.firstIndex(of: ":") else { return text }
     let kind = text[colon...].hasPrefix("://") ? "a URL" : "a place on another host or of another tool"
     throw Failure(
-        .usage, "\(quoted(text)), \(what), looks like \(kind), and \(what == "the store" ? "a store is a directory of this host or s3://BUCKET/PREFIX" : "only directories of this host can be used")",
+        .usage,
+        "\(quoted(text)), \(what), looks like \(kind), and \(what == "the store" ? "a store is a directory of this host or s3://BUCKET/PREFIX" : "only directories of this host can be used")",
         hint: "mount or copy it here, or \(hint)")
 }
 

@@ -22,7 +22,8 @@ struct S3Options: ParsableArguments {
         name: .customLong("s3-credentials"),
         help: ArgumentHelp(
             "A file of access keys, as the AWS command line has them.",
-            discussion: "Without it the systemd credential s3, a web identity, the agent of a container and the metadata "
+            discussion:
+                "Without it the systemd credential s3, a web identity, the agent of a container and the metadata "
                 + "of the instance are asked, in this order."),
         completion: .file())
     var credentials: String?

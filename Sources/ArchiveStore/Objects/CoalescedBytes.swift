@@ -60,7 +60,8 @@ final class CoalescedBytes: RandomAccessBytes, @unchecked Sendable {
         while position < end {
             let window = window(at: position, wanted: end - position)
             let bytes = try window.bytes()
-            let part = (position - window.range.lowerBound)..<min(end, window.range.upperBound) - window.range.lowerBound
+            let part =
+                (position - window.range.lowerBound)..<min(end, window.range.upperBound) - window.range.lowerBound
             bytes.withUnsafeBytes {
                 UnsafeMutableRawBufferPointer(rebasing: buffer[(position - offset)...])
                     .copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[part]))
@@ -131,7 +132,8 @@ final class CoalescedBytes: RandomAccessBytes, @unchecked Sendable {
                     object, at: window.range.lowerBound, into: UnsafeMutableRawBufferPointer(buffer))
                 guard count == window.range.count else {
                     throw Failure(
-                        .integrity, "\(quoted(name)) ends after \(window.range.lowerBound + count) bytes, "
+                        .integrity,
+                        "\(quoted(name)) ends after \(window.range.lowerBound + count) bytes, "
                             + "\(byteCount) were expected", hint: "compare it with another copy of the store")
                 }
             }

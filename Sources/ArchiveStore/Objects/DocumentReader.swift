@@ -60,17 +60,20 @@ struct DocumentReader {
             guard document.byteCount <= Self.maximumByteCount else {
                 throw Failure(
                     .integrity,
-                    "\(quoted("\(objects.name)/\(document.key)")) has \(document.byteCount) bytes, too many for a sidecar")
+                    "\(quoted("\(objects.name)/\(document.key)")) has \(document.byteCount) bytes, too many for a sidecar"
+                )
             }
             let (found, bytes) = try objects.bytes(of: document.key, limit: max(1, document.byteCount))
-            guard bytes.count == document.byteCount, found.tag == document.tag || found.tag == nil || document.tag == nil
+            guard bytes.count == document.byteCount,
+                found.tag == document.tag || found.tag == nil || document.tag == nil
             else {
                 throw Failure(
-                    .integrity, "\(quoted("\(objects.name)/\(document.key)")) is another object than it was in the list",
-                    hint: "objects are written once: somebody replaced it, so compare it with another copy of the store")
+                    .integrity,
+                    "\(quoted("\(objects.name)/\(document.key)")) is another object than it was in the list",
+                    hint: "objects are written once: somebody replaced it, so compare it with another copy of the store"
+                )
             }
             return bytes
         }
     }
 }
-

@@ -51,7 +51,8 @@ struct ObjectScope {
     ///   - documents: of each key what was read, or why it could not be.
     ///   - store: the name of the store.
     ///   - own: what this host remembers of the scope.
-    func listing(_ documents: [String: Result<[UInt8], any Error>], in store: String, own: ChainRecord) -> StoreListing {
+    func listing(_ documents: [String: Result<[UInt8], any Error>], in store: String, own: ChainRecord) -> StoreListing
+    {
         var listing = StoreListing()
         var removal = RemovalRecord()
         var recordFailure: Failure?

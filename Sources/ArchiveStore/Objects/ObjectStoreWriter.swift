@@ -105,7 +105,8 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     func delete(_ backups: [StoredBackup], onRemoval: (StoredBackup) -> Void) throws {
         precondition(backups.allSatisfy { $0.scope == scope }, "an archive of another scope")
         let listing = try store.list(cluster: scope.cluster, node: scope.node)
-        let present = Dictionary(uniqueKeysWithValues: listing.inOrderOfNumbers(in: scope).map { ($0.id, $0.sidecarBytes) })
+        let present = Dictionary(
+            uniqueKeysWithValues: listing.inOrderOfNumbers(in: scope).map { ($0.id, $0.sidecarBytes) })
         let removing = Set(listing.removing[scope] ?? [])
         for backup in backups where !removing.contains(backup.id) && present[backup.id] != backup.sidecarBytes {
             throw Failure(

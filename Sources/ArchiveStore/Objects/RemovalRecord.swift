@@ -42,7 +42,8 @@ struct RemovalRecord: Codable, Sendable, Equatable {
         else {
             throw Failure(
                 .integrity, "\(quoted(name)) is damaged: it is no record of removed backups",
-                hint: "copy it back from another copy of the store, or remove it: then removed backups count as missing")
+                hint: "copy it back from another copy of the store, or remove it: then removed backups count as missing"
+            )
         }
         guard record.formatVersion <= version else {
             throw Failure(

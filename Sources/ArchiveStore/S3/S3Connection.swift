@@ -113,7 +113,9 @@ final class S3Connection: S3Sender {
             defer { state.bucket.endpoint = endpoint }
             return state.bucket.endpoint != endpoint
         }
-        if isFirst { report("the bucket \(bucket.name) is in the region \(region): name that, and each run asks once less") }
+        if isFirst {
+            report("the bucket \(bucket.name) is in the region \(region): name that, and each run asks once less")
+        }
         return true
     }
 

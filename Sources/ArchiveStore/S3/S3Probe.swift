@@ -25,7 +25,8 @@ extension S3Objects {
         }
     }
 
-    private func writeProbe(_ key: String, _ payload: S3Request.Payload, _ condition: S3WriteCondition?) throws -> Bool {
+    private func writeProbe(_ key: String, _ payload: S3Request.Payload, _ condition: S3WriteCondition?) throws -> Bool
+    {
         do {
             let put = PutObject(
                 try self.key(key), payload, condition: condition,
@@ -144,7 +145,8 @@ extension S3Objects {
         switch versioning {
         case .off: return StoreTrait("the bucket keeps no versions: what is deleted is gone")
         case .suspended: return StoreTrait("the bucket keeps versions no more, and has those that it kept")
-        case .enabled: return StoreTrait("the bucket keeps versions: deleting a backup removes all of them, where that is allowed")
+        case .enabled:
+            return StoreTrait("the bucket keeps versions: deleting a backup removes all of them, where that is allowed")
         }
     }
 }

@@ -36,7 +36,8 @@ final class StoredArchive {
         Finding(
             .warning, code: "not-read-back", subject: name,
             message: "the archive could not be read back from the store: \(denial?.message ?? "it may not be read")",
-            advice: "check it on a host that may read it, with `etcd-snap verify` and your key; or have backups verified to "
+            advice:
+                "check it on a host that may read it, with `etcd-snap verify` and your key; or have backups verified to "
                 + "a level that needs no reading back")
     }
 }
