@@ -85,8 +85,11 @@ let package = Package(
         .target(name: "CCrypto", cSettings: strictC, linkerSettings: [.linkedLibrary("crypto")]),
         .target(
             name: "CCurl", dependencies: ["CCrypto"], cSettings: strictC,
-            linkerSettings: (isStatic ? [.unsafeFlags(["-L\(libcurl)/lib"])] : [])
-                + [.linkedLibrary("curl"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+            // By its path: other libraries' packages have Debian's directory searched first.
+            linkerSettings: [
+                isStatic ? .unsafeFlags(["\(libcurl)/lib/libcurl.a"]) : .linkedLibrary("curl"),
+                .linkedLibrary("ssl"), .linkedLibrary("crypto"),
+            ]),
         .target(
             name: "CGRPCShim", dependencies: ["CLinux", "CCrypto"], exclude: ["proto"], cxxSettings: strictCXX,
             linkerSettings: [

@@ -18,6 +18,9 @@ public protocol Store: Sendable {
     /// - Throws: errors of reading the store; a store that does not exist is an error.
     func list(cluster: String?, node: String?) throws -> StoreListing
 
+    /// The backup with an identifier, looked up with as little as it takes; nil if it has to be looked for in a list.
+    func backup(_ id: BackupID, in scope: StoreScope) throws -> StoredBackup?
+
     /// The backups whose removal was interrupted after they were gone, in the store or in one cluster or node of it.
     ///
     /// - Throws: as ``list(cluster:node:)``.
@@ -72,6 +75,9 @@ public struct StoreTrait: Sendable, Equatable {
 }
 
 extension Store {
+    /// Where a list costs little it is asked.
+    public func backup(_ id: BackupID, in scope: StoreScope) throws -> StoredBackup? { nil }
+
     /// A store that the operating system answers for has nothing to be tried.
     public func probe(for scope: StoreScope) throws -> [StoreTrait] { [] }
 

@@ -38,6 +38,11 @@ public struct BackupReference: Sendable {
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
     public func find(in store: any Store, observer: Observer = Observer()) throws -> StoredBackup {
+        if let cluster, let node, let id = BackupID(name), let scope = try? StoreScope(cluster: cluster, node: node),
+            let found = try store.backup(id, in: scope)
+        {
+            return found
+        }
         let listing = try listing(of: store)
         if name == Self.latest { return try latest(of: listing, in: store, observer: observer) }
         let matches = listing.backups.filter { fits($0.id) }

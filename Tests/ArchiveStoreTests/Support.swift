@@ -42,6 +42,12 @@ struct StoreLaboratory {
     /// Puts a backup into the store.
     @discardableResult
     func add(_ second: Int = 0, to scope: StoreScope) throws -> StoredBackup {
+        try add(second, to: scope, in: store)
+    }
+
+    /// Puts a backup into a store.
+    @discardableResult
+    func add(_ second: Int, to scope: StoreScope, in store: any Store) throws -> StoredBackup {
         let id = id(second)
         let writer = try store.writer(for: scope)
         var (file, sidecar) = try seal(id, with: writer, at: time(second))

@@ -10,6 +10,8 @@ struct DocumentReader {
 
     /// The largest document that is read.
     static let maximumByteCount = 16 << 20
+    /// Hardly a sidecar has more.
+    static let usualByteCount = 256 << 10
     /// So many requests are under way at once.
     private static let concurrentCount = 16
 

@@ -79,6 +79,22 @@ public struct ObjectStore: Store {
         return backups
     }
 
+    /// The backup of an identifier by its sidecar alone: whether its archive is as the sidecar says shows when it is read.
+    public func backup(_ id: BackupID, in scope: StoreScope) throws -> StoredBackup? {
+        let key = Self.sidecarKey(id, in: scope)
+        let bytes: [UInt8]
+        do {
+            bytes = try objects.bytes(of: key, limit: DocumentReader.usualByteCount).bytes
+        } catch is ObjectError {
+            // What is missing, larger than usual or not to be read, a list tells of.
+            return nil
+        }
+        guard let sidecar = try? Sidecar.decode(bytes, name: "\(name)/\(key)"),
+            sidecar.archive.reference == "\(scope)/\(id)"
+        else { return nil }
+        return StoredBackup(scope: scope, id: id, sidecar: sidecar, sidecarBytes: bytes, isFlat: false)
+    }
+
     /// The URL of an archive.
     public func location(of backup: StoredBackup) -> String { location(of: backup.id, in: backup.scope) }
 

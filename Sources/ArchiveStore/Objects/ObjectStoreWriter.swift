@@ -248,7 +248,13 @@ private final class ObjectPendingArchive: PendingArchive {
     func publish(_ document: SidecarDocument) throws {
         _ = try finished()
         mayHaveSidecar = true
-        try writer.publish(document)
+        do {
+            try writer.publish(document)
+        } catch let error as ObjectError where error.kind == .exists {
+            // It is another's.
+            mayHaveSidecar = false
+            throw error
+        }
         isPublished = true
     }
 
