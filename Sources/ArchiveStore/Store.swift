@@ -1,3 +1,4 @@
+public import FoundationEssentials
 import HostIO
 import SealedArchive
 
@@ -51,6 +52,13 @@ public protocol Store: Sendable {
     /// The room of the store, which need not exist yet; changes nothing.
     func space() throws -> StoreSpace
 
+    /// Removes what interrupted runs have left and no reader counts, in the store or in one cluster or node of it: archives that
+    /// are ``StoreListing/abandoned(before:)``, and what was never complete.
+    ///
+    /// - Parameter date: what was written before.
+    /// - Returns: what was removed, for people.
+    func removeAbandoned(cluster: String?, node: String?, before date: Date) throws -> [String]
+
     /// Finds out what the store does, by small objects in the scope where nothing else tells.
     ///
     /// - Throws: what writing to the scope would throw.
@@ -77,6 +85,9 @@ public struct StoreTrait: Sendable, Equatable {
 extension Store {
     /// Where a list costs little it is asked.
     public func backup(_ id: BackupID, in scope: StoreScope) throws -> StoredBackup? { nil }
+
+    /// Where each writer clears up after the ones before it nothing is left.
+    public func removeAbandoned(cluster: String?, node: String?, before date: Date) throws -> [String] { [] }
 
     /// A store that the operating system answers for has nothing to be tried.
     public func probe(for scope: StoreScope) throws -> [StoreTrait] { [] }

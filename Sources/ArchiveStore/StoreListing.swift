@@ -120,6 +120,20 @@ public struct StoreListing: Sendable {
         }
     }
 
+    /// The archives that were never published, and that nobody will publish any more.
+    ///
+    /// One whose sidecar was lost looks the same, but its number is missing among the backups: such a one stays, and so does the
+    /// newest of a node, of which that can't be told.
+    ///
+    /// - Parameter date: those that were complete before.
+    public func abandoned(before date: Date) -> [UnpublishedArchive] {
+        unpublished.filter { archive in
+            guard let scope = archive.backup.scope, let time = archive.modifiedAt, time < date else { return false }
+            let record = records[scope] ?? ChainRecord()
+            return record.run(of: archive.backup.id, among: inOrderOfNumbers(in: scope)) == nil
+        }
+    }
+
     /// Takes over what another listing has of other scopes.
     mutating func add(_ other: StoreListing) {
         backups += other.backups

@@ -6,7 +6,7 @@ enum FlagScan {
     /// The flags that sources declare with ArgumentParser, such as `store` and `no-discover`.
     static func declared(in source: String) -> [String] {
         source.matches(of: #/@(?:Option|Flag)\b[\s\S]*?\bvar (\w+)/#).flatMap { match -> [String] in
-            let custom = match.0.matches(of: #/\.customLong\("([a-z-]+)"\)/#).map { String($0.1) }
+            let custom = match.0.matches(of: #/\.customLong\("([a-z0-9-]+)"\)/#).map { String($0.1) }
             let name = custom.first ?? kebab(String(match.1))
             return match.0.contains(".prefixedNo") ? [name, "no-\(name)"] : [name]
         }
@@ -17,7 +17,7 @@ enum FlagScan {
         let lines = source.split(separator: "\n").filter { !$0.drop { $0 == " " }.hasPrefix("//") }
         let code = lines.joined(separator: "\n")
         let short = code.matches(of: #/etcd-snap [^"`\n]* -[a-zA-Z]\b/#).map { String($0.0) }
-        return short + code.matches(of: #/--([a-z]+(?:-[a-z]+)*)/#).map { String($0.1) }
+        return short + code.matches(of: #/--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)/#).map { String($0.1) }
     }
 
     private static func kebab(_ name: String) -> String {
@@ -26,8 +26,8 @@ enum FlagScan {
 }
 
 @Suite struct FlagTests {
-    /// Flags of etcd, which some of this program's are named after, where a node's etcd is spoken of.
-    private static let flagsOfEtcd: [String: Set<String>] = ["PKIBackup": ["name", "initial-cluster"]]
+    /// Flags of etcd, which some of this program's are named after, where those of a node are spoken of.
+    private static let flagsOfOthers: [String: Set<String>] = ["PKIBackup": ["name", "initial-cluster"]]
 
     private static func declared() throws -> Set<String> {
         Set(try SourceFile.all().filter { $0.module == "CommandLine" }.flatMap { FlagScan.declared(in: $0.text) })
@@ -38,7 +38,7 @@ enum FlagScan {
         #expect(own.isSuperset(of: ["store", "cacert", "bump-revision", "pq", "identity", "no-discover", "dry-run"]))
         for file in try SourceFile.all() where file.module != "CommandLine" {
             let mentioned = FlagScan.mentioned(in: file.text).filter { own.contains($0) || $0.contains(" ") }
-            let wrong = mentioned.filter { Self.flagsOfEtcd[file.module]?.contains($0) != true }
+            let wrong = mentioned.filter { Self.flagsOfOthers[file.module]?.contains($0) != true }
             #expect(wrong.isEmpty, "\(file.name) speaks of flags: its hints have settings for that")
         }
     }
@@ -47,7 +47,7 @@ enum FlagScan {
     @Test func everySettingHasAFlag() throws {
         let files = try SourceFile.all()
         let table = try #require(files.first { $0.name == "CommandLine/Flags.swift" }).text
-        let pairs = table.matches(of: #/"(\w+)": "-+([a-zA-Z-]+)"/#).map { (String($0.1), String($0.2)) }
+        let pairs = table.matches(of: #/"(\w+)": "-+([a-zA-Z0-9-]+)"/#).map { (String($0.1), String($0.2)) }
         let settings = files.filter { $0.name.hasSuffix("/Settings.swift") }
             .flatMap { $0.text.matches(of: #/Self\("(\w+)"\)/#).map { String($0.1) } }
         #expect(settings.count > 20)

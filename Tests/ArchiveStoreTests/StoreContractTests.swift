@@ -72,6 +72,7 @@ private struct StorePromise: Sendable {
         StorePromise(name: "numbers-go-on", check: numbersGoOn),
         StorePromise(name: "an-orphan-can-be-adopted", check: orphans),
         StorePromise(name: "a-sidecar-without-archive-is-damage", check: sidecarAlone),
+        StorePromise(name: "what-was-never-published-goes", check: abandoned),
     ]
 
     @Sendable private static func whatIsPublished(_ place: Place) throws {
@@ -221,6 +222,32 @@ private struct StorePromise: Sendable {
         try writer.adopt(SidecarDocument(of: backup))
         #expect(try place.store.list().backups.first?.sidecarBytes == backup.sidecarBytes)
         #expect(throws: Failure.self) { try writer.adopt(SidecarDocument(of: backup)) }
+    }
+
+    /// Archives that never had a sidecar go; those that lost theirs stay.
+    @Sendable private static func abandoned(_ place: Place) throws {
+        guard let store = place.store as? ObjectStore else { return }
+        let scope = try place.scope()
+        for second in [10, 20] { try place.add(second, to: scope) }
+        let lost = try place.add(30, to: scope)
+        try place.add(40, to: scope)
+        let upload = try store.objects.begin("\(scope)/\(place.steps.id(50)).tar.zst.age", byteCount: nil) { _ in }
+        try [UInt8](repeating: 1, count: 17 << 20).withUnsafeBytes { try upload.write($0) }
+        let unpublished = [5, 15, 45].map { place.steps.id($0) }
+        for id in unpublished {
+            let pending = try store.writer(for: scope).begin(id)
+            try [1, 2, 3].withUnsafeBytes { try pending.write($0) }
+            _ = try pending.stored()
+        }
+        try place.removeSidecar(of: lost)
+        #expect(try store.list().unpublished.count == 4)
+        #expect(try store.removeAbandoned(cluster: nil, node: nil, before: .distantPast).isEmpty)
+        let removed = try store.removeAbandoned(cluster: "prod", node: nil, before: .distantFuture)
+        #expect(removed.count == 3, "\(removed)")
+        let after = try store.list()
+        #expect(after.unpublished.map(\.backup.id) == [lost.id, unpublished[2]])
+        #expect(after.backups.count == 3)
+        upload.discard()
     }
 
     @Sendable private static func sidecarAlone(_ place: Place) throws {

@@ -34,13 +34,14 @@ import Testing
         // What is commented out must be valid too.
         let text = try String(contentsOfFile: path, encoding: .utf8)
         let uncommented = text.split(separator: "\n").map { line -> Substring in
-            guard let match = line.firstMatch(of: /^( *)# ( *[a-zA-Z]+:.*| *- .*)$/) else { return line }
+            guard let match = line.firstMatch(of: /^( *)# ( *[a-zA-Z0-9]+:.*| *- .*)$/) else { return line }
             return Substring(String(match.1) + String(match.2))
         }
         let full = try parse(uncommented.joined(separator: "\n"))
         #expect(full.etcd?.user == "backup" && full.recipientsFiles?.count == 1)
         #expect(full.etcd?.endpoints == ["https://127.0.0.1:2379"] && full.otherEtcds?.first?.name == "etcd-events")
         #expect(full.fileByteLimits?["cni-state"] == 1 << 30)
+        #expect(full.s3?.region == "eu-central-1" && full.s3?.credentials == "/etc/etcd-snap/s3")
     }
 
     @Test func takesEveryKey() throws {

@@ -148,6 +148,26 @@ public struct ObjectStore: Store {
             place: name, exists: true, availableByteCount: try objects.availableByteCount(), isWritable: true)
     }
 
+    /// Removes archives that were never published, and uploads that were never complete.
+    public func removeAbandoned(cluster: String?, node: String?, before date: Date) throws -> [String] {
+        var removed: [String] = []
+        let archives = try list(cluster: cluster, node: node).abandoned(before: date)
+        let keys = archives.compactMap { archive in
+            archive.backup.scope.map { Self.archiveKey(archive.backup.id, in: $0) }
+        }
+        if !keys.isEmpty {
+            if let failure = try objects.remove(keys).first { throw failure.error }
+            removed += keys.map { "\(name)/\($0), which was never published" }
+        }
+        let prefix = cluster.map { cluster in node.map { "\(cluster)/\($0)/" } ?? "\(cluster)/" } ?? ""
+        do {
+            removed += try objects.removeLeftovers(below: prefix, before: date).map { "the upload of \(name)/\($0)" }
+        } catch let error as ObjectError where error.kind == .denied {
+            // That is for a rule of the store then.
+        }
+        return removed
+    }
+
     /// Finds out what the place does.
     public func probe(for scope: StoreScope) throws -> [StoreTrait] { try objects.probe(below: "\(scope)/") }
 }

@@ -1,5 +1,5 @@
 import HTTP
-public import HostIO
+import HostIO
 public import S3
 
 /// How a bucket is reached, and what is asked of the server beside keeping the bytes.
@@ -87,17 +87,4 @@ extension S3Settings {
         }
         return configuration
     }
-}
-
-extension Failure.Setting {
-    /// The URL of the server of S3.
-    public static let s3Endpoint = Self("s3Endpoint")
-    /// The region of the bucket.
-    public static let s3Region = Self("s3Region")
-    /// The file of the authorities of the server of S3.
-    public static let s3Authority = Self("s3Authority")
-    /// The file of access keys.
-    public static let s3Credentials = Self("s3Credentials")
-    /// The profile of the AWS command line.
-    public static let s3Profile = Self("s3Profile")
 }
