@@ -21,6 +21,7 @@ public final class S3Objects: ObjectStorage {
         var createsConditionally: Bool?
         var keepsVersions: Bool?
         var mayLock: Bool?
+        var isReachable = false
     }
 
     /// A store's place in S3; nothing is sent yet.
@@ -187,11 +188,13 @@ public final class S3Objects: ObjectStorage {
 
     /// Asks for one entry below the prefix: whoever may not list is told so by a server that knows who asks.
     public func checkReachable() throws {
+        guard adaption.withLock({ !$0.isReachable }) else { return }
         do {
             _ = try translating { try sender.send(ListObjects(prefix: prefix(""), pageCount: 1)) }
         } catch let error as ObjectError where error.kind == .denied {
-            return
+            // It knows who asks.
         }
+        adaption.withLock { $0.isReachable = true }
     }
 }
 
