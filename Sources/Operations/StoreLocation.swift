@@ -49,6 +49,8 @@ public struct StoreOpening: Sendable {
         case .s3(let text):
             let observer = observer
             let retries = RetryPolicy { failure, wait in
+                // What passes in a moment nobody has to know of.
+                guard wait >= .seconds(1) else { return }
                 observer.warn("trying again in \(Self.seconds(wait)) s: \(failure.message)")
             }
             let objects = try S3Objects(
