@@ -55,10 +55,10 @@ public final class ScriptedConnection {
     private var pending: [UInt8] = []
     private var isOpen = true
 
-    init(_ descriptor: Int32) {
+    init(_ descriptor: Int32, limitSeconds: Int = 30) {
         self.descriptor = descriptor
         // No test waits for ever.
-        var limit = timeval(tv_sec: 30, tv_usec: 0)
+        var limit = timeval(tv_sec: limitSeconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
@@ -81,6 +81,26 @@ public final class ScriptedConnection {
         let bytes = Array(pending.prefix(count))
         pending.removeFirst(bytes.count)
         return bytes
+    }
+
+    /// Reads what is there of at most so many bytes; nil at the end of the connection.
+    func readSome(_ count: Int) -> [UInt8]? {
+        if pending.isEmpty, !receive() { return nil }
+        let bytes = Array(pending.prefix(count))
+        pending.removeFirst(bytes.count)
+        return bytes
+    }
+
+    /// Reads a line with its end; nil if the connection ends before.
+    func readLine() -> String? {
+        while true {
+            if let end = pending.firstIndex(of: 0x0A) {
+                let line = Array(pending[...end])
+                pending.removeFirst(line.count)
+                return String(decoding: line, as: UTF8.self)
+            }
+            guard receive() else { return nil }
+        }
     }
 
     /// Waits until the other side closes the connection.
@@ -112,6 +132,9 @@ public final class ScriptedConnection {
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Foundation.linger>.size))
         close()
     }
+
+    /// Ends the connection for both directions, from any thread; it is closed by its own.
+    func breakOff() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     /// Ends the connection.
     public func close() {
