@@ -128,6 +128,9 @@ public protocol StoreWriter: AnyObject {
     /// The backups whose publishing or removal was interrupted when they were whole, and whose sidecar has its name again.
     var completedBackups: [BackupID] { get }
 
+    /// What interrupted runs left and could not be removed now: the next writer tries again.
+    var remainingLeftovers: [String] { get }
+
     /// The bytes that are free in the store; nil where there is no limit, or none that is known.
     func availableByteCount() throws -> Int?
 
@@ -158,6 +161,9 @@ public protocol StoreWriter: AnyObject {
 }
 
 extension StoreWriter {
+    /// What can't be removed is an error.
+    public var remainingLeftovers: [String] { [] }
+
     /// Removes one backup.
     public func delete(_ backup: StoredBackup) throws { try delete([backup]) { _ in } }
 }
@@ -177,6 +183,15 @@ public protocol PendingArchive: ByteSink {
 
     /// Removes what was written, unless it was published.
     func discard()
+
+    /// Ends, from any thread, a wait of the writing thread for the store, which then throws `CancellationError`; nil where
+    /// nothing waits.
+    var interruption: (@Sendable () -> Void)? { get }
+}
+
+extension PendingArchive {
+    /// A file is written without waiting for anybody.
+    public var interruption: (@Sendable () -> Void)? { nil }
 }
 
 /// A sidecar with its bytes, which are what digests and copies are of.

@@ -5,6 +5,10 @@ import Operations
 import PKIBackup
 import SealedArchive
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// The command `etcd-snap backup`.
 struct Backup: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -74,12 +78,17 @@ struct Backup: AsyncParsableCommand {
         if report.findings.defectCount > 0 { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
+    /// Who looks at a terminal would rather be told soon.
+    private static var patience: Duration {
+        isatty(STDERR_FILENO) == 1 ? StoreOpening.watchedPatience : StoreOpening.unwatchedPatience
+    }
+
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
         let node = try capture.plan(
             configuration, store: try place.store(configuration), removesLeftovers: !dryRun)
         var plan = BackupPlan(
             scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)),
-            store: try place.store(configuration),
+            store: try place.store(configuration, patience: Self.patience),
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd

@@ -65,7 +65,7 @@ struct StoreOptions: ParsableArguments {
     static let defaultStore = "/var/lib/etcd-snap"
     static let defaultCluster = "kubernetes"
 
-    func store(_ configuration: Configuration) throws -> any Store {
+    func store(_ configuration: Configuration, patience: Duration = StoreOpening.watchedPatience) throws -> any Store {
         let text = store ?? configuration.store ?? Self.defaultStore
         let location = StoreLocation(text)
         if location.isDirectory {
@@ -78,7 +78,7 @@ struct StoreOptions: ParsableArguments {
         }
         let opening = StoreOpening(
             s3: s3.section(configuration.s3), variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
-            observer: Console.shared.observer)
+            observer: Console.shared.observer, patience: patience)
         return try opening.open(location)
     }
 

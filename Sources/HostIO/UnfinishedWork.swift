@@ -13,11 +13,14 @@ public enum UnfinishedWork {
     private static let state = Mutex(State())
 
     /// Notes what `owner` has unfinished, until it is removed from here; at the latest when it is gone.
-    static func add(_ owner: AnyObject, removing: @Sendable @escaping () -> Void) {
+    ///
+    /// - Parameter removing: must not wait for what may never answer.
+    public static func add(_ owner: AnyObject, removing: @Sendable @escaping () -> Void) {
         state.withLock { $0.removals[ObjectIdentifier(owner)] = removing }
     }
 
-    static func remove(_ owner: AnyObject) {
+    /// Forgets what an owner had unfinished.
+    public static func remove(_ owner: AnyObject) {
         state.withLock { $0.removals[ObjectIdentifier(owner)] = nil }
     }
 

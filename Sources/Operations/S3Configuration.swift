@@ -39,6 +39,10 @@ extension Configuration {
         public var conditionalWrites: Bool?
         /// Whether the server is sent checksums to keep; default true.
         public var checksums: Bool?
+        /// For how many seconds what fails and may pass is tried again; default 300 for a backup that nobody watches, and 60.
+        public var retrySeconds: Int?
+        /// For how many seconds a connection may stand still before it counts as lost; default 60.
+        public var stallSeconds: Int?
 
         /// An empty section.
         public init() {}
@@ -46,7 +50,7 @@ extension Configuration {
         enum CodingKeys: String, CodingKey, CaseIterable {
             case endpoint, region, pathStyle, dualStack, fips, ca, proxy, credentials, profile
             case credentialsFromEnvironment, storageClass, serverSideEncryption, kmsKeyID, lockMode, lockDays
-            case conditionalWrites, checksums
+            case conditionalWrites, checksums, retrySeconds, stallSeconds
         }
 
         /// The settings of a store.
@@ -69,7 +73,24 @@ extension Configuration {
             settings.lock = try lock()
             settings.createsConditionally = conditionalWrites ?? true
             settings.sendsChecksums = checksums ?? true
+            settings.stallTimeout = try Self.duration(stallSeconds, "stallSeconds", from: 1)
             return settings
+        }
+
+        /// For how long what fails and may pass is tried again; nil if that is not set.
+        ///
+        /// - Throws: ``Failure`` with the code `usage` for a number that can't be.
+        public func patience() throws(Failure) -> Duration? {
+            try Self.duration(retrySeconds, "retrySeconds", from: 0)
+        }
+
+        private static func duration(_ seconds: Int?, _ key: String, from least: Int) throws(Failure) -> Duration? {
+            guard let seconds else { return nil }
+            guard (least...86_400).contains(seconds) else {
+                throw Failure(
+                    .usage, "\(key) is \(seconds)", hint: "set it to a number of seconds from \(least) to 86400")
+            }
+            return .seconds(seconds)
         }
 
         private func encryption() throws(Failure) -> S3WriteAttributes.Encryption? {

@@ -31,13 +31,24 @@ public struct StoreOpening: Sendable {
     public var isRoot: Bool
     /// Who is told what goes on.
     public var observer: Observer
+    /// For how long what fails and may pass is tried again, where the section says nothing of that.
+    public var patience: Duration
+
+    /// The patience of a backup that nobody watches: a server that is started anew takes minutes.
+    public static let unwatchedPatience = Duration.seconds(300)
+    /// The patience of what somebody waits for.
+    public static let watchedPatience = Duration.seconds(60)
 
     /// An opening from its parts.
-    public init(s3: Configuration.S3, variables: [String: String], isRoot: Bool, observer: Observer) {
+    public init(
+        s3: Configuration.S3, variables: [String: String], isRoot: Bool, observer: Observer,
+        patience: Duration = Self.watchedPatience
+    ) {
         self.s3 = s3
         self.variables = variables
         self.isRoot = isRoot
         self.observer = observer
+        self.patience = patience
     }
 
     /// Opens the store at a location; nothing is asked of a server yet.
@@ -48,7 +59,7 @@ public struct StoreOpening: Sendable {
         case .directory(let path): return LocalStore(root: path)
         case .s3(let text):
             let observer = observer
-            let retries = RetryPolicy { failure, wait in
+            let retries = RetryPolicy(patience: try s3.patience() ?? patience) { failure, wait in
                 // What passes in a moment nobody has to know of.
                 guard wait >= .seconds(1) else { return }
                 observer.warn("trying again in \(Self.seconds(wait)) s: \(failure.message)")

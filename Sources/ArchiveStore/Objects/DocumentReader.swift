@@ -1,5 +1,11 @@
 import HostIO
 import SealedArchive
+import Synchronization
+
+/// Why a place can't be read from any more; nil while it can.
+private final class ReadOutage: Sendable {
+    let error = Mutex<ObjectError?>(nil)
+}
 
 /// Reads the small objects of a store, many at once, and keeps what it has read on this host.
 ///
@@ -38,10 +44,11 @@ struct DocumentReader {
 
     private func fetch(_ documents: [StoredObject]) -> [Result<[UInt8], any Error>] {
         guard documents.count > 1 else { return documents.map(fetch) }
+        let outage = ReadOutage()
         let count = min(Self.concurrentCount, documents.count)
         let map = OrderedParallelMap<StoredObject, Result<[UInt8], any Error>>(
             name: "etcd-snap.documents", workerCount: count, depth: 2 * count
-        ) { { fetch($0) } }
+        ) { { fetch($0, unless: outage) } }
         var results: [Result<[UInt8], any Error>] = []
         var submittedCount = 0
         while results.count < documents.count {
@@ -55,6 +62,16 @@ struct DocumentReader {
         }
         map.finish()
         return results
+    }
+
+    /// Reads one, unless the place fails already: then it would take as long to learn that for each.
+    private func fetch(_ document: StoredObject, unless outage: ReadOutage) -> Result<[UInt8], any Error> {
+        if let error = outage.error.withLock({ $0 }) { return .failure(error) }
+        let result = fetch(document)
+        if case .failure(let error as ObjectError) = result, error.kind == .failed, error.retry != .never {
+            outage.error.withLock { $0 = error }
+        }
+        return result
     }
 
     private func fetch(_ document: StoredObject) -> Result<[UInt8], any Error> {

@@ -75,6 +75,17 @@ struct ObjectScope {
         return listing
     }
 
+    /// Whether something was listed that was gone when it was read, or something is missing: half of what belongs together, or
+    /// what the host itself has written meanwhile.
+    func contradictsItself(_ documents: [String: Result<[UInt8], any Error>], _ listing: StoreListing) -> Bool {
+        let isGone = documents.values.contains { result in
+            if case .failure(let error as ObjectError) = result { return error.kind == .absent }
+            return false
+        }
+        return isGone || !listing.chain.isEmpty
+            || listing.unreadable.contains { sidecars[$0.id] != nil && archives[$0.id] == nil }
+    }
+
     private func add(
         _ id: BackupID, _ documents: [String: Result<[UInt8], any Error>], _ store: String,
         to listing: inout StoreListing

@@ -114,8 +114,21 @@ public protocol PendingObject: ByteSink {
     func finish() throws -> StoredObject
 
     /// Removes what was written, whether it is finished or not; what can't be removed now is left for
-    /// ``ObjectStorage/removeLeftovers(below:before:)``.
+    /// ``ObjectStorage/removeLeftover(of:upload:)`` of a later run.
     func discard()
+
+    /// After ``discard()``, whether something may be left.
+    var mayBeLeft: Bool { get }
+
+    /// Ends, from any thread, a wait of the writing thread, which then throws `CancellationError`; nil where nothing waits.
+    var interruption: (@Sendable () -> Void)? { get }
+}
+
+extension PendingObject {
+    /// Nothing is.
+    public var mayBeLeft: Bool { false }
+    /// Nothing waits.
+    public var interruption: (@Sendable () -> Void)? { nil }
 }
 
 /// How an object is held.
@@ -180,6 +193,8 @@ public struct ObjectError: FailureConvertible, Sendable {
     public var failure: Failure
     /// Whether the same may succeed a while later.
     public var retry: Retry
+    /// Whether it is certain that nothing was written; false where that is not known.
+    public var isCertainlyUndone = false
 
     /// An error from its parts.
     public init(_ kind: Kind, _ failure: Failure, retry: Retry = .never) {

@@ -26,14 +26,32 @@ public struct ObjectStore: Store {
     /// Everything in the store, or in one cluster or node of it; a place where nothing is has nothing.
     public func list(cluster: String?, node: String?) throws -> StoreListing {
         var listing = StoreListing()
-        for scope in try scopes(cluster, node) {
-            let documents = DocumentReader(objects: objects, home: home).read(scope.documents, of: scope.scope)
-            if let failure = Self.outage(documents.values) { throw failure }
-            listing.add(scope.listing(documents, in: name, own: ownRecord(of: scope.scope)))
-        }
+        for scope in try scopes(cluster, node) { listing.add(try self.listing(of: scope)) }
         listing.sort()
         listing.chain += listing.disputes
         return listing
+    }
+
+    /// So often a scope is listed once more that changed while it was listed.
+    private static let repetitionCount = 2
+
+    /// What is in a scope.
+    ///
+    /// The pages of a list and the documents are not of one moment. What contradicts itself is looked at again: a backup that
+    /// is deleted meanwhile is no damage.
+    private func listing(of first: ObjectScope) throws -> StoreListing {
+        var scope = first
+        var count = 0
+        while true {
+            let documents = DocumentReader(objects: objects, home: home).read(scope.documents, of: scope.scope)
+            if let failure = Self.outage(documents.values) { throw failure }
+            let listing = scope.listing(documents, in: name, own: ownRecord(of: scope.scope))
+            guard count < Self.repetitionCount, scope.contradictsItself(documents, listing) else { return listing }
+            guard let again = ObjectScope.scopes(try objects.objects(below: "\(scope.scope)/", behind: nil)).first
+            else { return StoreListing() }
+            scope = again
+            count += 1
+        }
     }
 
     /// Why a store that answers no more can't be listed: what was not read for that is not damaged.

@@ -11,6 +11,7 @@ import Synchronization
 final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     let scope: StoreScope
     let removedLeftovers: [String]
+    let remainingLeftovers: [String]
     /// Publishing is one write of the store, and is never half done.
     let completedBackups: [BackupID] = []
     private let store: ObjectStore
@@ -23,21 +24,29 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         self.scope = scope
         state = try OpenDirectory.make(path: store.home.statePath(of: store.name, scope))
         lock = try DirectoryLock(state)
-        removedLeftovers = try Self.removeLeftover(in: state, of: store.objects)
+        (removedLeftovers, remainingLeftovers) = Self.removeLeftovers(in: state, of: store.objects)
     }
 
-    /// Ends the upload that an interrupted run has noted.
-    private static func removeLeftover(in state: OpenDirectory, of objects: any ObjectStorage) throws -> [String] {
-        guard let leftover = UnfinishedUpload.read(in: state) else { return [] }
-        do {
-            try objects.removeLeftover(of: leftover.key, upload: leftover.upload)
-        } catch let error as ObjectError where error.kind == .denied {
-            // Whoever may not end it leaves that to a rule of the store, or to who prunes it.
-            UnfinishedUpload.remove(in: state)
-            return []
+    /// Ends the uploads that interrupted runs have noted; a backup does not fail because that fails.
+    private static func removeLeftovers(
+        in state: OpenDirectory, of objects: any ObjectStorage
+    ) -> (removed: [String], remaining: [String]) {
+        var removed: [String] = []
+        var remaining: [String] = []
+        for leftover in UnfinishedUploads.read(in: state).uploads {
+            let name = "the upload of \(objects.name)/\(leftover.key)"
+            do {
+                try objects.removeLeftover(of: leftover.key, upload: leftover.upload)
+                removed.append(name)
+            } catch let error as ObjectError where error.kind == .denied {
+                // Whoever may not end it leaves that to a rule of the store, or to who prunes it.
+            } catch {
+                remaining.append(name)
+                continue
+            }
+            UnfinishedUploads.forget(leftover.key, in: state)
         }
-        UnfinishedUpload.remove(in: state)
-        return ["the upload of \(objects.name)/\(leftover.key)"]
+        return (removed, remaining)
     }
 
     func availableByteCount() throws -> Int? { try objects.availableByteCount() }
@@ -45,7 +54,7 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     func begin(_ id: BackupID) throws -> any PendingArchive {
         let key = ObjectStore.archiveKey(id, in: scope)
         let object = try objects.begin(key, byteCount: nil) { [state] upload in
-            try UnfinishedUpload(key: key, upload: upload.isEmpty ? nil : upload).write(in: state)
+            try UnfinishedUploads.note(.init(key: key, upload: upload.isEmpty ? nil : upload), in: state)
         }
         return ObjectPendingArchive(object, id, self)
     }
@@ -70,7 +79,7 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     fileprivate func publish(_ document: SidecarDocument) throws {
         let sidecar = document.sidecar
         try objects.create(ObjectStore.sidecarKey(sidecar.archive.id, in: scope), document.bytes)
-        UnfinishedUpload.remove(in: state)
+        forgetUpload(sidecar.archive.id)
         // It is published, whatever becomes of this: where the store can be listed the next run sees it there.
         try? remember(document)
     }
@@ -84,12 +93,19 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         try record.write(in: state)
     }
 
-    /// Removes a sidecar that may have been created, though that failed; false if it may still be there.
-    fileprivate func removeSidecar(_ id: BackupID) -> Bool {
-        (try? objects.remove([ObjectStore.sidecarKey(id, in: scope)]))?.isEmpty == true
+    /// Removes a sidecar that may have been created, though that failed.
+    ///
+    /// - Returns: false if it may still be there: then it counts as the last one where its store can't be asked.
+    fileprivate func removeSidecar(_ document: SidecarDocument) -> Bool {
+        let key = ObjectStore.sidecarKey(document.sidecar.archive.id, in: scope)
+        guard let failures = try? objects.remove([key]) else { return false }
+        if failures.contains(where: { $0.error.kind == .denied }) { try? remember(document) }
+        return failures.isEmpty
     }
 
-    fileprivate func forgetUpload() { UnfinishedUpload.remove(in: state) }
+    fileprivate func forgetUpload(_ id: BackupID) {
+        UnfinishedUploads.forget(ObjectStore.archiveKey(id, in: scope), in: state)
+    }
 
     func adopt(_ document: SidecarDocument) throws {
         let id = document.sidecar.archive.id
@@ -224,7 +240,8 @@ private final class ObjectPendingArchive: PendingArchive {
     private let writer: ObjectStoreWriter
     private var stored_: StoredObject?
     private var isPublished = false
-    private var mayHaveSidecar = false
+    /// What was to publish it, and may be there.
+    private var document: SidecarDocument?
 
     init(_ object: any PendingObject, _ id: BackupID, _ writer: ObjectStoreWriter) {
         self.object = object
@@ -247,12 +264,12 @@ private final class ObjectPendingArchive: PendingArchive {
 
     func publish(_ document: SidecarDocument) throws {
         _ = try finished()
-        mayHaveSidecar = true
+        self.document = document
         do {
-            try writer.publish(document)
-        } catch let error as ObjectError where error.kind == .exists {
-            // It is another's.
-            mayHaveSidecar = false
+            try UnfinishedWork.protecting { try writer.publish(document) }
+        } catch let error as ObjectError where error.kind == .exists || error.isCertainlyUndone {
+            // What is there is another's.
+            self.document = nil
             throw error
         }
         isPublished = true
@@ -260,11 +277,15 @@ private final class ObjectPendingArchive: PendingArchive {
 
     func discard() {
         guard !isPublished else { return }
-        // Without its archive a sidecar would be damage: then both stay.
-        if mayHaveSidecar, !writer.removeSidecar(id) { return }
-        object.discard()
-        writer.forgetUpload()
+        UnfinishedWork.protecting {
+            // Without its archive a sidecar would be damage: then both stay.
+            if let document, !writer.removeSidecar(document) { return }
+            object.discard()
+            if !object.mayBeLeft { writer.forgetUpload(id) }
+        }
     }
+
+    var interruption: (@Sendable () -> Void)? { object.interruption }
 }
 
 extension ObjectStoreWriter {

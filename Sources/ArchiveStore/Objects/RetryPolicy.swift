@@ -33,23 +33,31 @@ public struct RetryPolicy: Sendable {
     /// Calls `attempt` until it succeeds, fails for good, or patience ends.
     ///
     /// - Parameters:
+    ///   - outage: what the place has done meanwhile for others, whose failures use patience up too.
     ///   - isStopped: ends a wait when it says so.
     ///   - retry: whether what failed may succeed later.
     ///   - attempt: is told how often it was called before.
     /// - Throws: the last error; `CancellationError` if the task was cancelled, or it was stopped, during a wait.
     func run<Result>(
-        isStopped: () -> Bool = { false }, retry: (any Error) -> ObjectError.Retry, _ attempt: (Int) throws -> Result
+        during outage: Outage = Outage(), isStopped: () -> Bool = { false }, retry: (any Error) -> ObjectError.Retry,
+        _ attempt: (Int) throws -> Result
     ) throws -> Result {
         var firstFailure: ContinuousClock.Instant?
         var count = 0
         while true {
             do {
-                return try attempt(count)
+                let result = try attempt(count)
+                outage.noteSuccess()
+                return result
             } catch {
                 let now = ContinuousClock.now
                 let start = firstFailure ?? now
                 firstFailure = start
-                guard let wait = wait(retry(error), after: count), now + wait - start <= patience else { throw error }
+                guard let wait = wait(retry(error), after: count) else {
+                    outage.noteRefusal()
+                    throw error
+                }
+                guard now + wait - min(start, outage.noteFailure(at: now)) <= patience else { throw error }
                 report(Failure(wrapping: error), wait)
                 try Self.sleep(wait, isStopped)
                 count += 1

@@ -51,31 +51,54 @@ public struct StoreHome: Sendable {
     }
 }
 
-/// The upload that a run has begun: noted before, so that the next run can end it if this one is killed.
-struct UnfinishedUpload: Codable, Sendable {
-    /// The key of the object.
-    var key: String
-    /// How the place calls it; nil if it has not said, or has no name for it.
-    var upload: String?
-
-    private static let fileName = "upload.json"
-    private static let maximumByteCount = 1 << 16
-
-    /// What is noted; nil if there is nothing that could be read.
-    static func read(in directory: OpenDirectory) -> UnfinishedUpload? {
-        guard let file = try? RandomAccessFile(path: directory.path(of: fileName)), file.byteCount <= maximumByteCount,
-            let bytes = try? file.bytes(at: 0, count: file.byteCount)
-        else { return nil }
-        return try? DocumentCoding.decode(UnfinishedUpload.self, from: bytes, name: file.name)
+/// The uploads that runs have begun: each is noted before, so that a later run can end it if its own is killed, or can't.
+struct UnfinishedUploads: Codable, Sendable {
+    /// One that was begun.
+    struct Upload: Codable, Sendable, Equatable {
+        /// The key of the object.
+        var key: String
+        /// How the place calls it; nil if it has not said, or has no name for it.
+        var upload: String?
     }
 
-    /// Notes it; returns when that is durable.
-    func write(in directory: OpenDirectory) throws {
+    /// The last begun last.
+    private(set) var uploads: [Upload] = []
+
+    private static let fileName = "uploads.json"
+    private static let maximumByteCount = 1 << 16
+    /// More than so many are never left where anything can be removed.
+    private static let maximumCount = 100
+
+    /// What is noted; nothing if that can't be read.
+    static func read(in directory: OpenDirectory) -> UnfinishedUploads {
+        guard let file = try? RandomAccessFile(path: directory.path(of: fileName)), file.byteCount <= maximumByteCount,
+            let bytes = try? file.bytes(at: 0, count: file.byteCount)
+        else { return UnfinishedUploads() }
+        return (try? DocumentCoding.decode(UnfinishedUploads.self, from: bytes, name: file.name)) ?? UnfinishedUploads()
+    }
+
+    /// Notes one, in place of what was known of its key before; returns when that is durable.
+    static func note(_ upload: Upload, in directory: OpenDirectory) throws {
+        var noted = read(in: directory)
+        noted.uploads.removeAll { $0.key == upload.key }
+        noted.uploads = noted.uploads.suffix(maximumCount - 1) + [upload]
+        try noted.write(in: directory)
+    }
+
+    /// Forgets one; where that fails, it is looked for once more, and is not there.
+    static func forget(_ key: String, in directory: OpenDirectory) {
+        var noted = read(in: directory)
+        noted.uploads.removeAll { $0.key == key }
+        if noted.uploads.isEmpty {
+            _ = try? directory.removeFile(fileName)
+        } else {
+            try? noted.write(in: directory)
+        }
+    }
+
+    private func write(in directory: OpenDirectory) throws {
         let file = try PendingFile(in: directory, name: Self.fileName)
         try file.write(DocumentCoding.encode(self))
         try file.publish(replacing: true)
     }
-
-    /// Forgets what was noted.
-    static func remove(in directory: OpenDirectory) { _ = try? directory.removeFile(fileName) }
 }

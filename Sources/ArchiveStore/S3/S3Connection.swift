@@ -19,6 +19,8 @@ final class S3Connection: S3Sender {
 
     /// The time that a server may need to make an object of its parts.
     private static let completionTimeout = Duration.seconds(600)
+    /// How long each request may take by which a run that was told to end removes what it has begun.
+    static let cleaningTimeout = Duration.seconds(4)
 
     init(
         _ bucket: S3Bucket, _ client: HTTPClient, _ provider: S3CredentialProvider,
@@ -34,12 +36,17 @@ final class S3Connection: S3Sender {
     var now: Date { Date().addingTimeInterval(Double(state.withLock { $0.clockOffsetSeconds })) }
 
     func send<Operation: S3Operation>(
-        _ operation: Operation, _ block: ByteBlock?, _ cancellation: HTTPCancellation?
+        _ operation: Operation, _ block: ByteBlock?, _ call: S3Call?
     ) throws -> Operation.Output {
         try adapting { signing in
             var request = try self.request(operation.request, signing, block)
-            if operation is CompleteMultipartUpload { request.stallTimeout = Self.completionTimeout }
-            let response = try client.perform(request, cancellation: cancellation)
+            if operation is CompleteMultipartUpload {
+                request.stallTimeout = max(Self.completionTimeout, client.configuration.stallTimeout)
+            }
+            // Whoever was told to end cleans up, and no longer.
+            request.deadline = Task.isCancelled ? Self.cleaningTimeout : call?.deadline
+            let response = try client.perform(request, cancellation: call?.cancellation)
+            if response.sentCount > 1 { call?.noteLostAnswer() }
             return (try output(operation, S3Response(response), response.sentCount), response)
         }
     }

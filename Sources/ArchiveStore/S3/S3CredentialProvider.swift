@@ -27,11 +27,24 @@ final class S3CredentialProvider: Sendable {
         try current.withLock { current in
             let isRefused = refused.map { current?.isSame(as: $0) == true } ?? false
             if let current, !isRefused, !current.needRenewal(at: now) { return current }
-            let fetched = try source()
-            current = fetched
-            return fetched
+            do {
+                let fetched = try source()
+                current = fetched
+                return fetched
+            } catch {
+                guard let current else { throw error }
+                // They are renewed some minutes before their end.
+                if !isRefused, current.expiration.map({ $0 > now }) != false { return current }
+                throw CredentialRenewalError(cause: error)
+            }
         }
     }
+}
+
+/// Credentials that were there can't be got again: their file is being written, say, or who lends them is away for a moment.
+struct CredentialRenewalError: Error, FailureConvertible {
+    let cause: any Error
+    var failure: Failure { Failure(wrapping: cause) }
 }
 
 extension S3Credentials {

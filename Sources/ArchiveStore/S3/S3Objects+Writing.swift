@@ -23,11 +23,20 @@ extension S3Objects {
             contentType: isArchive ? "application/octet-stream" : "application/json")
     }
 
+    /// How long an attempt to write a small object may take: a run that is told to end waits for it.
+    private static let smallObjectTimeout = Duration.seconds(20)
+
     /// Writes a small object, unless there is one of the key.
     public func create(_ key: String, _ bytes: [UInt8]) throws {
-        try put(
-            key, .bytes(bytes), nil, attributes(isArchive: false),
-            isOwn: { try self.bytes(of: key, limit: max(1, bytes.count)).bytes == bytes })
+        let call = S3Call(deadline: Self.smallObjectTimeout)
+        do {
+            try put(
+                key, .bytes(bytes), nil, attributes(isArchive: false), call: call,
+                isOwn: { try self.bytes(of: key, limit: max(1, bytes.count)).bytes == bytes })
+        } catch var error as ObjectError {
+            error.isCertainlyUndone = !call.mayHaveLostAnswer || error.kind == .exists
+            throw error
+        }
     }
 
     /// Begins an object of any size.
@@ -40,14 +49,16 @@ extension S3Objects {
 
     /// Ends the uploads of a key: the one that is known, and others, where they may be listed.
     public func removeLeftover(of key: String, upload: String?) throws {
+        let name = try self.key(key)
         try translating {
-            let name = try self.key(key)
             if let upload { try abort(AbortMultipartUpload(name, uploadID: upload)) }
         }
         do {
-            _ = try removeLeftovers(below: key, before: .distantFuture)
-        } catch let error as ObjectError where error.kind == .denied {
-            // Who may not list them knows the one that was noted.
+            try forEachUpload(prefix: name.text) { listed in
+                if listed.key == name { try abort(AbortMultipartUpload(name, uploadID: listed.uploadID)) }
+            }
+        } catch let error as ObjectError where error.retry == .never {
+            // Who may not list them, or whose server can't, knows the one that was noted.
         }
     }
 
@@ -56,13 +67,13 @@ extension S3Objects {
     /// - Parameter isOwn: whether what is there is what was to be written: asked where an answer was lost.
     func put(
         _ key: String, _ payload: S3Request.Payload, _ block: ByteBlock?, _ attributes: S3WriteAttributes,
-        cancellation: HTTPCancellation? = nil, isOwn: () throws -> Bool
+        call: S3Call? = nil, isOwn: () throws -> Bool
     ) throws {
         let name = try self.key(key)
         try creating(key, isOwn: isOwn) { condition in
             let put = PutObject(
                 name, payload, condition: condition, attributes: attributes, sendsChecksum: settings.sendsChecksums)
-            _ = try sender.send(put, block, cancellation)
+            _ = try sender.send(put, block, call)
         }
     }
 
@@ -73,7 +84,6 @@ extension S3Objects {
                 guard createsConditionally else { return try createUnconditionally(key, body) }
                 try body(.absent)
             } catch let error as S3Error where error.isPreconditionFailure {
-                // A key has a random part that this process made: who may not look must take it for its own.
                 guard error.isOfRepetition, try isOwnUnlessDenied(isOwn) else { throw exists(key) }
             } catch let error as S3Error where error.status == 501 && createsConditionally {
                 adaption.withLock { $0.createsConditionally = false }
@@ -92,7 +102,8 @@ extension S3Objects {
         try body(nil)
     }
 
-    private func isOwnUnlessDenied(_ isOwn: () throws -> Bool) throws -> Bool {
+    /// Whether what is there is this process' own; who may not look takes it for that, for its key has a random part.
+    func isOwnUnlessDenied(_ isOwn: () throws -> Bool) throws -> Bool {
         do {
             return try isOwn()
         } catch let error as ObjectError where error.kind == .denied {
@@ -132,7 +143,11 @@ extension S3Objects {
     private func remove(_ items: [DeleteObjects.Item]) throws -> [Refusal] {
         guard items.count > Self.singleRemovalCount else { return try removeSingly(items) }
         do {
-            return try sender.send(DeleteObjects(items)).failures.filter { !$0.error.isNotFound }
+            let failures = try sender.send(DeleteObjects(items)).failures.filter { !$0.error.isNotFound }
+            // The answer is one of success: what may pass is tried again for each.
+            let passing = failures.filter { RetryingS3Sender.retry($0.error) != .never }
+            let others = failures.filter { RetryingS3Sender.retry($0.error) == .never }
+            return try others + removeSingly(passing.map(\.item))
         } catch let error as S3Error where error.status == 501 || error.code == "NotImplemented" {
             return try removeSingly(items)
         }
@@ -200,19 +215,23 @@ extension S3Objects {
 
     /// Ends uploads below a prefix that were begun before a time.
     public func removeLeftovers(below prefix: String, before date: Date) throws -> [String] {
+        var removed: [String] = []
+        try forEachUpload(prefix: self.prefix(prefix)) { upload in
+            guard upload.initiated.map({ $0 <= date }) != false, let key = relative(upload.key) else { return }
+            try abort(AbortMultipartUpload(upload.key, uploadID: upload.uploadID))
+            removed.append(key)
+        }
+        return removed
+    }
+
+    private func forEachUpload(prefix: String, _ body: (ListMultipartUploads.Upload) throws -> Void) throws {
         try translating {
-            var removed: [String] = []
-            var next: ListMultipartUploads? = ListMultipartUploads(prefix: self.prefix(prefix))
+            var next: ListMultipartUploads? = ListMultipartUploads(prefix: prefix)
             while let list = next {
                 let page = try sender.send(list)
-                for upload in page.uploads where upload.initiated.map({ $0 <= date }) != false {
-                    guard let key = relative(upload.key) else { continue }
-                    try abort(AbortMultipartUpload(upload.key, uploadID: upload.uploadID))
-                    removed.append(key)
-                }
+                try page.uploads.forEach(body)
                 next = list.next(after: page)
             }
-            return removed
         }
     }
 

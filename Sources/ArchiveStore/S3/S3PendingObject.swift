@@ -29,7 +29,13 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
     private var uploadID: String?
     private var partCount = 0
     private var byteCount = 0
-    private var isFinished = false
+    /// Whether there may be an upload that nobody has said the name of.
+    private var hasNamelessUpload = false
+    /// Whether the object is there, or may be.
+    private var mayBeThere = false
+    private(set) var mayBeLeft = false
+    /// The entity tag that the server gave it.
+    private var tag: String?
 
     /// So many parts are under way at once; each is in memory, and so is the one that is filled.
     private static let concurrentPartCount = 1
@@ -85,6 +91,7 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
     }
 
     private func checkSent() throws {
+        if cancellation.isCancelled { throw CancellationError() }
         if let failure = shared.withLock({ $0.failure }) { throw failure }
     }
 
@@ -93,10 +100,26 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
         try note("")
         let create = CreateMultipartUpload(
             key, attributes: objects.attributes(isArchive: true), sendsChecksums: objects.settings.sendsChecksums)
-        let id = try objects.translating { try objects.sender.send(create) }
+        let call = S3Call(cancellation)
+        defer { hasNamelessUpload = call.mayHaveLostAnswer }
+        let id = try sending(create, call)
         uploadID = id
+        UnfinishedWork.add(self) { [objects, key, cancellation] in
+            cancellation.cancel()
+            let call = S3Call(deadline: S3Connection.cleaningTimeout)
+            _ = try? objects.connection.send(AbortMultipartUpload(key, uploadID: id), nil, call)
+        }
         try note(id)
         return id
+    }
+
+    /// Sends what the writing thread waits for.
+    private func sending<Operation: S3Operation>(_ operation: Operation, _ call: S3Call) throws -> Operation.Output {
+        do {
+            return try objects.translating { try objects.sender.send(operation, nil, call) }
+        } catch  where cancellation.isCancelled {
+            throw CancellationError()
+        }
     }
 
     private func upload(_ number: Int, of uploadID: String, _ block: ByteBlock) {
@@ -106,7 +129,7 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
                 try objects.sender.send(
                     UploadPart(
                         key, uploadID: uploadID, number: number, Self.payload(block),
-                        sendsChecksum: objects.settings.sendsChecksums), block, cancellation)
+                        sendsChecksum: objects.settings.sendsChecksums), block, S3Call(cancellation))
             }
             shared.withLock { $0.parts.append(part) }
         } catch {
@@ -125,55 +148,74 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
 
     func finish() throws -> StoredObject {
         if partCount == 0 {
-            try putWhole()
+            try create { try putWhole($0) }
         } else {
             if let block { try send(block) }
             sending.wait()
             try checkSent()
-            try complete()
+            try create { try complete($0) }
         }
-        isFinished = true
+        mayBeThere = true
+        UnfinishedWork.remove(self)
         return StoredObject(key: name, byteCount: byteCount, tag: tag)
     }
 
-    /// The entity tag that the server gave it.
-    private var tag: String?
+    /// Makes the object; notes whether it may be there though that failed, unless another is.
+    private func create(_ body: (S3Call) throws -> Void) throws {
+        let call = S3Call(cancellation)
+        do {
+            try body(call)
+        } catch {
+            let isOfAnother = (error as? ObjectError)?.kind == .exists
+            mayBeThere = call.mayHaveLostAnswer && !isOfAnother
+            throw cancellation.isCancelled ? CancellationError() : error
+        }
+    }
 
-    private func putWhole() throws {
+    private func putWhole(_ call: S3Call) throws {
         let block = block ?? ByteBlock(capacity: 1)
         self.block = block
         try objects.put(
-            name, Self.payload(block), block, objects.attributes(isArchive: true), cancellation: cancellation,
-            isOwn: isThere)
+            name, Self.payload(block), block, objects.attributes(isArchive: true), call: call, isOwn: isThere)
     }
 
-    private func complete() throws {
+    private func complete(_ call: S3Call) throws {
         guard let uploadID else { return }
         let parts = shared.withLock { $0.parts.sorted { $0.number < $1.number } }
         do {
             try objects.creating(name, isOwn: isThere) { condition in
-                let written = try objects.sender.send(
-                    CompleteMultipartUpload(key, uploadID: uploadID, parts: parts, condition: condition))
-                tag = written.entityTag
+                let complete = CompleteMultipartUpload(key, uploadID: uploadID, parts: parts, condition: condition)
+                tag = try objects.sender.send(complete, nil, call).entityTag
             }
-        } catch let error as ObjectError where error.kind == .absent {
-            // An answer was lost, and the upload is over: it was completed, or somebody ended it.
-            guard (try? isThere()) == true else { throw error }
+        } catch let error as ObjectError where error.kind == .absent && call.mayHaveLostAnswer {
+            // An answer was lost, and the upload is over: it was completed, unless somebody ended it just then.
+            guard try objects.isOwnUnlessDenied(isThere) else { throw error }
         }
+        // One whose answer was lost when it was begun has no part, and would stay.
+        if hasNamelessUpload { try? objects.removeLeftover(of: name, upload: nil) }
     }
 
     /// Whether an object of the size that was written is there; the key has a random part that this process made.
     private func isThere() throws -> Bool { try objects.object(name)?.byteCount == byteCount }
 
+    var interruption: (@Sendable () -> Void)? { { [cancellation] in cancellation.cancel() } }
+
     func discard() {
         cancellation.cancel()
         sending.wait()
         block = nil
-        if isFinished {
-            _ = try? objects.remove([name])
-        } else if let uploadID {
+        var isGone = true
+        if let uploadID {
             // A part that was under way may have come after the first.
-            for _ in 0..<2 { try? objects.abort(AbortMultipartUpload(key, uploadID: uploadID)) }
+            for _ in 0..<2 {
+                isGone = (try? objects.translating { try objects.abort(.init(key, uploadID: uploadID)) }) != nil
+            }
         }
+        if hasNamelessUpload { isGone = (try? objects.removeLeftover(of: name, upload: nil)) != nil && isGone }
+        if mayBeThere { isGone = (try? objects.remove([name]))?.isEmpty == true && isGone }
+        UnfinishedWork.remove(self)
+        mayBeLeft = !isGone
     }
+
+    deinit { UnfinishedWork.remove(self) }
 }

@@ -38,6 +38,8 @@ public struct S3Settings: Sendable, Equatable {
     public var storageClass: String?
     /// How the server encrypts objects.
     public var encryption: S3WriteAttributes.Encryption?
+    /// How long a connection may stand still before it counts as lost; nil is a minute.
+    public var stallTimeout: Duration?
     /// Whom the retention of new objects binds, and for how many days.
     public var lock: Lock?
     /// Whether writes ask that nothing is there yet; false for servers that refuse to be asked.
@@ -79,6 +81,7 @@ extension S3Settings {
     /// How connections are made.
     func http(_ profile: S3Profile?, _ variables: [String: String]) throws -> HTTPConfiguration {
         var configuration = HTTPConfiguration()
+        if let stallTimeout { configuration.stallTimeout = stallTimeout }
         if let path = authoritiesPath ?? profile?.authoritiesPath { configuration.authorities = .file(path) }
         switch proxyURL {
         case nil: configuration.proxies = try HTTPProxySettings(environment: variables)

@@ -41,8 +41,13 @@ struct BackupAttempt: Sendable {
                 file.discard()
                 throw error
             }
+            let interruption = file.interruption
             do {
-                return try await fill(archive, file)
+                return try await withTaskCancellationHandler {
+                    try await fill(archive, file)
+                } onCancel: {
+                    interruption?()
+                }
             } catch {
                 // In this order: the archive's threads write to the file until they are stopped.
                 archive.abandon()

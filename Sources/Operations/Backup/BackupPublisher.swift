@@ -26,6 +26,9 @@ struct BackupPublisher: @unchecked Sendable {
         self.plan = plan
         writer = try plan.store.writer(for: plan.scope)
         for name in writer.removedLeftovers { observer.warn("removed \(name), left over from an interrupted run") }
+        for name in writer.remainingLeftovers {
+            observer.warn("could not remove \(name), left over from an interrupted run: the next run tries again")
+        }
         for id in writer.completedBackups {
             observer.warn("\(id) is complete: the run that was publishing or removing it was interrupted")
         }

@@ -1,0 +1,30 @@
+import Foundation
+import HostIO
+import Testing
+
+@testable import Operations
+
+@Suite struct S3ConfigurationTests {
+    private func section(_ lines: String...) throws -> Configuration.S3 {
+        let text = "s3:\n" + lines.map { "  \($0)\n" }.joined()
+        return try #require(try Configuration.parse(Array(text.utf8), name: "config.yaml").s3)
+    }
+
+    @Test func timesAreSeconds() throws {
+        let section = try section("retrySeconds: 600", "stallSeconds: 30")
+        #expect(try section.patience() == .seconds(600) && section.settings().stallTimeout == .seconds(30))
+        let none = try self.section("region: eu")
+        #expect(try none.patience() == nil && none.settings().stallTimeout == nil)
+        #expect(try self.section("retrySeconds: 0").patience() == .zero)
+    }
+
+    @Test(arguments: ["retrySeconds: -1", "retrySeconds: 86401", "stallSeconds: 0", "stallSeconds: 86401"])
+    func timesThatCanNotBeAreRefused(line: String) throws {
+        let section = try section(line)
+        let error = #expect(throws: Failure.self) {
+            _ = try section.patience()
+            _ = try section.settings()
+        }
+        #expect(error?.code == .usage && error?.message.contains(line.prefix { $0 != ":" }) == true)
+    }
+}
