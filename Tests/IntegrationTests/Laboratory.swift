@@ -23,6 +23,7 @@ final class Laboratory: Sendable {
         var servers: [EtcdVersion: EtcdServer] = [:]
         var bulk: [EtcdVersion: EtcdServer] = [:]
         var bulkData: String?
+        var objects: SeaweedServer?
     }
 
     /// The size of the values in a database of ``bulkServer(_:)``, in MiB.
@@ -82,6 +83,16 @@ final class Laboratory: Sendable {
         }
     }
 
+    /// A server of S3 with the identities of ``S3Client`` and a bucket; each test keeps to a prefix of its own.
+    func objectServer() throws -> SeaweedServer {
+        try state.withLock { state in
+            if let server = state.objects { return server }
+            let server = try S3Client.startServer()
+            state.objects = server
+            return server
+        }
+    }
+
     /// A member with TLS and a database of some size that does not compress; tests only read it.
     func bulkServer(_ version: EtcdVersion) throws -> EtcdServer {
         try state.withLock { state in
@@ -115,6 +126,7 @@ final class Laboratory: Sendable {
     private func stop() {
         state.withLock { state in
             for server in Array(state.servers.values) + Array(state.bulk.values) { server.kill() }
+            state.objects?.stop()
             state = State(directory: directory)
         }
     }
