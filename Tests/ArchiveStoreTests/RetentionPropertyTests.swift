@@ -134,4 +134,64 @@ import Testing
             #expect(after.subtracting([candidates.count]).isSubset(of: before), "history \(number)")
         }
     }
+
+    // MARK: Clusters
+
+    /// The histories of a cluster's nodes; of most only one takes snapshots at a time, the others have files alone.
+    private func forEachCluster(
+        _ seed: UInt64, _ body: ([[RetentionCandidate]], RetentionRules, Int) throws -> Void
+    ) rethrows {
+        var random = SeededGenerator(seed: seed)
+        for number in 0..<Self.historyCount / 3 {
+            let nodes = (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                let share = [0, 1, 9, 10].randomElement(using: &random) ?? 0
+                return history(&random).map { candidate in
+                    var candidate = candidate
+                    candidate.hasSnapshot = Int.random(in: 0..<10, using: &random) >= share
+                    return candidate
+                }
+            }
+            try body(nodes, rules(&random), number)
+        }
+    }
+
+    /// What stays of each node.
+    private func kept(_ nodes: [[RetentionCandidate]], _ rules: RetentionRules) -> [[RetentionCandidate]] {
+        let plans = ClusterRetention(nodes, rules: rules, now: Self.now).nodes
+        return zip(nodes, plans).map { candidates, plan in
+            candidates.indices.filter { !plan.reasons[$0].isEmpty }.map { candidates[$0] }
+        }
+    }
+
+    @Test func theNewestSnapshotsOfAClusterStay() {
+        var removedCount = 0
+        forEachCluster(7) { nodes, rules, number in
+            let kept = kept(nodes, rules)
+            let stay = Set(kept.flatMap { $0.map(\.createdAt) })
+            let proven = nodes.flatMap { $0.filter { isProven($0, rules) } }.map(\.createdAt).sorted(by: >)
+            #expect(stay.isSuperset(of: proven.prefix(rules.floor.count)), "cluster \(number)")
+            removedCount += nodes.joined().count - kept.joined().count
+        }
+        #expect(removedCount > Self.historyCount)
+    }
+
+    /// A master that takes no snapshots for months costs no other one its snapshots.
+    @Test func archivesOfFilesAlonePushNoSnapshotOut() {
+        forEachCluster(8) { nodes, rules, number in
+            let together = kept(nodes, rules).map { $0.filter(\.hasSnapshot).map(\.createdAt) }
+            let alone = kept(nodes.map { $0.filter(\.hasSnapshot) }, rules).map { $0.map(\.createdAt) }
+            #expect(together == alone, "cluster \(number)")
+        }
+    }
+
+    @Test func pruningAClusterTwiceRemovesNothingMore() {
+        forEachCluster(9) { nodes, rules, number in
+            let left = kept(nodes, rules)
+            #expect(kept(left, rules).map(\.count) == left.map(\.count), "cluster \(number)")
+            // Each node alone loses no less: the cluster only keeps more.
+            for (index, node) in nodes.enumerated() {
+                #expect(kept(node, rules).count <= left[index].count, "cluster \(number)")
+            }
+        }
+    }
 }

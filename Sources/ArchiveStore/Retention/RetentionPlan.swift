@@ -9,6 +9,11 @@ struct RetentionCandidate: Sendable {
     var hasSnapshot: Bool
     /// What it reached; nil if that is not known, or a check of it failed.
     var level: VerificationLevel?
+
+    /// Whether it counts for a floor; files alone can't reach more than that they were read whole.
+    func isProven(by floor: RetentionFloor) -> Bool {
+        level.map { $0 >= (hasSnapshot ? floor.level : .streamed) } ?? false
+    }
 }
 
 /// What becomes of the backups of one node: a pure function of the list, the rules and the time.
@@ -18,9 +23,15 @@ struct RetentionCandidate: Sendable {
 /// others kept besides. What says that it is from the future is left alone.
 struct RetentionPlan {
     /// Why each is kept, in the order of the candidates; nothing for one that is to be removed.
-    let reasons: [[String]]
+    private(set) var reasons: [[String]]
+    /// When they were made, in that order.
+    private let times: [Date]
+
     /// Why a person should look at this plan before it is carried out.
-    let cautions: [String]
+    var cautions: [String] { Self.cautions(times, removedCount: reasons.count { $0.isEmpty }) }
+
+    /// Keeps one for another reason besides.
+    mutating func keep(_ index: Int, because reason: String) { reasons[index].append(reason) }
 
     private struct Kind: Hashable {
         var hasSnapshot: Bool
@@ -41,10 +52,8 @@ struct RetentionPlan {
                 reasons[index] = ["from the future"]
                 continue
             }
-            // Files alone can't reach more than that they were read whole.
-            let level = candidate.hasSnapshot ? rules.floor.level : .streamed
-            let isProven = candidate.level.map { $0 >= level } ?? false
-            groups[Kind(hasSnapshot: candidate.hasSnapshot, isProven: isProven), default: []].append(index)
+            let kind = Kind(hasSnapshot: candidate.hasSnapshot, isProven: candidate.isProven(by: rules.floor))
+            groups[kind, default: []].append(index)
         }
         for newestFirst in groups.values {
             let times = newestFirst.map { candidates[$0].createdAt }
@@ -60,7 +69,7 @@ struct RetentionPlan {
             }
         }
         self.reasons = reasons
-        cautions = Self.cautions(candidates.map(\.createdAt), removedCount: reasons.count { $0.isEmpty })
+        times = candidates.map(\.createdAt)
     }
 
     /// Which of the rules keep each backup of one kind, the newest first.

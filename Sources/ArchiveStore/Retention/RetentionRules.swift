@@ -31,9 +31,9 @@ public struct RetentionRules: Sendable, Equatable {
     }
 }
 
-/// The newest backups of a node, which are never removed, whatever the rules say.
+/// The newest backups of a node, and of a cluster, which are never removed, whatever the rules say.
 ///
-/// So none of the newest of a cluster is removed either: they are among the newest of their nodes.
+/// Those of a cluster are the newest with a snapshot, whichever node took them: of several masters most may have files alone.
 public struct RetentionFloor: Sendable, Equatable {
     /// How many.
     public var count = 3

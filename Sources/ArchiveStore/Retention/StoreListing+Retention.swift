@@ -18,22 +18,26 @@ public struct StoreRetention: Sendable {
 }
 
 extension StoreListing {
-    /// What rules make of the backups of each node; those that lie flat in a directory are kept.
+    /// What rules make of the backups of each cluster and its nodes; those that lie flat in a directory are kept.
     public func retention(by rules: RetentionRules, now: Date) -> StoreRetention {
         var retention = StoreRetention()
         let disputed = Set(disputes.map(\.subject))
-        for (scope, backups) in scopes {
-            let own = backups.filter { !$0.isFlat }
-            let plan = RetentionPlan(own.map(\.retentionCandidate), rules: rules, now: now)
-            retention.decisions += zip(own, plan.reasons).map { RetentionDecision(backup: $0, reasons: $1) }
-            retention.decisions += backups.filter(\.isFlat).map {
-                RetentionDecision(backup: $0, reasons: ["only read"])
+        let clusters = Dictionary(grouping: scopes, by: \.0.cluster).sorted { $0.key < $1.key }.map(\.value)
+        for nodes in clusters {
+            let own = nodes.map { $0.1.filter { !$0.isFlat } }
+            let plans = ClusterRetention(own.map { $0.map(\.retentionCandidate) }, rules: rules, now: now).nodes
+            for (index, (scope, backups)) in nodes.enumerated() {
+                let plan = plans[index]
+                retention.decisions += zip(own[index], plan.reasons).map { RetentionDecision(backup: $0, reasons: $1) }
+                retention.decisions += backups.filter(\.isFlat).map {
+                    RetentionDecision(backup: $0, reasons: ["only read"])
+                }
+                var cautions = plan.cautions
+                if plan.reasons.contains(where: \.isEmpty), disputed.contains("\(scope)") {
+                    cautions.append("it is not certain which backup is the newest, see what `etcd-snap list` warns of")
+                }
+                retention.cautions += cautions.map { "\(scope): \($0)" }
             }
-            var cautions = plan.cautions
-            if plan.reasons.contains(where: \.isEmpty), disputed.contains("\(scope)") {
-                cautions.append("it is not certain which backup is the newest, see what `etcd-snap list` warns of")
-            }
-            retention.cautions += cautions.map { "\(scope): \($0)" }
         }
         return retention
     }
