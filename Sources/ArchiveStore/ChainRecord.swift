@@ -22,6 +22,14 @@ struct ChainRecord: Codable, Sendable, Equatable {
         var previousSidecarSHA256: String?
         /// The digest of the sidecar of the last; nil if that is not known.
         var sidecarSHA256: String?
+
+        /// Those of a range of its numbers.
+        func part(_ range: ClosedRange<Int>) -> RemovedRun {
+            RemovedRun(
+                firstSequence: range.lowerBound, lastSequence: range.upperBound,
+                previousSidecarSHA256: range.lowerBound == firstSequence ? previousSidecarSHA256 : nil,
+                sidecarSHA256: range.upperBound == lastSequence ? sidecarSHA256 : nil)
+        }
     }
 
     /// The version of this file's format.
@@ -91,6 +99,33 @@ struct ChainRecord: Codable, Sendable, Equatable {
         let file = try PendingFile(in: directory, name: Self.fileName)
         try file.write(DocumentCoding.encode(self))
         try file.publish(replacing: true)
+    }
+
+    /// Notes that a backup was published: the newest, or one between others.
+    mutating func publish(_ sidecar: Sidecar, sidecarSHA256: String) {
+        guard sidecar.sequence >= last?.sequence ?? 0 else { return }
+        last = Last(id: sidecar.archive.id, sequence: sidecar.sequence, sidecarSHA256: sidecarSHA256)
+    }
+
+    /// Forgets that a backup was removed, for it comes back.
+    mutating func takeBack(_ backup: StoredBackup) {
+        let sidecar = backup.sidecar
+        let number = sidecar.sequence
+        removed = removed.flatMap { run -> [RemovedRun] in
+            guard (run.firstSequence...run.lastSequence).contains(number) else { return [run] }
+            var (before, behind) = (run, run)
+            (before.lastSequence, before.sidecarSHA256) = (number - 1, sidecar.previousSidecarSHA256)
+            behind.firstSequence = number + 1
+            behind.previousSidecarSHA256 = sidecar.rebuilt == true ? nil : backup.sidecarSHA256
+            return [before, behind].filter { $0.firstSequence <= $0.lastSequence }
+        }
+    }
+
+    /// Notes those of a run as removed that are not noted yet.
+    mutating func add(_ run: RemovedRun) {
+        for range in kept(of: run.firstSequence...run.lastSequence) {
+            remove(run.part(range))
+        }
     }
 
     /// Notes that a backup was removed.

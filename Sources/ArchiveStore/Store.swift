@@ -142,6 +142,13 @@ public protocol StoreWriter: AnyObject {
     /// - Parameter listing: what is there.
     func nextLink(after listing: StoreListing) throws -> ChainLink
 
+    /// Notes that backups of other stores are not in this one on purpose, so that nobody misses them; returns when that is
+    /// durable.
+    func note(_ absent: AbsentBackups) throws
+
+    /// Forgets that backups were removed, before they are published again; returns when that is durable.
+    func takeBack(_ backups: [StoredBackup]) throws
+
     /// Gives an archive that has none a sidecar; returns when that is durable.
     ///
     /// - Throws: ``Failure`` if it has one by now, or is gone.

@@ -48,11 +48,13 @@ struct Adopt: AsyncParsableCommand {
     }
 
     private func find(_ configuration: Configuration) throws -> (any Store, UnreadableBackup) {
-        let (store, reference) =
-            switch place.name(archive, configuration) {
-            case .path(let path): try place.inNamedStore(StorePath.reference(path), path)
-            case .reference(let name): (try place.store(configuration), try place.reference(name, configuration))
-            }
-        return (store, try reference.findOrphan(in: store))
+        switch place.name(archive, configuration) {
+        case .path(let path):
+            let (store, reference) = try place.inNamedStore(StorePath.reference(path), path, configuration)
+            return (store, try reference.findOrphan(in: store))
+        case .reference(let name):
+            let (store, orphan) = try place.stores(configuration).findOrphan(place.reference(name, configuration))
+            return (store.store, orphan)
+        }
     }
 }

@@ -84,11 +84,11 @@ struct Backup: AsyncParsableCommand {
     }
 
     private func plan(_ configuration: Configuration) throws -> BackupPlan {
-        let node = try capture.plan(
-            configuration, store: try place.store(configuration), removesLeftovers: !dryRun)
+        let stores = try place.stores(configuration, patience: Self.patience)
+        let node = try capture.plan(configuration, stores: stores, removesLeftovers: !dryRun)
         var plan = BackupPlan(
             scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)),
-            store: try place.store(configuration, patience: Self.patience),
+            stores: stores,
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd
@@ -123,16 +123,18 @@ struct Backup: AsyncParsableCommand {
     private func summary(_ report: BackupReport) -> String {
         let sidecar = report.sidecar
         let database = sidecar.etcd.map { "\(size($0.databaseSize)) at revision \($0.revision ?? $0.revisionAtStart)" }
-        return fields([
-            ("backup", report.reference),
-            ("archive", report.path),
-            ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
-            ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
-            ("entries", "\(sidecar.entryCount)"),
-            ("verified", sidecar.verification.rawValue),
-            ("findings", "\(report.findings.defectCount)"),
-            ("took", seconds(report.durationSeconds)),
-        ])
+        return fields(
+            [
+                ("backup", report.reference),
+                ("archive", report.path),
+            ] + (report.stores ?? []).map { ("store \($0.store)", $0.path == nil ? "does not have it" : "has it") } + [
+                ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
+                ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
+                ("entries", "\(sidecar.entryCount)"),
+                ("verified", sidecar.verification.rawValue),
+                ("findings", "\(report.findings.defectCount)"),
+                ("took", seconds(report.durationSeconds)),
+            ])
     }
 }
 

@@ -46,10 +46,10 @@ struct CaptureOptions: ParsableArguments {
     /// The plan of the configuration, with the flags before it; what an interrupted restore has left on the node is removed.
     ///
     /// - Parameters:
-    ///   - store: where the archives go, which is no part of the node's state.
+    ///   - stores: where the archives go, which is no part of the node's state.
     ///   - removesLeftovers: whether it is; not where nothing may be changed.
     func plan(
-        _ configuration: Configuration, store: (any Store)? = nil, removesLeftovers: Bool = true
+        _ configuration: Configuration, stores: StoreSet? = nil, removesLeftovers: Bool = true
     ) throws -> NodePlan {
         guard (try? OpenDirectory(path: root)) != nil else {
             throw Failure(
@@ -61,7 +61,7 @@ struct CaptureOptions: ParsableArguments {
         configuration.discover = discover ?? configuration.discover
         return try NodePlan.make(
             configuration, include: include.map { $0.hasPrefix("/") ? $0 : absolutePath($0).string }, exclude: exclude,
-            root: root, storePath: store?.directory)
+            root: root, storePaths: stores?.directories ?? [])
     }
 }
 

@@ -14,7 +14,8 @@ struct Delete: ParsableCommand {
         abstract: "Remove backups from a store.",
         discussion: """
             Also damaged ones, but no archive that only lacks its sidecar: adopt it first. What was removed is noted in \
-            chain.json beside the others, so that it is told from what is missing, and its number is not given again.
+            chain.json beside the others, so that it is told from what is missing, and its number is not given again. Where \
+            the configuration has several stores, --store names the one to remove it from; sync does not bring it back there.
 
             Example: etcd-snap delete 20261123T030000Z-abcdef --store /var/lib/etcd-snap --dry-run
             """)
@@ -54,8 +55,13 @@ struct Delete: ParsableCommand {
         for name in backups {
             let (store, reference) =
                 switch place.name(name, configuration) {
-                case .path(let path): try place.inNamedStore(StorePath.referenceForRemoval(path), path)
-                case .reference(let name): (try place.store(configuration), try place.reference(name, configuration))
+                case .path(let path):
+                    try place.inNamedStore(StorePath.referenceForRemoval(path), path, configuration)
+                case .reference(let name):
+                    (
+                        try place.onlyStore(configuration, for: "a removal").store,
+                        try place.reference(name, configuration)
+                    )
                 }
             if let index = places.firstIndex(where: { $0.store.name == store.name }) {
                 places[index].references.append(reference)

@@ -36,12 +36,13 @@ struct Doctor: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let node = try capture.plan(configuration, store: try place.store(configuration))
+        let stores = try place.stores(configuration)
+        let node = try capture.plan(configuration, stores: stores)
         let operation = DoctorOperation(
             node: node,
             etcds: Result { try etcd.sources(configuration, of: node) },
             recipients: Result { try recipients.recipients(configuration) }, labels: configuration.recipientLabels,
-            store: try place.store(configuration),
+            stores: stores,
             scope: try place.scope(configuration, of: NodeRoot(prefix: capture.root)), isOfFilesAlone: noEtcd)
         let report = try await operation.run().withFlags
         try render(report, as: output.format) { text(report) }

@@ -52,7 +52,7 @@ struct Keygen: ParsableCommand {
         let outputFile = outputFile == "-" ? nil : outputFile
         let name = outputFile ?? "the identity"
         let place = try outputFile.map {
-            try plaintextPlace($0, of: "the file of the identity", outside: Self.usualStore)
+            try plaintextPlace($0, of: "the file of the identity", outside: Self.usualStores)
         }
         var passphrase = try passphraseFile.map { try Keys.passphrase($0, for: name) }
         defer { passphrase?.wipe() }
@@ -65,11 +65,10 @@ struct Keygen: ParsableCommand {
     }
 
     /// Where this host's backups go, whether there are some or not.
-    private static var usualStore: any Store {
-        let configured = (try? Configuration.load(path: nil))?.store.flatMap {
-            StoreLocation($0).isDirectory ? $0 : nil
-        }
-        return LocalStore(root: configured ?? StoreOptions.defaultStore)
+    private static var usualStores: StoreSet {
+        let configured = (try? Configuration.load(path: nil)).flatMap { try? StoreOptions.all($0) }
+        return configured.flatMap { $0.directories.isEmpty ? nil : $0 }
+            ?? StoreSet([NamedStore(LocalStore(root: StoreOptions.defaultStore))])
     }
 
     private func printKeys(of path: String) throws {

@@ -11,7 +11,8 @@ struct List: ParsableCommand {
         discussion: """
             Only complete archives are listed. What can't be relied on, such as an archive without its sidecar, or a number that \
             is missing among the backups of a node, is a warning, and listed with --problems. No key is needed. A directory \
-            of archives, as download fills it, can be listed too.
+            of archives, as download fills it, can be listed too. Of several stores each backup is listed once, with the \
+            stores that have it.
 
             Example: etcd-snap list --store /var/lib/etcd-snap --cluster prod -o json
             """)
@@ -25,55 +26,49 @@ struct List: ParsableCommand {
 
     func run() throws {
         let configuration = try common.start(output.format)
-        let store = try place.store(configuration)
-        let listing = try store.list(cluster: place.cluster, node: place.node)
+        let stores = try place.stores(configuration)
+        let contents = try ListedStores(stores, cluster: place.cluster, node: place.node)
         if problems {
-            try renderProblems(listing)
+            try renderProblems(contents)
         } else {
-            try renderBackups(listing, in: store)
+            try renderBackups(contents)
         }
-        if let code = exitCode(listing) { throw ExitCode(code.rawValue) }
+        if let code = contents.exitCode { throw ExitCode(code.rawValue) }
     }
 
-    private func renderBackups(_ listing: StoreListing, in store: any Store) throws {
-        for problem in listing.problems { Console.shared.warn(problem.line) }
-        for problem in listing.chain { Console.shared.warn("\(problem.message) (\(problem.advice))") }
-        if listing.backups.isEmpty, listing.problems.isEmpty, listing.chain.isEmpty {
+    private func renderBackups(_ contents: ListedStores) throws {
+        for warning in contents.warnings { Console.shared.warn(warning) }
+        let backups = contents.backups
+        if backups.isEmpty, contents.warnings.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
-            throw BackupReference.nothing(in: store, cluster: place.cluster, node: place.node)
-                ?? Failure(.notFound, "there is no backup in \(quoted(store.name))")
+            throw contents.nothing(cluster: place.cluster, node: place.node)
         }
-        let documents =
-            output.format == .table
-            ? [] : try listing.backups.map { try DocumentValue($0.sidecarBytes, name: $0.sidecarName) }
+        let documents = output.format == .table ? [] : try backups.map { try contents.document($0) }
         try render(documents, as: output.format) {
-            table(
-                [
-                    Column("CLUSTER", rank: 6), Column("NODE", rank: 7), "ID", "AGE", Column("SIZE", rank: 4),
-                    Column("DATABASE", rank: 2), Column("REVISION", rank: 1), Column("VERIFIED", rank: 3),
-                    Column("FINDINGS", rank: 5),
-                ],
-                listing.backups.map { row($0.sidecar) })
+            var columns = [
+                Column("CLUSTER", rank: 6), Column("NODE", rank: 7), "ID", "AGE", Column("SIZE", rank: 4),
+                Column("DATABASE", rank: 2), Column("REVISION", rank: 1), Column("VERIFIED", rank: 3),
+                Column("FINDINGS", rank: 5),
+            ]
+            if contents.areSeveral { columns.append("STORES") }
+            return table(
+                columns,
+                backups.map { backup in
+                    row(backup.sidecar)
+                        + (contents.areSeveral ? [contents.holders(of: backup).joined(separator: ",")] : [])
+                })
         }
     }
 
-    private func renderProblems(_ listing: StoreListing) throws {
-        let problems =
-            listing.unreadable.map(Problem.init) + listing.hidden.map { Problem(nil, false, $0.failure) }
-            + listing.chain.map(Problem.init)
+    private func renderProblems(_ contents: ListedStores) throws {
+        let problems = contents.problems
         try render(problems, as: output.format) {
-            table(["BACKUP", "PROBLEM"], problems.map { [$0.reference ?? "", $0.message] })
+            guard contents.areSeveral else {
+                return table(["BACKUP", "PROBLEM"], problems.map { [$0.reference ?? "", $0.message] })
+            }
+            return table(
+                ["STORE", "BACKUP", "PROBLEM"], problems.map { [$0.store ?? "", $0.reference ?? "", $0.message] })
         }
-    }
-
-    /// An archive that only lacks its sidecar is not damaged, nor is one of a newer version; without the latter this list is
-    /// not whole.
-    private func exitCode(_ listing: StoreListing) -> Failure.Code? {
-        if listing.problems.isEmpty, listing.chain.isEmpty { return nil }
-        var codes = listing.unreadable.filter { !$0.isOrphan }.map(\.failure.code)
-        if let obstacle = listing.obstacle { codes.append(obstacle.code) }
-        if codes.contains(.integrity) { return .integrity }
-        return codes.isEmpty ? .findings : .failed
     }
 
     private func row(_ sidecar: Sidecar) -> [String] {
@@ -88,7 +83,95 @@ struct List: ParsableCommand {
     }
 }
 
+/// What is in the stores that a list is of.
+private struct ListedStores {
+    let areSeveral: Bool
+    /// Each backup once, wherever it is.
+    let backups: [StoredBackup]
+    private let read: [StoreContents]
+    private let failed: [StoreFailure]
+    private let stores: StoreSet
+    private let labels: [String: [String]]
+
+    /// - Throws: errors of reading the only store, or all of several.
+    init(_ stores: StoreSet, cluster: String?, node: String?) throws {
+        self.stores = stores
+        areSeveral = stores.areSeveral
+        guard areSeveral else {
+            let listing = try stores.first.store.list(cluster: cluster, node: node)
+            (read, failed, backups) = ([StoreContents(store: stores.first, listing: listing)], [], listing.backups)
+            labels = [:]
+            return
+        }
+        let (read, failed) = stores.listings(cluster: cluster, node: node)
+        guard let first = read.first else { throw failed[0].failure }
+        (self.read, self.failed) = (read, failed)
+        backups = first.listing.joined(with: read.dropFirst().map(\.listing)).backups
+        var labels: [String: [String]] = [:]
+        for contents in read {
+            for backup in contents.listing.backups {
+                labels[backup.reference, default: []].append(contents.store.label)
+            }
+        }
+        self.labels = labels
+    }
+
+    /// The names of the stores that have a backup.
+    func holders(of backup: StoredBackup) -> [String] { labels[backup.reference] ?? [] }
+
+    /// The sidecar as it is stored; of several stores with the names of those that have it.
+    func document(_ backup: StoredBackup) throws -> DocumentValue {
+        let document = try DocumentValue(backup.sidecarBytes, name: backup.sidecarName)
+        guard areSeveral, case .object(var fields) = document else { return document }
+        fields["stores"] = .array(holders(of: backup).map(DocumentValue.text))
+        return .object(fields)
+    }
+
+    var warnings: [String] {
+        failed.map { "the store \($0.description)" }
+            + read.flatMap { contents in
+                (contents.listing.problems.map(\.line) + contents.listing.chain.map { "\($0.message) (\($0.advice))" })
+                    .map { areSeveral ? "\(contents.store.label): \($0)" : $0 }
+            }
+    }
+
+    var problems: [Problem] {
+        failed.map { Problem(nil, false, $0.failure, in: $0.store.label) }
+            + read.flatMap { contents in
+                let label = areSeveral ? contents.store.label : nil
+                return contents.listing.unreadable.map { Problem($0, in: label) }
+                    + contents.listing.hidden.map { Problem(nil, false, $0.failure, in: label) }
+                    + contents.listing.chain.map { Problem($0, in: label) }
+            }
+    }
+
+    /// That there is nothing, with what there is instead.
+    func nothing(cluster: String?, node: String?) -> Failure {
+        let store = stores.first.store
+        if !areSeveral, let failure = BackupReference.nothing(in: store, cluster: cluster, node: node) {
+            return failure
+        }
+        return Failure(
+            .notFound, "there is no backup in \(areSeveral ? "the stores \(stores.label)" : quoted(store.name))",
+            hint: areSeveral ? "make one with `etcd-snap backup`, or name another store" : nil,
+            settings: areSeveral ? [.store] : [])
+    }
+
+    /// An archive that only lacks its sidecar is not damaged, nor is one of a newer version; without the latter this list is
+    /// not whole, nor is it without a store.
+    var exitCode: Failure.Code? {
+        let listings = read.map(\.listing)
+        if failed.isEmpty, listings.allSatisfy({ $0.problems.isEmpty && $0.chain.isEmpty }) { return nil }
+        var codes = listings.flatMap(\.unreadable).filter { !$0.isOrphan }.map(\.failure.code)
+        codes += listings.compactMap(\.obstacle?.code)
+        if codes.contains(.integrity) { return .integrity }
+        return codes.isEmpty && failed.isEmpty ? .findings : .failed
+    }
+}
+
 private struct Problem: Encodable {
+    /// The store, if there are several.
+    var store: String?
     var reference: String?
     /// Of what does not hold in the chain of backups.
     var code: String?
@@ -96,9 +179,12 @@ private struct Problem: Encodable {
     var message: String
     var hint: String?
 
-    init(_ backup: UnreadableBackup) { self.init(backup.reference, backup.isOrphan, backup.failure) }
+    init(_ backup: UnreadableBackup, in store: String?) {
+        self.init(backup.reference, backup.isOrphan, backup.failure, in: store)
+    }
 
-    init(_ problem: ChainProblem) {
+    init(_ problem: ChainProblem, in store: String?) {
+        self.store = store
         reference = problem.subject
         code = problem.code.rawValue
         isOrphan = false
@@ -106,7 +192,8 @@ private struct Problem: Encodable {
         hint = problem.advice
     }
 
-    init(_ reference: String?, _ isOrphan: Bool, _ failure: Failure) {
+    init(_ reference: String?, _ isOrphan: Bool, _ failure: Failure, in store: String?) {
+        self.store = store
         self.reference = reference
         self.isOrphan = isOrphan
         message = failure.description

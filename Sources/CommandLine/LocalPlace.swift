@@ -65,12 +65,12 @@ private func checkPunctuation(_ text: String, of what: String) throws {
 
 /// The same of a place for what is in the clear, which is never within a store: stores are copied to other hosts.
 ///
-/// - Parameter store: one that is named, which need not exist; any other is told by its directories.
+/// - Parameter stores: those that are named, which need not exist; any other is told by its directories.
 /// - Throws: ``Failure`` with the code `usage`.
-func plaintextPlace(_ text: String, of what: String, outside store: any Store) throws -> String {
+func plaintextPlace(_ text: String, of what: String, outside stores: StoreSet) throws -> String {
     let place = try localPlace(text, of: what)
     let path = absolutePath(place).string
-    let named = store.directory.flatMap { isPath(path, atOrBelow: absolutePath($0).string) ? $0 : nil }
+    let named = stores.directories.first { isPath(path, atOrBelow: absolutePath($0).string) }
     guard let root = named ?? StorePlace.store(around: path) else { return place }
     throw Failure(
         .usage, "\(quoted(place)), \(what), is within the store \(quoted(root)), and would be in the clear there",

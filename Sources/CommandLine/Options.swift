@@ -51,7 +51,11 @@ struct FormatOptions: ParsableArguments {
 
 /// Where archives are.
 struct StoreOptions: ParsableArguments {
-    @Option(help: "The store: a directory, or s3://BUCKET/PREFIX.", completion: .directory)
+    @Option(
+        help: ArgumentHelp(
+            "The store: a directory, s3://BUCKET/PREFIX, or the name of one of the configuration.",
+            discussion: "Without it the store, or all of the stores, of the configuration."),
+        completion: .directory)
     var store: String?
 
     @Option(help: "The cluster's name in the store.")
@@ -65,21 +69,21 @@ struct StoreOptions: ParsableArguments {
     static let defaultStore = "/var/lib/etcd-snap"
     static let defaultCluster = "kubernetes"
 
-    func store(_ configuration: Configuration, patience: Duration = StoreOpening.watchedPatience) throws -> any Store {
-        let text = store ?? configuration.store ?? Self.defaultStore
-        let location = StoreLocation(text)
-        if location.isDirectory {
-            guard !s3.isGiven else {
-                throw Failure(
-                    .usage, "the store \(quoted(text)) is a directory, and it is said how S3 is reached",
-                    hint: "name a store as in s3://bucket/prefix", settings: [.store])
-            }
-            _ = try localPlace(text, of: "the store")
-        }
+    /// The store of a location.
+    ///
+    /// - Parameters:
+    ///   - location: as it is written in a flag or in the configuration.
+    ///   - section: how S3 is reached.
+    ///   - patience: for how long a server is tried that does not answer.
+    static func store(
+        at location: String, s3 section: Configuration.S3, patience: Duration = StoreOpening.watchedPatience
+    ) throws -> any Store {
+        let place = StoreLocation(location)
+        if place.isDirectory { _ = try localPlace(location, of: "the store") }
         let opening = StoreOpening(
-            s3: s3.section(configuration.s3), variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
+            s3: section, variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
             observer: Console.shared.observer, patience: patience)
-        return try opening.open(location)
+        return try opening.open(place)
     }
 
     /// Where a node's archives go; this host's, where no root of another one is given.
@@ -97,10 +101,11 @@ struct StoreOptions: ParsableArguments {
 
     /// The one archive that a reference means.
     func find(_ reference: String, _ configuration: Configuration) throws -> (any Store, StoredBackup) {
-        let store = try store(configuration)
-        return (
-            store, try self.reference(reference, configuration).find(in: store, observer: Console.shared.observer)
-        )
+        let stores = try stores(configuration)
+        let observer = Console.shared.observer
+        let (store, backup) = try stores.find(self.reference(reference, configuration), observer: observer)
+        if stores.areSeveral { observer.note("\(backup.reference) is taken from the store \(store.label)") }
+        return (store.store, backup)
     }
 
     /// A reference into the store.
@@ -112,9 +117,9 @@ struct StoreOptions: ParsableArguments {
 
     /// What a person's word for a backup is; where a store is named a file's name in it is that of a backup there.
     func name(_ text: String, _ configuration: Configuration, prefersFiles: Bool = false) -> BackupName {
-        let isNamed = store != nil || configuration.store != nil
+        let isNamed = store != nil || configuration.store != nil || configuration.stores != nil
         return BackupName(
-            text, prefersFiles: prefersFiles, store: isNamed ? try? store(configuration) : nil,
+            text, prefersFiles: prefersFiles, store: isNamed ? try? stores(configuration).first.store : nil,
             isStoreMeant: store != nil)
     }
 
@@ -142,14 +147,14 @@ struct StoreOptions: ParsableArguments {
 
     /// A backup by its path, which has to be in the store that is named besides, if one is.
     func inNamedStore(
-        _ found: (store: LocalStore, reference: BackupReference), _ path: String
+        _ found: (store: LocalStore, reference: BackupReference), _ path: String, _ configuration: Configuration
     ) throws -> (any Store, BackupReference) {
-        if let store {
-            let named = StoreLocation(store).isDirectory ? try localPlace(store, of: "the store") : store
-            guard StoreLocation(store).isDirectory, isSameFile(named, found.store.name) else {
+        if store != nil {
+            let named = try stores(configuration).first.store
+            guard named.directory != nil, isSameFile(named.name, found.store.name) else {
                 throw Failure(
                     .usage,
-                    "\(quoted(path)) is in the store \(quoted(found.store.name)), and \(quoted(named)) is named besides",
+                    "\(quoted(path)) is in the store \(quoted(found.store.name)), and \(quoted(named.name)) is named besides",
                     hint: "name one of them", settings: [.store])
             }
         }
@@ -196,12 +201,13 @@ struct StoreOptions: ParsableArguments {
 
     /// That a store has backups, but none of this node; nil if it has none at all.
     private func notOfThisNode(_ thisNode: String, _ configuration: Configuration) -> Failure? {
-        guard let store = try? store(configuration) else { return nil }
-        let backups = (try? store.list(cluster: cluster ?? configuration.cluster))?.backups ?? []
+        guard let stores = try? stores(configuration) else { return nil }
+        let backups = stores.listings(cluster: cluster ?? configuration.cluster).read.flatMap(\.listing.backups)
         let nodes = Set(backups.map(\.scope.node)).sorted()
         guard !nodes.isEmpty else { return nil }
         return Failure(
-            .notFound, "the store \(quoted(store.name)) has no backup of this node, \(thisNode)",
+            .notFound,
+            "\(stores.areSeveral ? "the stores \(stores.label) have" : "the store \(quoted(stores.first.store.name)) has") no backup of this node, \(thisNode)",
             hint:
                 "it has some of \(nodes.prefix(5).joined(separator: ", ")): if one of them is this node, say so with "
                 + "--this-node; if not, name it with --node, or add --for new-host"

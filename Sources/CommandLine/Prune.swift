@@ -19,6 +19,9 @@ struct Prune: ParsableCommand {
             A plan that would remove more than half of a node's backups, or comes after a jump of the clock, is only carried \
             out with --yes.
 
+            Without --store each of several stores of the configuration is pruned by its own rules; one that has none keeps \
+            everything.
+
             Example: etcd-snap prune --keep-last 24 --keep-daily 30 --keep-monthly 12 --dry-run
             """)
 
@@ -35,10 +38,32 @@ struct Prune: ParsableCommand {
 
     func run() throws {
         let configuration = try common.start(output.format)
-        let retention = (configuration.retention ?? .init()).overridden(by: rules.configured)
+        let stores = try place.stores(configuration)
+        guard stores.areSeveral else {
+            let report = try prune(stores.first, configuration)
+            try render(report.document, as: output.format, done: report.done) { text(report.plan) }
+            if dryRun { try confirm(report.plan) }
+            return
+        }
+        try pruneAll(stores, configuration)
+    }
+
+    /// What pruning one store came to.
+    private struct Pruned {
+        var plan: PrunePlan
+        var document: PruneReport
+        /// What was done, whatever becomes of the report.
+        var done: String?
+    }
+
+    private func prune(
+        _ store: NamedStore, _ configuration: Configuration, isOneOfSeveral: Bool = false
+    ) throws -> Pruned {
+        let retention = (configuration.retention(ofStore: store.name) ?? .init()).overridden(by: rules.configured)
         let plan = try PruneOperation.plan(
-            for: place.store(configuration), cluster: place.cluster, node: place.node, rules: retention.rules())
-        for problem in plan.problems { Console.shared.warn("left alone: \(problem.line)") }
+            for: store.store, cluster: place.cluster, node: place.node, rules: retention.rules())
+        let label = isOneOfSeveral ? "\(store.label): " : ""
+        for problem in plan.problems { Console.shared.warn("\(label)left alone: \(problem.line)") }
         if dryRun {
             try PruneOperation.check(plan)
         } else {
@@ -46,9 +71,45 @@ struct Prune: ParsableCommand {
             try PruneOperation.run(plan)
         }
         let count = plan.removed.count
-        let done = dryRun || count == 0 ? nil : "removed \(count) backups"
-        try render(PruneReport(plan, dryRun: dryRun), as: output.format, done: done) { text(plan) }
-        if dryRun { try confirm(plan) }
+        return Pruned(
+            plan: plan, document: PruneReport(plan, store: store.name, dryRun: dryRun),
+            done: dryRun || count == 0 ? nil : "removed \(count) backups")
+    }
+
+    /// Each store by itself: what one can't do keeps the others from nothing.
+    private func pruneAll(_ stores: StoreSet, _ configuration: Configuration) throws {
+        var reports: [(store: NamedStore, report: Pruned)] = []
+        var failures: [(store: NamedStore, failure: Failure)] = []
+        let withRules = try stores.stores.filter { store in
+            let retention = (configuration.retention(ofStore: store.name) ?? .init()).overridden(by: rules.configured)
+            let areThere = try !retention.rules().areEmpty
+            if !areThere { Console.shared.note("\(store.label) has no rules, and keeps everything") }
+            return areThere
+        }
+        guard !withRules.isEmpty else { _ = try prune(stores.first, configuration); return }
+        for store in withRules {
+            do {
+                let report = try prune(store, configuration, isOneOfSeveral: true)
+                reports.append((store, report))
+                if dryRun { try confirm(report.plan) }
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                let failure = Failure(wrapping: error)
+                // A store in which there is nothing yet has nothing to remove.
+                if failure.code != .notFound { failures.append((store, failure)) }
+            }
+        }
+        let done = reports.compactMap { entry in entry.report.done.map { "\(entry.store.label): \($0)" } }
+        try render(
+            reports.map(\.report.document), as: output.format, done: done.isEmpty ? nil : done.joined(separator: ", ")
+        ) {
+            reports.map { "\($0.store.label):\n\(text($0.report.plan))" }.joined(separator: "\n\n")
+        }
+        guard var failure = failures.first?.failure else { return }
+        failure.message = failures.map { "\($0.store.label): \($0.failure.description)" }.joined(separator: "; ")
+        failure.cause = nil
+        throw failure
     }
 
     private func confirm(_ plan: PrunePlan) throws {
@@ -134,13 +195,16 @@ private struct PruneReport: Encodable {
         }
     }
 
+    /// The name that the configuration has for the store; nil if it has none.
+    var store: String?
     var dryRun: Bool
     var removed: [Backup]
     var kept: [Backup]
     var removedByteCount: Int
     var cautions: [String]
 
-    init(_ plan: PrunePlan, dryRun: Bool) {
+    init(_ plan: PrunePlan, store: String?, dryRun: Bool) {
+        self.store = store
         self.dryRun = dryRun
         removed = plan.removed.map(Backup.init)
         kept = plan.kept.map(Backup.init)

@@ -50,7 +50,7 @@ struct RestoreAll: AsyncParsableCommand {
         let configuration = try common.start(output.format)
         let archive = try place.open(backup, configuration)
         let identities = try keys.required()
-        let target = try plaintextPlace(target, of: "the target", outside: place.store(configuration))
+        let target = try plaintextPlace(target, of: "the target", outside: place.stores(configuration))
         if dryRun {
             let entries = try RestoreOperation.plan(archive, identities: identities, to: target, selection: only)
             return try render(entries, as: output.format) {

@@ -92,11 +92,11 @@ struct RestoreEtcd: AsyncParsableCommand {
     func run() async throws {
         let configuration = try common.start(output.format)
         let source = try snapshot.open(configuration)
-        let store = try snapshot.place.store(configuration)
+        let stores = try snapshot.place.stores(configuration)
         let report =
             dryRun
-            ? try RestoreEtcdOperation.dryRun(source, request(store))
-            : try await RestoreEtcdOperation.run(source, request(store), observer: Console.shared.observer)
+            ? try RestoreEtcdOperation.dryRun(source, request(stores))
+            : try await RestoreEtcdOperation.run(source, request(stores), observer: Console.shared.observer)
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
         for warning in report.warnings { Console.shared.warn(warning) }
@@ -123,11 +123,11 @@ struct RestoreEtcd: AsyncParsableCommand {
         absolutePath(path) == absolutePath(dataDir).appending("member").appending("wal")
     }
 
-    private func request(_ store: any Store) throws -> RestoreEtcdRequest {
+    private func request(_ stores: StoreSet) throws -> RestoreEtcdRequest {
         var request = RestoreEtcdRequest(
-            dataDirectory: try plaintextPlace(dataDir, of: "the data directory", outside: store))
+            dataDirectory: try plaintextPlace(dataDir, of: "the data directory", outside: stores))
         request.walDirectory = try walDir.flatMap {
-            isUsualPlace($0) ? nil : try plaintextPlace($0, of: "the directory of the write-ahead log", outside: store)
+            isUsualPlace($0) ? nil : try plaintextPlace($0, of: "the directory of the write-ahead log", outside: stores)
         }
         request.memberName = allMembers ? nil : name ?? "default"
         request.initialCluster = initialCluster

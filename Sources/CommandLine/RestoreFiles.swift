@@ -95,7 +95,7 @@ struct RestoreFiles: AsyncParsableCommand {
             let archive = try place.open(backup, configuration)
             let name = archive.reference.split(separator: "/").last.map(String.init) ?? "backup"
             let target = try plaintextPlace(
-                target ?? "restored-\(name)", of: "the target", outside: place.store(configuration))
+                target ?? "restored-\(name)", of: "the target", outside: place.stores(configuration))
             return try await stage(archive, try keys.required(), selection, target)
         }
         let target = try inPlaceTarget(configuration)
@@ -109,8 +109,7 @@ struct RestoreFiles: AsyncParsableCommand {
     private func inPlaceTarget(_ configuration: Configuration) throws -> InPlaceTarget {
         let root = root ?? "/"
         let node = NodeRoot(prefix: root)
-        let named = try place.store(configuration).directory
-        let stores = [named, node.location(of: StoreOptions.defaultStore)].compactMap(\.self)
+        let stores = try place.stores(configuration).directories + [node.location(of: StoreOptions.defaultStore)]
         return InPlaceTarget(
             root: root, node: thisNode ?? place.nodeName(of: node, configuration), isNodeNamed: thisNode != nil,
             stores: stores, isForced: force)

@@ -11,7 +11,8 @@ struct RootCommand: ParsableCommand {
             opens it without this program.
 
             Exit status: 0 done, 1 failed, 2 usage, 3 done with findings, 4 nothing found, 5 locked, \
-            6 not enough space, 7 integrity failure, 8 authentication or trust failure.
+            6 not enough space, 7 integrity failure, 8 authentication or trust failure, \
+            9 made, but in too few stores.
             """,
         version: "etcd-snap \(Tool.current.version)",
         groupedSubcommands: [
@@ -21,6 +22,7 @@ struct RootCommand: ParsableCommand {
                 subcommands: [List.self, Describe.self, Verify.self, Certs.self, Inspect.self]),
             CommandGroup(
                 name: "Getting it back", subcommands: [Restore.self, Download.self, Unseal.self]),
-            CommandGroup(name: "Housekeeping", subcommands: [Prune.self, Adopt.self, Delete.self, Completion.self]),
+            CommandGroup(
+                name: "Housekeeping", subcommands: [Prune.self, Sync.self, Adopt.self, Delete.self, Completion.self]),
         ])
 }

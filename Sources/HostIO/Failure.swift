@@ -21,6 +21,8 @@ public struct Failure: Error, Sendable, CustomStringConvertible {
         case integrity = 7
         /// Authentication or trust failed: a wrong key, a wrong certificate, a wrong password.
         case untrusted = 8
+        /// What was made is durable, but in fewer stores than it should be.
+        case tooFewStores = 9
     }
 
     /// The kind of failure.

@@ -16,6 +16,9 @@ public struct BackupReference: Sendable {
     public let node: String?
     private let name: Substring
 
+    /// Whether it means the newest.
+    public var isLatest: Bool { name == Self.latest }
+
     /// Reads a reference.
     ///
     /// - Parameters:

@@ -16,6 +16,13 @@ extension ChainProblem {
 }
 
 extension UnreadableBackup {
+    /// The finding of one of several stores.
+    func finding(in store: String) -> Finding {
+        var finding = finding
+        finding.message = "in \(store): \(finding.message)"
+        return finding
+    }
+
     fileprivate var finding: Finding {
         Finding(.warning, code: findingCode, subject: reference, message: failure.description, advice: findingAdvice)
     }

@@ -14,6 +14,10 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var store: String?
     /// How a store in S3 is reached.
     public var s3: S3?
+    /// Several stores in place of one, in the order in which they are tried.
+    public var stores: [StoreSection]?
+    /// How many of them must have an archive for its backup to succeed; default 1.
+    public var quorum: Int?
     /// Public keys to seal for: `age1…` or `age1pq1…`.
     public var recipients: [ConfiguredRecipient]?
     /// Files of public keys, one a line.
@@ -116,8 +120,8 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case cluster, node, store, s3, recipients, recipientsFiles, discover, include, exclude, fileByteLimits
-        case expiryWarningDays, accept, hostFacts, verify, retention, etcd, otherEtcds
+        case cluster, node, store, s3, stores, quorum, recipients, recipientsFiles, discover, include, exclude
+        case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, etcd, otherEtcds
     }
 
     /// Where the configuration is looked for when no file is named.
@@ -182,6 +186,12 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
         if let section = node["retention"] { try Retention.checkKeys(of: section, name: "\(name): retention") }
         if let section = node["s3"] { try S3.checkKeys(of: section, name: "\(name): s3") }
+        for section in node["stores"]?.sequence ?? [] {
+            try StoreSection.checkKeys(of: section, name: "\(name): stores")
+            if let s3 = section["s3"] { try S3.checkKeys(of: s3, name: "\(name): stores.s3") }
+            guard let retention = section["retention"] else { continue }
+            try Retention.checkKeys(of: retention, name: "\(name): stores.retention")
+        }
         for section in node["otherEtcds"]?.sequence ?? [] {
             try Etcd.checkKeys(of: section, name: "\(name): otherEtcds")
         }

@@ -14,8 +14,8 @@ public struct NodePlan: Sendable {
     public var included: [FileReference]
     /// Patterns of absolute paths that are left out, with what is below.
     public var exclude: [String]
-    /// The directory of the store, which is left out: a backup that holds earlier ones grows without end.
-    public var storePath: String?
+    /// The directories of the stores, which are left out: a backup that holds earlier ones grows without end.
+    public var storePaths: [String]
     /// How large a file may be.
     public var limits: CaptureLimits
     /// Whether addresses, routes, rule sets and versions are asked of the host.
@@ -30,15 +30,13 @@ public struct NodePlan: Sendable {
 
     /// What is left out with what is below, and why.
     var excludedPaths: [SkippedPath] {
-        let store = storeOnNode.map { SkippedPath(path: $0, reason: "the store of the backups") }
-        return layout.excludedPaths + [store].compactMap(\.self)
+        layout.excludedPaths
+            + storePaths.compactMap(root.path(of:)).map { SkippedPath(path: $0, reason: "the store of the backups") }
     }
 
-    private var storeOnNode: String? { storePath.flatMap(root.path(of:)) }
-
     /// A store that holds what is to be captured would silently leave it out.
-    private func checkStore() throws {
-        guard let store = storeOnNode else { return }
+    private func check(storePath: String) throws {
+        guard let store = root.path(of: storePath) else { return }
         let real = (try? root.realPath(of: store)) ?? store
         let captured = references.first { reference in
             [reference.path, (try? root.realPath(of: reference.path)) ?? reference.path].contains { path in
@@ -48,7 +46,7 @@ public struct NodePlan: Sendable {
         guard let captured, root.attributes(of: captured.path) != nil else { return }
         throw Failure(
             .usage,
-            "the store \(quoted(storePath ?? store)) lies at or above \(quoted(captured.path)), which is to be captured",
+            "the store \(quoted(storePath)) lies at or above \(quoted(captured.path)), which is to be captured",
             hint: "name a directory of its own", settings: [.store])
     }
 
@@ -115,11 +113,11 @@ public struct NodePlan: Sendable {
     /// - Parameters:
     ///   - include: absolute paths to capture besides those of the configuration.
     ///   - exclude: patterns to leave out besides those of the configuration.
-    ///   - storePath: the directory of the store.
+    ///   - storePaths: the directories of the stores.
     /// - Throws: ``Failure`` with the code `usage` for a class that does not exist, or a store above what is captured.
     public static func make(
         _ configuration: Configuration, include: [String] = [], exclude: [String] = [], root: NodeRoot = NodeRoot(),
-        storePath: String? = nil
+        storePaths: [String] = []
     ) throws -> NodePlan {
         let layout = configuration.discover ?? true ? NodeDiscovery(root: root).discover() : NodeLayout()
         let included = try (configuration.include ?? []).map(reference) + include.map(FileReference.init(including:))
@@ -132,13 +130,13 @@ public struct NodePlan: Sendable {
         try configuration.check(configuration.expiryWarningDays ?? 30, isIn: 0...36_500, at: "expiryWarningDays")
         let plan = NodePlan(
             root: root, layout: layout, included: included,
-            exclude: (configuration.exclude ?? []) + exclude, storePath: storePath, limits: limits,
+            exclude: (configuration.exclude ?? []) + exclude, storePaths: storePaths, limits: limits,
             collectsFacts: configuration.hostFacts ?? true, expiryWarningDays: configuration.expiryWarningDays ?? 30,
             accepted: configuration.accept ?? [])
         for (index, accepted) in plan.accepted.enumerated() {
             try configuration.locating("accept.\(index)") { try accepted.check() }
         }
-        try plan.checkStore()
+        for path in storePaths { try plan.check(storePath: path) }
         return plan
     }
 

@@ -73,6 +73,7 @@ private struct StorePromise: Sendable {
         StorePromise(name: "an-orphan-can-be-adopted", check: orphans),
         StorePromise(name: "a-sidecar-without-archive-is-damage", check: sidecarAlone),
         StorePromise(name: "what-was-never-published-goes", check: abandoned),
+        StorePromise(name: "what-is-not-there-on-purpose-is-known", check: absences),
     ]
 
     @Sendable private static func whatIsPublished(_ place: Place) throws {
@@ -188,6 +189,42 @@ private struct StorePromise: Sendable {
         #expect(try elsewhere.writer(for: scope).nextLink(after: elsewhere.list()).sequence == 7)
         try place.store.writer(for: scope).delete(backups[0])
         #expect(try elsewhere.list().chain.isEmpty)
+    }
+
+    /// A store that is filled from another one, with gaps of every kind.
+    @Sendable private static func absences(_ place: Place) throws {
+        let scope = try place.scope()
+        let backups = try (0..<6).map { try place.add($0, to: scope) }
+        try place.store.writer(for: scope).delete([backups[0], backups[2]]) { _ in }
+        let source = try place.store.list()
+        let copy = try place.laboratory.store("\(place.name)-copy")
+        let writer = try copy.writer(for: scope)
+        func bring(_ indices: Int...) throws {
+            for backup in indices.map({ backups[$0] }) {
+                let pending = try writer.begin(backup.id)
+                let file = try place.store.open(backup)
+                try file.bytes(at: 0, count: file.byteCount).withUnsafeBytes { try pending.write($0) }
+                try pending.publish(SidecarDocument(of: backup))
+            }
+        }
+        try writer.note(copy.list().absent(in: scope, of: [source], leavingOut: [backups[1]]))
+        try bring(5, 3, 4)
+        var listing = try copy.list()
+        #expect(listing.chain.isEmpty && listing.backups.map(\.id) == backups[3...].map(\.id))
+        #expect(backups.map(listing.hasRemoved) == [true, true, true, false, false, false])
+        #expect(try writer.nextLink(after: listing) == place.store.writer(for: scope).nextLink(after: source))
+        #expect(listing.absent(in: scope, of: [source], leavingOut: []).isEmpty)
+        // What was left out, or removed here, comes back.
+        try writer.delete([backups[4], backups[5]]) { _ in }
+        #expect(try copy.list().chain.isEmpty && copy.list().hasRemoved(backups[4]))
+        try writer.takeBack([backups[1], backups[4]])
+        try bring(1, 4)
+        listing = try copy.list()
+        #expect(listing.chain.isEmpty && listing.backups.map(\.id) == [1, 3, 4].map { backups[$0].id })
+        #expect(backups.map(listing.hasRemoved) == [true, false, true, false, false, true])
+        try writer.delete(backups[1])
+        listing = try copy.list()
+        #expect(listing.chain.isEmpty && listing.hasRemoved(backups[1]) && listing.backups.count == 2)
     }
 
     @Sendable private static func oneWriter(_ place: Place) throws {

@@ -49,7 +49,7 @@ import Testing
         let root = NodeRoot(prefix: scratch.file("node"))
         for store in ["node/data/store", "node/data/../data//store/", "node/link", "node/data/store/prod"] {
             let plan = try NodePlan.make(
-                try configuration("discover: false"), include: ["/data"], root: root, storePath: scratch.file(store))
+                try configuration("discover: false"), include: ["/data"], root: root, storePaths: [scratch.file(store)])
             var paths: [String] = []
             let report = try plan.survey { paths.append($0.path) }
             #expect(paths == ["/data/kept/file", "/data/store2"], "\(store)")

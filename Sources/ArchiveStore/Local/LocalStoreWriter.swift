@@ -42,8 +42,17 @@ public final class LocalStoreWriter: StoreWriter {
     /// - Parameter listing: what is there.
     /// - Throws: as ``delete(_:)``, if it is not known what was removed.
     public func nextLink(after listing: StoreListing) throws -> ChainLink {
-        let orphans = listing.unreadable.filter { $0.isOrphan && $0.scope == scope }.map(\.id)
-        return ChainLink(after: listing.inOrderOfNumbers(in: scope).reversed(), orphans: orphans, try record())
+        listing.nextLink(in: scope, try record())
+    }
+
+    /// Notes that backups of other stores are not in this one on purpose; returns when that is durable.
+    public func note(_ absent: AbsentBackups) throws {
+        try note { record in absent.runs.forEach { record.add($0) } }
+    }
+
+    /// Forgets that backups were removed; returns when that is durable.
+    public func takeBack(_ backups: [StoredBackup]) throws {
+        try note { record in backups.forEach { record.takeBack($0) } }
     }
 
     /// Publishes an archive with its sidecar; returns when both are durable, and leaves neither when it throws.
@@ -51,12 +60,7 @@ public final class LocalStoreWriter: StoreWriter {
         let sidecar = document.sidecar
         try archive.publish(withSidecar: document.bytes, named: StoredBackup.sidecarName(sidecar.archive.id))
         // It is published, whatever becomes of this: the next one says it again.
-        try? note { record in
-            guard sidecar.sequence >= record.last?.sequence ?? 0 else { return }
-            record.last = .init(
-                id: sidecar.archive.id, sequence: sidecar.sequence,
-                sidecarSHA256: SHA256Hasher.digest(of: document.bytes).hexadecimal)
-        }
+        try? note { $0.publish(sidecar, sidecarSHA256: SHA256Hasher.digest(of: document.bytes).hexadecimal) }
     }
 
     /// Gives an archive that has none a sidecar; returns when that is durable.

@@ -63,8 +63,41 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     func nextLink(after listing: StoreListing) throws -> ChainLink {
         var record = try record()
         record.removed = listing.records[scope]?.removed ?? []
-        let orphans = listing.unreadable.filter { $0.isOrphan && $0.scope == scope }.map(\.id)
-        return ChainLink(after: listing.inOrderOfNumbers(in: scope).reversed(), orphans: orphans, record)
+        return listing.nextLink(in: scope, record)
+    }
+
+    func note(_ absent: AbsentBackups) throws {
+        try amend { record in
+            var chain = ChainRecord()
+            chain.removed = record.removed
+            absent.runs.forEach { chain.add($0) }
+            record.removed = chain.removed
+        }
+    }
+
+    func takeBack(_ backups: [StoredBackup]) throws {
+        try amend { record in
+            var chain = ChainRecord()
+            chain.removed = record.removed
+            backups.forEach { chain.takeBack($0) }
+            record.removed = chain.removed
+            record.removing.removeAll { id in backups.contains { $0.id == id } }
+        }
+    }
+
+    /// Writes a record in the place of those that there are.
+    private func amend(_ change: (inout RemovalRecord) -> Void) throws {
+        let earlier = try removalRecordKeys()
+        var before = RemovalRecord()
+        for key in earlier {
+            let bytes = try objects.bytes(of: key, limit: RemovalRecord.maximumByteCount).bytes
+            before.merge(try RemovalRecord.decode(bytes, name: "\(objects.name)/\(key)"))
+        }
+        var record = before
+        change(&record)
+        guard record != before else { return }
+        _ = try write(record)
+        if let failure = try objects.remove(earlier).first { throw failure.error }
     }
 
     private func record() throws -> ChainRecord {

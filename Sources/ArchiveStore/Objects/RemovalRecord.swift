@@ -59,10 +59,7 @@ struct RemovalRecord: Codable, Sendable, Equatable {
         chain.removed = removed
         for run in other.removed {
             for part in chain.kept(of: run.firstSequence...run.lastSequence) {
-                // Only the whole run has the digests of its ends.
-                let isWhole = part == run.firstSequence...run.lastSequence
-                chain.remove(
-                    isWhole ? run : .init(firstSequence: part.lowerBound, lastSequence: part.upperBound))
+                chain.remove(run.part(part))
             }
         }
         removed = chain.removed

@@ -10,7 +10,7 @@ import SealedArchive
 /// Its stages are the files, the snapshots, the analysis, the verification and the publication.
 struct BackupAttempt: Sendable {
     var plan: BackupPlan
-    let publisher: BackupPublisher
+    var publisher: BackupPublisher
     let recorder: RunRecorder
     let observer: Observer
     /// Etcds that no snapshot is taken of.
@@ -27,7 +27,7 @@ struct BackupAttempt: Sendable {
         for target in targets {
             observer.note("snapshot from \(target.candidate.endpoint): \(target.candidate.reason)")
         }
-        try publisher.checkSpace(targets)
+        try toSink { try publisher.checkSpace(targets) }
         let header = publisher.header()
         return try await withBlockingThread("etcd-snap.backup") {
             let file = try toSink { try publisher.writer.begin(header.id) }

@@ -1,3 +1,4 @@
+import ArchiveStore
 import HostIO
 import SealedArchive
 
@@ -14,7 +15,7 @@ public struct BackupOperation: Sendable {
 
     /// Asks the cluster, the node and the store what a backup would do, changing nothing.
     public func preview() async throws -> BackupPreview {
-        try StorePlace.check(plan.store)
+        try checkPlaces()
         try checkThereIsSomething(plan.etcds.isEmpty, nil)
         let sources = try await BackupSources(connectingTo: plan.etcds, observer: observer)
         try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
@@ -22,8 +23,10 @@ public struct BackupOperation: Sendable {
     }
 
     /// Makes the backup.
+    ///
+    /// - Throws: ``Failure`` with the code `tooFewStores` if it was made, and is not in as many stores as it should be.
     public func run() async throws -> BackupReport {
-        try StorePlace.check(plan.store)
+        try checkPlaces()
         try checkThereIsSomething(plan.etcds.isEmpty, nil)
         let start = ContinuousClock.now
         let recorder = RunRecorder()
@@ -33,20 +36,43 @@ public struct BackupOperation: Sendable {
             try await BackupSources(connectingTo: plan.etcds, observer: observer)
         }
         try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
+        let made = try await makeArchive(sources, recorder, observer)
+        let copies = BackupCopies(plan: plan, first: made.store, observer: observer)
+        var report = try await copies.run(made.report, made.backup)
+        report.durationSeconds = (ContinuousClock.now - start).seconds
+        return report
+    }
+
+    /// What an attempt has made, and where.
+    private struct Made {
+        var report: BackupReport
+        var backup: StoredBackup
+        var store: NamedStore
+    }
+
+    /// Makes attempts until one succeeds; the store is let go of then.
+    private func makeArchive(
+        _ sources: BackupSources, _ recorder: RunRecorder, _ observer: Observer
+    ) async throws -> Made {
         var attempt = BackupAttempt(
-            plan: plan, publisher: try BackupPublisher(plan, observer: observer), recorder: recorder,
+            plan: plan, publisher: try BackupPublisher.open(plan, observer: observer), recorder: recorder,
             observer: observer, unreachable: sources.unreachable, targets: sources.targets)
         while true {
             recorder.beginAttempt()
             do {
-                var report = try await attempt.run()
-                report.durationSeconds = (ContinuousClock.now - start).seconds
-                return report
+                let report = try await attempt.run()
+                let backup = StoredBackup(try SidecarDocument(report.sidecar), in: plan.scope)
+                return Made(report: report, backup: backup, store: attempt.publisher.store)
             } catch {
                 attempt = try attempt.retrying(after: error)
                 recorder.endAttempt(because: Self.reason(error))
             }
         }
+    }
+
+    /// Only a place that is a store, or can be one, is written to.
+    private func checkPlaces() throws(Failure) {
+        for store in plan.stores.stores { try StorePlace.check(store.store) }
     }
 
     /// An archive of nothing would pass for the latest backup.
@@ -65,6 +91,7 @@ public struct BackupOperation: Sendable {
     private static func reason(_ error: any Error) -> String {
         switch error {
         case let failure as SourceError: Failure(wrapping: failure.cause).message
+        case let failure as SinkError: failure.failure.message
         case let change as KeysChanged: change.description
         default: Failure(wrapping: error).message
         }

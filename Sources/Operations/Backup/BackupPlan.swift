@@ -7,8 +7,10 @@ import SealedArchive
 public struct BackupPlan: Sendable {
     /// The place in the store.
     public var scope: StoreScope
-    /// The store.
-    public var store: any Store
+    /// The stores, in the order in which they are tried; all of them get the archive.
+    public var stores: StoreSet
+    /// The stores as one that is only read.
+    public var store: any Store { stores.asOne() }
     /// The etcds to snapshot, the cluster's own first.
     public var etcds: [EtcdSource]
     /// Whether the backup is asked to be of files alone, wherever the cluster's data is.
@@ -26,10 +28,10 @@ public struct BackupPlan: Sendable {
 
     /// A plan with the default compression.
     public init(
-        scope: StoreScope, store: any Store, etcds: [EtcdSource], recipients: [any Recipient], node: NodePlan
+        scope: StoreScope, stores: StoreSet, etcds: [EtcdSource], recipients: [any Recipient], node: NodePlan
     ) {
         self.scope = scope
-        self.store = store
+        self.stores = stores
         self.etcds = etcds
         self.recipients = recipients
         self.node = node
@@ -38,10 +40,22 @@ public struct BackupPlan: Sendable {
 
 /// What a backup came to.
 public struct BackupReport: Codable, Sendable {
+    /// What became of an archive in one of several stores.
+    public struct Place: Codable, Sendable {
+        /// The store's name.
+        public var store: String
+        /// Where the archive is: a path or a URL; nil if it is not there.
+        public var path: String?
+        /// Why it is not there.
+        public var error: String?
+    }
+
     /// Which archive: `cluster/node/id`.
     public var reference: String
     /// The path of the archive.
     public var path: String
+    /// Where the archive is, and is not, if there are several stores.
+    public var stores: [Place]?
     /// The public description, as stored beside the archive.
     public var sidecar: Sidecar
     /// What needs attention.

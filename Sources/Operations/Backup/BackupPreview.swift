@@ -29,8 +29,10 @@ public struct BackupPreview: Codable, Sendable {
     public var cluster: String
     /// The node's name in the store.
     public var node: String
-    /// The directory of the store.
+    /// Where the store is; of several the first.
     public var store: String
+    /// Where all of several stores are.
+    public var stores: [String]?
     /// What was found on the node rather than given.
     public var discovered: [String]
     /// The snapshots.
@@ -51,7 +53,8 @@ public struct BackupPreview: Codable, Sendable {
     init(_ plan: BackupPlan, _ sources: BackupSources) throws {
         cluster = plan.scope.cluster
         node = plan.scope.node
-        store = plan.store.name
+        store = plan.stores.first.store.name
+        stores = plan.stores.areSeveral ? plan.stores.stores.map(\.store.name) : nil
         discovered = plan.etcds.flatMap(\.discovered)
         snapshots = sources.targets.map { target in
             let candidate = target.candidate
@@ -87,9 +90,7 @@ public struct BackupPreview: Codable, Sendable {
             + files.map { "would capture \(quoted($0.path)) (\($0.captureClass.rawValue))" }
             + ["\(fileCount) files, \(byteCount) bytes"]
             + findings.map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
-            + [
-                "would seal for \(recipients.map(\.name).joined(separator: ", "))",
-                "would store in \(store)/\(cluster)/\(node)",
-            ]
+            + ["would seal for \(recipients.map(\.name).joined(separator: ", "))"]
+            + (stores ?? [store]).map { "would store in \($0)/\(cluster)/\(node)" }
     }
 }

@@ -10,6 +10,8 @@ import SealedArchive
 /// `@unchecked Sendable`: the writer, which is not, is used by one attempt at a time and by nobody else.
 struct BackupPublisher: @unchecked Sendable {
     let plan: BackupPlan
+    /// The store that the archive goes to first.
+    let store: NamedStore
     let writer: any StoreWriter
     /// The backup before this one.
     let previous: StoredBackup?
@@ -18,34 +20,75 @@ struct BackupPublisher: @unchecked Sendable {
     private let link: ChainLink
     /// What does not hold among the backups before.
     let storeFindings: [Finding]
+    /// The stores that were tried before, and why they could not be used.
+    private let failed: [StoreFailure]
 
-    /// Takes the store for writing, and says what an interrupted run had left there.
+    /// Longer than another run holds a store to bring over one archive, as a rule.
+    private static let waitingSeconds = 120
+
+    /// Takes the first store for writing that can be written to, and says what an interrupted run had left there.
     ///
-    /// - Throws: ``Failure``, among others with the code `locked`.
-    init(_ plan: BackupPlan, observer: Observer) throws {
+    /// - Parameter failed: the stores that were tried before.
+    /// - Throws: ``Failure``, among others with the code `locked`, for another run may be making the same backup.
+    static func open(
+        _ plan: BackupPlan, after failed: [StoreFailure] = [], observer: Observer
+    ) throws -> BackupPublisher {
+        var failed = failed
+        for store in plan.stores.stores.dropFirst(failed.count) {
+            do {
+                return try BackupPublisher(plan, store, failed, observer)
+            } catch  where plan.stores.areSeveral && !(error is CancellationError) {
+                failed.append(StoreFailure(store: store, error: error))
+                if failed.last?.failure.code == .locked { throw error }
+                if failed.count < plan.stores.stores.count {
+                    observer.warn("the store \(failed[failed.count - 1].description); trying the next one")
+                }
+            }
+        }
+        throw failed.failure("the archive can be stored nowhere", hint: "see `etcd-snap doctor`")
+    }
+
+    /// The same in the next store that can be written to; nil if there is none left to try.
+    ///
+    /// - Parameter error: why this one can't be used any more.
+    func inNextStore(after error: any Error, observer: Observer) throws -> BackupPublisher? {
+        guard plan.stores.areSeveral else { return nil }
+        let failed = failed + [StoreFailure(store: store, error: error)]
+        guard failed.count < plan.stores.stores.count else {
+            throw failed.failure("the archive can be stored nowhere", hint: "see `etcd-snap doctor`")
+        }
+        observer.warn("the store \(failed[failed.count - 1].description); beginning again in the next one")
+        return try Self.open(plan, after: failed, observer: observer)
+    }
+
+    private init(_ plan: BackupPlan, _ store: NamedStore, _ failed: [StoreFailure], _ observer: Observer) throws {
         self.plan = plan
-        writer = try plan.store.writer(for: plan.scope)
-        for name in writer.removedLeftovers { observer.warn("removed \(name), left over from an interrupted run") }
-        for name in writer.remainingLeftovers {
-            observer.warn("could not remove \(name), left over from an interrupted run: the next run tries again")
-        }
-        for id in writer.completedBackups {
-            observer.warn("\(id) is complete: the run that was publishing or removing it was interrupted")
-        }
-        let listing = try Self.listing(of: plan, observer)
+        self.store = store
+        self.failed = failed
+        let scope = plan.scope
+        writer = try store.writer(
+            for: scope, waitingSeconds: plan.stores.areSeveral ? Self.waitingSeconds : 0, observer: observer)
+        let listing = try Self.listing(of: store, scope, observer)
         // Without the one before it the backup would begin the count anew.
         if let obstacle = listing.obstacle { throw obstacle }
         for hidden in listing.hidden { observer.warn(hidden.failure.description) }
-        previous = listing.latest(in: plan.scope)
-        estimate = ArchiveSizeEstimate(after: listing, in: plan.scope)
-        link = try writer.nextLink(after: listing)
-        storeFindings = listing.stateFindings
+        // The numbers of all stores are one chain.
+        let others = StoreSet(plan.stores.stores).listings(cluster: scope.cluster, node: scope.node).read
+            .filter { $0.store.label != store.label }.map(\.listing)
+        let all = listing.joined(with: others)
+        previous = all.latest(in: scope)
+        estimate = ArchiveSizeEstimate(after: all, in: scope)
+        let links = [try writer.nextLink(after: listing)] + others.map { $0.nextLink(in: scope) }
+        link = links.reduce(links[0]) { ChainLink.later($0, $1) }
+        storeFindings = listing.stateFindings + failed.map { Finding.storeSkipped($0) }
     }
 
     /// What there is of the node; nothing is known of it where this host may only write.
-    private static func listing(of plan: BackupPlan, _ observer: Observer) throws -> StoreListing {
+    private static func listing(
+        of store: NamedStore, _ scope: StoreScope, _ observer: Observer
+    ) throws -> StoreListing {
         do {
-            return try plan.store.list(cluster: plan.scope.cluster, node: plan.scope.node)
+            return try store.store.list(cluster: scope.cluster, node: scope.node)
         } catch let error as ObjectError where error.kind == .denied {
             observer.note("this host may not read the store: numbers go on behind the last backup that it remembers")
             return StoreListing()
@@ -67,11 +110,12 @@ struct BackupPublisher: @unchecked Sendable {
 
     /// Fails early where the archive can't fit, as far as an estimate tells.
     func checkSpace(_ targets: [EtcdTarget]) throws {
-        try Self.checkSpace(targets, estimate, availableByteCount: writer.availableByteCount(), plan)
+        try Self.checkSpace(targets, estimate, availableByteCount: writer.availableByteCount(), plan, store)
     }
 
     private static func checkSpace(
-        _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int?, _ plan: BackupPlan
+        _ targets: [EtcdTarget], _ estimate: ArchiveSizeEstimate, availableByteCount available: Int?,
+        _ plan: BackupPlan, _ store: NamedStore
     ) throws {
         let databaseSize = targets.reduce(0) { $0 + Int($1.candidate.status.databaseByteCount) }
         guard let available else { return }
@@ -80,22 +124,42 @@ struct BackupPublisher: @unchecked Sendable {
         }
         guard let expected else { return }
         throw Failure(
-            .noSpace, "the archive will need about \(expected) bytes, \(quoted(plan.store.name)) has \(available) left",
+            .noSpace,
+            "the archive will need about \(expected) bytes, \(quoted(store.store.name)) has \(available) left",
             hint: "free some space there, or name another store", settings: [.store])
     }
 
-    /// Makes the same checks of the store as a backup does, but for its lock; changes nothing.
+    /// Makes the same checks of the stores as a backup does, but for their locks; changes nothing.
     ///
-    /// - Returns: what does not hold among the backups before.
+    /// - Returns: what does not hold among the backups before, and which of several stores could not be used.
     /// - Throws: what a backup would throw.
     static func check(_ plan: BackupPlan, _ targets: [EtcdTarget]) throws -> [Finding] {
-        try plan.store.checkWritable(for: plan.scope)
-        let space = try plan.store.space()
+        var findings: [Finding]?
+        var failed: [StoreFailure] = []
+        for store in plan.stores.stores {
+            do {
+                let found = try check(plan, store, targets)
+                findings = findings ?? found
+            } catch  where plan.stores.areSeveral {
+                failed.append(StoreFailure(store: store, error: error))
+            }
+        }
+        guard let findings, plan.stores.stores.count - failed.count >= plan.stores.quorum else {
+            throw failed.failure(
+                "\(failed.count) of \(plan.stores.stores.count) stores can't be used, and the quorum is \(plan.stores.quorum)",
+                hint: "see `etcd-snap doctor`")
+        }
+        return findings + failed.map { Finding.storeSkipped($0) }
+    }
+
+    private static func check(_ plan: BackupPlan, _ store: NamedStore, _ targets: [EtcdTarget]) throws -> [Finding] {
+        try store.store.checkWritable(for: plan.scope)
+        let space = try store.store.space()
         let listing =
-            space.exists ? try listing(of: plan, Observer()) : StoreListing()
+            space.exists ? try listing(of: store, plan.scope, Observer()) : StoreListing()
         if let obstacle = listing.obstacle { throw obstacle }
         let estimate = ArchiveSizeEstimate(after: listing, in: plan.scope)
-        try checkSpace(targets, estimate, availableByteCount: space.availableByteCount, plan)
+        try checkSpace(targets, estimate, availableByteCount: space.availableByteCount, plan, store)
         return listing.stateFindings
     }
 

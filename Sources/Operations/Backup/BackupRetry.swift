@@ -7,14 +7,15 @@ extension BackupAttempt {
     /// The attempt after one that failed.
     ///
     /// With another member of the etcd that failed, or without that etcd if nobody asked for it. Changed keys are taken
-    /// anew once. What the archive or its store fails at is not tried again: it would fail in the same way.
+    /// anew once. What the archive or its store fails at is tried again in the next store, if there is one: in the same one it
+    /// would fail in the same way.
     ///
     /// - Throws: the error itself, where no other attempt would do better.
     func retrying(after error: any Error) throws -> BackupAttempt {
         switch error {
         case let change as KeysChanged: afterRotation(change)
         case let failure as SourceError: try afterFailure(failure)
-        case let failure as SinkError: throw failure.cause
+        case let failure as SinkError: try afterFailure(failure)
         default: throw error
         }
     }
@@ -25,6 +26,15 @@ extension BackupAttempt {
         var again = self
         again.acceptsChangedKeys = true
         again.plan.node = plan.node.rediscovered()
+        return again
+    }
+
+    private func afterFailure(_ failure: SinkError) throws -> BackupAttempt {
+        guard let next = try publisher.inNextStore(after: failure.cause, observer: observer) else {
+            throw failure.cause
+        }
+        var again = self
+        again.publisher = next
         return again
     }
 

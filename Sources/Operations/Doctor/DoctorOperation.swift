@@ -14,7 +14,7 @@ public struct DoctorOperation: Sendable {
     private let etcds: Result<[EtcdSource], any Error>
     private let recipients: Result<[any Recipient], any Error>
     private let labels: [String: String]
-    private let store: any Store
+    private let stores: StoreSet
     private let scope: StoreScope
     private let isOfFilesAlone: Bool
 
@@ -23,14 +23,14 @@ public struct DoctorOperation: Sendable {
     /// - Parameter isOfFilesAlone: whether no etcd is looked at, as for a backup without snapshots.
     public init(
         node: NodePlan, etcds: Result<[EtcdSource], any Error>, recipients: Result<[any Recipient], any Error>,
-        labels: [String: String] = [:], store: any Store, scope: StoreScope, isOfFilesAlone: Bool = false
+        labels: [String: String] = [:], stores: StoreSet, scope: StoreScope, isOfFilesAlone: Bool = false
     ) {
         self.isOfFilesAlone = isOfFilesAlone
         self.labels = labels
         self.node = node
         self.etcds = etcds
         self.recipients = recipients
-        self.store = store
+        self.stores = stores
         self.scope = scope
     }
 
@@ -50,7 +50,7 @@ public struct DoctorOperation: Sendable {
         let inventory = CertificateInventory.build(layout: node.wholeLayout, files: node.root)
         let etcds = await checkEtcds()
         let names = isOfFilesAlone ? [] : (try? self.etcds.get())?.map(\.name)
-        let store = StoreCheck(store: store, scope: scope, etcds: names)
+        let store = StoreSetCheck(stores: stores, scope: scope, etcds: names)
             .run(databaseByteCount: etcds.databaseByteCount, fileByteCount: survey.byteCount)
         let found = NodeCapture.findings(node, members: etcds.members)
         return DoctorReport(

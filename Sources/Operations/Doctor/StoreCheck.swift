@@ -2,15 +2,25 @@ import ArchiveStore
 import HostIO
 import SealedArchive
 
-/// Whether a store can be written to and has room, what it does of what is asked of stores, what the last backup in it is, and
-/// what does not hold among them.
+/// Whether a store can be written to and has room, and what it does of what is asked of stores.
 struct StoreCheck {
     let store: any Store
+    /// What the store is called in checks.
+    let name: String
     let scope: StoreScope
-    /// The names of the etcds that the next backup would take; nil if they are not known.
-    let etcds: [String]?
 
-    func run(databaseByteCount: Int, fileByteCount: Int) -> (checks: [DoctorReport.Check], findings: [Finding]) {
+    /// What was found.
+    struct Result {
+        var checks: [DoctorReport.Check] = []
+        /// What of the store is not looked at.
+        var hidden: [DoctorReport.Check] = []
+        /// What there is of the node; nil where this host may only write, or the store can't be used.
+        var listing: StoreListing?
+        /// Whether this host may only write to the store.
+        var isWrittenOnly = false
+    }
+
+    func run(databaseByteCount: Int, fileByteCount: Int) -> Result {
         do {
             try StorePlace.check(store)
             let space = try store.space()
@@ -18,19 +28,14 @@ struct StoreCheck {
             let listing = try space.exists ? listingIfAllowed() : StoreListing()
             let expected = ArchiveSizeEstimate(after: listing ?? StoreListing(), in: scope)
                 .byteCount(databases: databaseByteCount) { fileByteCount }
-            let checks =
-                [check(space, expected)] + traits.map(Self.check)
-                + [listing.map { LastBackupCheck(scope: scope, listing: $0, etcds: etcds).run() } ?? Self.unread]
-                + (listing?.hidden ?? []).map { .init("store", failed: $0.failure) }
-            return (checks, listing?.stateFindings ?? [])
+            return Result(
+                checks: [check(space, expected)] + traits.map(check),
+                hidden: (listing?.hidden ?? []).map { .init(name, failed: $0.failure) }, listing: listing,
+                isWrittenOnly: listing == nil)
         } catch {
-            return ([.init("store", failed: error)], [])
+            return Result(checks: [.init(name, failed: error)])
         }
     }
-
-    private static let unread = DoctorReport.Check(
-        name: "last backup", status: .ok,
-        message: "it is not known: this host may only write to the store; see `etcd-snap list` on one that may read it")
 
     /// What there is of this node; nil where this host may not read it.
     private func listingIfAllowed() throws -> StoreListing? {
@@ -41,15 +46,15 @@ struct StoreCheck {
         }
     }
 
-    private static func check(_ trait: StoreTrait) -> DoctorReport.Check {
+    private func check(_ trait: StoreTrait) -> DoctorReport.Check {
         .init(
-            name: "store", status: trait.isFault ? .warning : .ok, message: trait.message, advice: trait.advice)
+            name: name, status: trait.isFault ? .warning : .ok, message: trait.message, advice: trait.advice)
     }
 
     private func check(_ space: StoreSpace, _ expected: Int) -> DoctorReport.Check {
         let free = space.availableByteCount.map { ", \($0) bytes are free" } ?? ""
         var check = DoctorReport.Check(
-            name: "store", status: .ok,
+            name: name, status: .ok,
             message: "\(space.place) can be written to\(free), an archive needs about \(expected)")
         if space.availableByteCount == 0 {
             check.message = "\(space.place) has no room"
