@@ -13,7 +13,7 @@ docdir := $(PREFIX)/share/doc/etcd-snap
 completions := bash:$(PREFIX)/share/bash-completion/completions/etcd-snap \
 	zsh:$(PREFIX)/share/zsh/site-functions/_etcd-snap \
 	fish:$(PREFIX)/share/fish/vendor_completions.d/etcd-snap.fish
-units := etcd-snap-backup.service etcd-snap-backup.timer
+units := $(foreach name,backup prune sync,etcd-snap-$(name).service etcd-snap-$(name).timer)
 
 export ETCD_SNAP_TEST_TOOLS ?= $(CURDIR)/.tools
 

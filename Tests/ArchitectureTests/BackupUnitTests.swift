@@ -53,8 +53,8 @@ import Testing
         let service = try settings("etcd-snap-backup.service")
         let list = try #require(service["Service.RestartPreventExitStatus"]?.last)
         let hopeless = Set(list.split(separator: " ").map(String.init))
-        #expect(hopeless == Set(["usage", "no space", "untrusted"].compactMap { codes[$0] }))
-        #expect(hopeless == ["2", "6", "8"])
+        #expect(hopeless == Set(["usage", "no space", "untrusted", "too few stores"].compactMap { codes[$0] }))
+        #expect(hopeless == ["2", "6", "8", "9"])
         #expect(service["Service.SuccessExitStatus"] == [try #require(codes["findings"])])
     }
 
@@ -67,8 +67,22 @@ import Testing
         #expect(timer["Timer.Unit"] == nil)
     }
 
-    @Test func nothingOfTheMemoryIsLeftBehind() throws {
-        let service = try settings("etcd-snap-backup.service")
+    /// What prunes and synchronises is tried again while a backup runs, and has no more powers than it needs.
+    @Test(arguments: ["prune", "sync"]) func housekeeping(command: String) throws {
+        let service = try settings("etcd-snap-\(command).service")
+        #expect(service["Service.ExecStart"]?.last?.contains("etcd-snap \(command) --config") == true)
+        #expect(service["Service.Type"] == ["simple"] && service["Service.Restart"] == ["on-failure"])
+        #expect(service["Service.SuccessExitStatus"] == ["3"])
+        let hopeless = try #require(service["Service.RestartPreventExitStatus"]?.last).split(separator: " ")
+        #expect(!hopeless.contains("5") && hopeless.contains("2"))
+        #expect(service["Service.CapabilityBoundingSet"] == [""])
+        let timer = try settings("etcd-snap-\(command).timer")
+        #expect(timer["Timer.Persistent"] == ["true"] && timer["Timer.OnCalendar"]?.count == 1)
+        #expect(timer["Timer.Unit"] == nil && timer["Install.WantedBy"] == ["timers.target"])
+    }
+
+    @Test(arguments: ["backup", "prune", "sync"]) func nothingOfTheMemoryIsLeftBehind(command: String) throws {
+        let service = try settings("etcd-snap-\(command).service")
         #expect(service["Service.LimitCORE"] == ["0"] && service["Service.MemorySwapMax"] == ["0"])
         #expect(service["Service.UMask"] == ["0077"] && service["Service.StateDirectoryMode"] == ["0700"])
     }
