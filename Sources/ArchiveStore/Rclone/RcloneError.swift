@@ -60,7 +60,7 @@ struct RcloneError {
     private enum Meaning { case locked, noSpace, hostKey, login, denied, unknownRemote, unreachable }
 
     private var meaning: Meaning? {
-        let text = errorText.lowercased()
+        let text = RcloneMessage.lines(of: errorText).joined(separator: "\n").lowercased()
         return Self.groups.first { $0.words.contains { text.contains($0) } }?.meaning
     }
 

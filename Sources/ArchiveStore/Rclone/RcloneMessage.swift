@@ -10,7 +10,7 @@ enum RcloneMessage {
 
     /// The line that says why, without its time and level, without secrets; nil if there is none.
     static func reason(in errorText: String) -> String? {
-        let lines = errorText.split(whereSeparator: \.isNewline).map { withoutTime($0) }.filter { !$0.isEmpty }
+        let lines = lines(of: errorText)
         let line = lines.last { $0.contains("Failed to ") } ?? lines.last { $0.hasPrefix("ERROR") } ?? lines.last
         guard var line else { return nil }
         for level in ["NOTICE: ", "CRITICAL: ", "ERROR : ", "Fatal error: ", "Error: "] where line.hasPrefix(level) {
@@ -19,6 +19,15 @@ enum RcloneMessage {
         if let cause = line.firstRange(of: "last error was: ") { line = line[cause.upperBound...] }
         let text = printable(withoutRemoteSecrets(withoutSecrets(String(line))))
         return text.count <= limit ? text : text.prefix(limit) + "…"
+    }
+
+    /// The lines that say what went wrong, without their times: not those that are only noticed, such as that no host key is
+    /// checked.
+    static func lines(of errorText: String) -> [Substring] {
+        errorText.split(whereSeparator: \.isNewline).map { withoutTime($0) }.filter { line in
+            let isNotice = ["NOTICE: ", "INFO  : ", "DEBUG : "].contains { line.hasPrefix($0) }
+            return !line.allSatisfy(\.isWhitespace) && (!isNotice || line.contains("Failed to "))
+        }
     }
 
     /// `2026/11/27 06:25:08 ERROR : …` without its time.

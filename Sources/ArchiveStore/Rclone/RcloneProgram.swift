@@ -109,18 +109,18 @@ struct RcloneProgram: Sendable {
 
     /// What every operation is run with.
     private var options: [String] {
-        // Its own repetitions of whole operations would hide what this program decides on.
         var options = [
-            "--retries=1", "--low-level-retries=3", "--contimeout=\(settings.connectSeconds)s",
-            "--timeout=\(settings.stallSeconds)s", "--ask-password=false", "--stats=0", "--transfers=1",
-            "--buffer-size=4M", "--use-server-modtime",
+            // Its own repetitions of whole operations would hide what this program decides on.
+            ("retries", "1"), ("low-level-retries", "3"), ("contimeout", "\(settings.connectSeconds)s"),
+            ("timeout", "\(settings.stallSeconds)s"), ("ask-password", "false"), ("stats", "0"), ("transfers", "1"),
+            ("buffer-size", "4M"), ("use-server-modtime", "true"),
         ]
-        if let file = settings.configFile { options.append("--config=\(file)") }
+        if let file = settings.configFile { options.append(("config", file)) }
         if let file = settings.configPasswordFile {
-            options.append("--password-command=cat \"\(file.replacing("\"", with: "\"\""))\"")
+            options.append(("password-command", "cat \"\(file.replacing("\"", with: "\"\""))\""))
         }
-        if let directory = settings.temporaryDirectory { options.append("--temp-dir=\(directory)") }
-        return options
+        if let directory = settings.temporaryDirectory { options.append(("temp-dir", directory)) }
+        return options.map { "--\($0)=\($1)" }
     }
 
     /// Runs an operation to its end.

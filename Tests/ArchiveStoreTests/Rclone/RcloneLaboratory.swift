@@ -104,9 +104,8 @@ final class RcloneLaboratory {
             Subsystem sftp internal-sftp
             \(hasShell ? "" : "ForceCommand internal-sftp")
             """, to: "sshd_config")
-        let server = try BackgroundProcess("/usr/sbin/sshd", ["-D", "-f", configuration])
-        try server.waitUntilListening(on: port)
-        servers.append(server)
+        // Not a Process of Foundation: sshd closes by what that would notice its end, and it waits for it then.
+        try start("/usr/sbin/sshd", ["-D", "-f", configuration])
         let key = try String(contentsOfFile: scratch.file("host.pub"), encoding: .utf8)
         try scratch.write("[127.0.0.1]:\(port) \(key)", to: "known_hosts")
         try configure([
@@ -118,14 +117,12 @@ final class RcloneLaboratory {
     private func serve(_ protocolName: String) throws {
         port = try EtcdServer.freePorts(1)[0]
         // Its keys belong into no home.
-        let server = try BackgroundProcess(
+        try start(
             release.path,
             [
                 "serve", protocolName, "--addr", "127.0.0.1:\(port)", "--user", "me", "--pass", Self.password,
                 "--config", "/dev/null", scratch.file("served"),
             ], environment: ["XDG_CACHE_HOME": scratch.file("cache"), "HOME": scratch.path])
-        try server.waitUntilListening(on: port)
-        servers.append(server)
         if protocolName == "sftp" {
             try configure([
                 "type": "sftp", "host": "127.0.0.1", "port": "\(port)", "user": "me", "pass": obscuredPassword,
@@ -136,6 +133,17 @@ final class RcloneLaboratory {
                 "pass": obscuredPassword,
             ])
         }
+    }
+
+    private func start(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+        let server = try RunningCommand(program, arguments, environment: environment)
+        servers.append(server)
+        for _ in 0..<600 where server.isRunning {
+            usleep(50_000)
+            // Not another one that has taken the port.
+            if isListening(on: port), server.isRunning { return }
+        }
+        throw TestSupportError("\(program) does not listen on port \(port): \(server.errorText)")
     }
 
     private func startS3() throws {

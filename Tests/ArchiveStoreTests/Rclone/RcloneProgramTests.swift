@@ -146,7 +146,8 @@ import Testing
         let error = try objectError { try laboratory.storage().checkReachable() }
         #expect(error.failure.code == .untrusted && error.retry == .never, "\(error)")
         // One that is asked nothing.
-        let unchecked = try RcloneLaboratory(.sftp, release).storage().capabilities()
+        let own = try RcloneLaboratory(.sftp, release)
+        let unchecked = try own.storage().capabilities()
         #expect(unchecked.shortcomings.contains(release == .debian ? .hostKeyUnknown : .hostKeyUnchecked))
     }
 
@@ -178,13 +179,28 @@ import Testing
         #expect(denied.kind == .denied && denied.retry == .never, "\(denied)")
     }
 
+    @Test(arguments: RcloneRelease.allCases)
+    func aWrongPasswordIsSaid(release: RcloneRelease) throws {
+        let server = try RcloneLaboratory(.sftp, release)
+        try server.configure(
+            [
+                "type": "sftp", "host": "127.0.0.1", "port": "\(server.port)", "user": "you",
+                "pass": server.obscuredPassword,
+            ],
+            name: "wrong")
+        let error = try objectError { _ = try server.storage(remote: "wrong").object("x") }
+        #expect(error.kind == .denied && error.failure.code == .untrusted && error.retry == .never, "\(error)")
+        #expect(!"\(error)".contains(server.obscuredPassword) && !"\(error)".contains(RcloneLaboratory.password))
+    }
+
     @Test func capabilitiesOfOthers() throws {
-        let s3 = try RcloneLaboratory(.s3, .newer).storage().capabilities()
+        let laboratories = try [RcloneRemoteKind.s3, .local, .webDAV].map { try RcloneLaboratory($0, .newer) }
+        let s3 = try laboratories[0].storage().capabilities()
         #expect(
             s3.remoteType == "s3" && s3.digest == "md5" && s3.shortcomings == [.notCreateOnce, .noLocks, .noSpaceCount])
-        let local = try RcloneLaboratory(.local, .newer).storage().capabilities()
+        let local = try laboratories[1].storage().capabilities()
         #expect(local.shortcomings == [.notCreateOnce, .noLocks, .notSynced] && local.digest == "sha256")
-        let dav = try RcloneLaboratory(.webDAV, .newer).storage().capabilities()
+        let dav = try laboratories[2].storage().capabilities()
         #expect(dav.shortcomings == [.notCreateOnce, .noLocks, .noDigest, .spools])
     }
 
@@ -241,7 +257,7 @@ import Testing
         let loud = try RcloneStorage(
             location,
             try answering(
-                "[ $1 = lsjson ] && exit 3; head -c 3000000 /dev/zero >&2; cat >/dev/null; echo why >&2; exit 1"))
+                "[ $1 = lsjson ] && exit 3; yes | head -c 3000000 >&2; cat >/dev/null; echo why >&2; exit 1"))
         let other = try loud.begin("c/n/x", byteCount: nil)
         try other.write(noise(1_000_000))
         #expect(try objectError { _ = try other.finish() }.failure.message.contains("why"))

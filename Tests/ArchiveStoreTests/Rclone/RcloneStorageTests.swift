@@ -87,6 +87,7 @@ import Testing
             try pending.write(noise(6_000_000))
         }
         #expect(try storage.objects(below: "", behind: nil) == [])
+        _ = try storage.removeLeftovers(below: "", before: Date() + 3_600)
         // Finished, and then not wanted.
         let pending = try storage.begin("c/n/x", byteCount: nil)
         try pending.write(noise(1000))
