@@ -1,3 +1,4 @@
+import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -39,11 +40,21 @@ public final class ChildProcess {
         case cancelled
     }
 
+    /// What ends waits as a cancelled task does.
+    public final class Interrupter: Sendable {
+        private let isSet = Mutex(false)
+
+        /// Has the wait that goes on, and those that come, throw ``Interruption/cancelled``.
+        public func interrupt() { isSet.withLock { $0 = true } }
+
+        var isInterrupted: Bool { isSet.withLock { $0 } }
+    }
+
     /// Until when calls wait.
     public struct Patience: Sendable {
         /// When the time is over.
         public var deadline: ContinuousClock.Instant
-        /// Whether a cancelled task waits no longer.
+        /// Whether a cancelled task waits no longer, nor one that was interrupted.
         public var heedsCancellation: Bool
 
         /// So many seconds from now on.
@@ -52,6 +63,9 @@ public final class ChildProcess {
             self.heedsCancellation = heedsCancellation
         }
     }
+
+    /// Ends waits of the thread that uses the child, from any other.
+    public let interrupter = Interrupter()
 
     private let process: pid_t
     private var input: FileDescriptor?
@@ -186,7 +200,7 @@ public final class ChildProcess {
     // MARK: Waiting
 
     private func check(_ patience: Patience) throws(Interruption) {
-        if patience.heedsCancellation, Task.isCancelled { throw .cancelled }
+        if patience.heedsCancellation, Task.isCancelled || interrupter.isInterrupted { throw .cancelled }
         if ContinuousClock.now >= patience.deadline { throw .timedOut }
     }
 

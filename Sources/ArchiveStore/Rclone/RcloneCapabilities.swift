@@ -1,3 +1,5 @@
+import HostIO
+
 /// What rclone and a remote do, and what they don't.
 public struct RcloneCapabilities: Sendable, Equatable {
     /// The version of rclone.
@@ -73,6 +75,28 @@ extension RcloneCapabilities.Shortcoming {
 }
 
 extension RcloneStorage {
+    /// Finds out what the remote does, by what rclone says of it and by a small object below a prefix.
+    ///
+    /// - Throws: ``ObjectError`` if nothing can be written there, or what was is not what is read.
+    public func probe(below prefix: String) throws -> [StoreTrait] {
+        let capabilities = try capabilities()
+        let key = prefix + "probe"
+        let bytes = Array("{}".utf8)
+        // An earlier look may have been interrupted.
+        try remove(key)
+        try create(key, bytes)
+        defer { try? remove(key) }
+        guard try self.bytes(of: key, limit: bytes.count).bytes == bytes else {
+            throw ObjectError(
+                .failed, Failure(.integrity, "\(quoted(key)) in \(name) is read otherwise than it was written"))
+        }
+        let digest = capabilities.digest.map { [StoreTrait("what is written is compared by its \($0)")] } ?? []
+        return [StoreTrait("rclone \(capabilities.version) reaches it as \(capabilities.remoteType)")] + digest
+            + capabilities.shortcomings.map {
+                StoreTrait($0.message, isFault: $0.needsAttention, advice: $0.hint)
+            }
+    }
+
     /// What rclone and the remote do; asks the remote if it was not asked yet.
     ///
     /// - Throws: ``ObjectError`` if the remote can't be asked.

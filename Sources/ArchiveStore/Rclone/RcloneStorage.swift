@@ -192,16 +192,22 @@ public struct RcloneStorage: ObjectStorage {
             try upload.send(bytes)
             _ = try upload.finish()
         } catch {
+            let isUndone = upload.isCertainlyUndone
             upload.discard()
+            guard var error = error as? ObjectError else { throw error }
+            error.isCertainlyUndone = isUndone || error.kind == .exists
             throw error
         }
     }
 
-    /// Begins an object, after a look whether there is one.
-    public func begin(_ key: String, byteCount: Int?) throws -> any PendingObject {
+    /// Begins an object, after a look whether there is one; notes its hidden key, if it has one.
+    public func begin(
+        _ key: String, byteCount: Int?, note: @escaping @Sendable (_ upload: String) throws -> Void
+    ) throws -> any PendingObject {
         let remote = try remote()
         if try object(key) != nil { throw existence(key) }
         let upload = RcloneUpload(self, key, remote)
+        if let hiddenKey = upload.hiddenKey { try note(hiddenKey) }
         try upload.start()
         return upload
     }
@@ -237,6 +243,13 @@ public struct RcloneStorage: ObjectStorage {
 
     /// Unknown: rclone shows no retention; a removal that one forbids fails.
     public func lock(of key: String) throws -> ObjectLock? { nil }
+
+    /// Removes the hidden object of a key that was noted; what an object store has not completed is its own to remove.
+    public func removeLeftover(of key: String, upload: String?) throws {
+        // Only what can be one.
+        guard let upload, HiddenName(ofKey: upload)?.key(beside: key) == upload else { return }
+        try remove(upload)
+    }
 
     /// Removes hidden objects whose own name and whose time in the remote are both before `date`; parts of uploads that an object
     /// store has not completed are its own to remove, and rclone's command for them takes those of others too.

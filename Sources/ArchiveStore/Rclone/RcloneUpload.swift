@@ -18,6 +18,9 @@ final class RcloneUpload: PendingObject {
     /// Whether rclone may have completed it: it was told to, or was killed.
     private var mayBeComplete = false
     private var isFinished = false
+    /// Whether it may have its name.
+    private var mayBeRenamed = false
+    private(set) var mayBeLeft = false
 
     init(_ storage: RcloneStorage, _ key: String, _ remote: RcloneRemote) {
         self.storage = storage
@@ -28,6 +31,17 @@ final class RcloneUpload: PendingObject {
     }
 
     deinit { stop() }
+
+    /// What it is called while it is written; nil if it has its own name from the beginning.
+    var hiddenKey: String? { remote.placement == .renamed ? writtenKey : nil }
+
+    /// Whether nothing can be under its own name.
+    var isCertainlyUndone: Bool { !hasBegun || remote.placement == .renamed && !mayBeRenamed }
+
+    var interruption: (@Sendable () -> Void)? {
+        guard let interrupter = child?.interrupter else { return nil }
+        return { interrupter.interrupt() }
+    }
 
     private var action: String { "write \(quoted(key))" }
     private var settings: RcloneSettings { storage.program.settings }
@@ -137,9 +151,11 @@ final class RcloneUpload: PendingObject {
         let arguments = [
             "moveto", storage.target(writtenKey), storage.target(key), "--ignore-existing", "--no-traverse",
         ]
+        mayBeRenamed = true
         let run = try storage.program.run("rename to \(quoted(key))", arguments, heedsCancellation: false)
         // With one under the name rclone leaves both as they are, and its status is 0.
         if try storage.entry(writtenKey, heedsCancellation: false) != nil {
+            mayBeRenamed = false
             let other = try storage.entry(key, heedsCancellation: false)
             try other == nil ? run.check() : ()
             throw storage.existence(key)
@@ -158,10 +174,18 @@ final class RcloneUpload: PendingObject {
         stop()
         guard hasBegun else { return }
         hasBegun = false
-        if remote.placement == .renamed { try? storage.remove(writtenKey, heedsCancellation: false) }
+        if remote.placement == .renamed { removeQuietly(writtenKey) }
         // What is under its own name is this one's only if it has come that far.
         let mayBeThere = remote.placement == .growing || remote.placement == .direct && mayBeComplete
-        if isFinished || mayBeThere { try? storage.remove(key, heedsCancellation: false) }
+        if isFinished || mayBeThere { removeQuietly(key) }
+    }
+
+    private func removeQuietly(_ key: String) {
+        do {
+            try storage.remove(key, heedsCancellation: false)
+        } catch {
+            mayBeLeft = true
+        }
     }
 
     /// Ends rclone, which must not take the end of this for the end of the object.

@@ -250,7 +250,7 @@ import Testing
         #expect(throws: ObjectError.self) { try storage.objects(below: "", behind: nil) }
         let writing = try RcloneStorage(
             location, try answering("[ $1 = lsjson ] && exit 3; sleep 600", bucket: true))
-        let pending = try writing.begin("c/n/x", byteCount: nil)
+        let pending = try writing.begin("c/n/x", byteCount: nil) { _ in }
         #expect(throws: ObjectError.self) { for _ in 0..<100 { try pending.write(noise(100_000)) } }
         pending.discard()
         #expect(ContinuousClock.now - start < .seconds(60))
@@ -258,7 +258,7 @@ import Testing
             location,
             try answering(
                 "[ $1 = lsjson ] && exit 3; yes | head -c 3000000 >&2; cat >/dev/null; echo why >&2; exit 1"))
-        let other = try loud.begin("c/n/x", byteCount: nil)
+        let other = try loud.begin("c/n/x", byteCount: nil) { _ in }
         try other.write(noise(1_000_000))
         #expect(try objectError { _ = try other.finish() }.failure.message.contains("why"))
         #expect(try zombies() == [], "children are waited for")
@@ -269,7 +269,7 @@ import Testing
             location,
             try answering("[ $1 = lsjson ] && exit 3; echo '2026/11/27 06:25:08 ERROR : x: quota exceeded' >&2; exit 1")
         )
-        let pending = try storage.begin("c/n/x", byteCount: nil)
+        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
         let error = try objectError { for _ in 0..<1000 { try pending.write(noise(100_000)) } }
         #expect(error.failure.code == .noSpace && error.failure.message.contains("x: quota exceeded"), "\(error)")
         #expect(throws: ObjectError.self) { try pending.finish() }

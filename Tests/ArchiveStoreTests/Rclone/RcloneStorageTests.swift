@@ -20,7 +20,7 @@ import Testing
         let sidecar = noise(1500)
         try storage.create("prod/a/x.json", sidecar)
         let archive = noise(5_000_000)
-        let pending = try storage.begin("prod/a/x.tar.zst.age", byteCount: nil)
+        let pending = try storage.begin("prod/a/x.tar.zst.age", byteCount: nil) { _ in }
         // Nobody sees it before it is whole.
         for start in stride(from: 0, to: archive.count, by: 700_000) {
             try pending.write(Array(archive[start..<min(start + 700_000, archive.count)]))
@@ -56,12 +56,12 @@ import Testing
         try storage.create("c/n/x.json", [1, 2, 3])
         #expect(try objectError { try storage.create("c/n/x.json", [4, 5, 6]) }.kind == .exists)
         #expect(try objectError { try storage.create("c/n/x.json", [7]) }.kind == .exists)
-        #expect(try objectError { _ = try storage.begin("c/n/x.json", byteCount: 9) }.kind == .exists)
+        #expect(try objectError { _ = try storage.begin("c/n/x.json", byteCount: 9) { _ in } }.kind == .exists)
         #expect(try storage.bytes(of: "c/n/x.json", limit: 9).bytes == [1, 2, 3])
         #expect(try laboratory.everything() == ["c/n/x.json"])
         guard kind != .s3 else { return }
         // Another writer comes while the second one writes.
-        let second = try storage.begin("c/n/y", byteCount: nil)
+        let second = try storage.begin("c/n/y", byteCount: nil) { _ in }
         try second.write([9, 9])
         try storage.create("c/n/y", [1])
         #expect(try objectError { _ = try second.finish() }.kind == .exists)
@@ -76,20 +76,20 @@ import Testing
         let laboratory = try RcloneLaboratory(kind, release)
         let storage = try laboratory.storage()
         for count in [0, 10, 300_000, 12_000_000] {
-            let pending = try storage.begin("c/n/x", byteCount: nil)
+            let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
             try pending.write(noise(count))
             pending.discard()
             #expect(try laboratory.everything() == [], "\(count)")
         }
         // Dropped without a word.
         do {
-            let pending = try storage.begin("c/n/x", byteCount: nil)
+            let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
             try pending.write(noise(6_000_000))
         }
         #expect(try storage.objects(below: "", behind: nil) == [])
         _ = try storage.removeLeftovers(below: "", before: Date() + 3_600)
         // Finished, and then not wanted.
-        let pending = try storage.begin("c/n/x", byteCount: nil)
+        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
         try pending.write(noise(1000))
         _ = try pending.finish()
         pending.discard()
@@ -154,7 +154,7 @@ import Testing
                 settings.configFile = config
                 settings.executable = path
                 let storage = try RcloneStorage(RcloneLocation(location), settings)
-                let pending = try storage.begin("c/n/x", byteCount: nil)
+                let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
                 try pending.write(noise(count))
                 usleep(delay)
                 kill(getpid(), SIGKILL)
@@ -175,7 +175,7 @@ import Testing
         let laboratory = try RcloneLaboratory(kind, release)
         let storage = try laboratory.storage()
         for count in [1_000, 7_000_000] {
-            let pending = try storage.begin("c/n/x", byteCount: nil)
+            let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
             try pending.write(noise(count))
             usleep(300_000)
             try run("pkill", ["-KILL", "-f", "rcat far:.*--config=\(laboratory.configFile)"])

@@ -120,7 +120,7 @@ import Testing
         let laboratory = try RcloneLaboratory(kind, release)
         let storage = try laboratory.storage()
         #expect(try storage.remote().digest != nil)
-        let pending = try storage.begin("c/n/x", byteCount: nil)
+        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
         try pending.write(noise(6_000_000))
         let hidden = try waitForHiddenFile(laboratory)
         let file = try #require(FileHandle(forWritingAtPath: hidden))
@@ -181,7 +181,7 @@ import Testing
         settings.temporaryDirectory = directory
         let storage = try laboratory.storage(settings)
         #expect(try storage.capabilities().shortcomings.contains(.spools))
-        let pending = try storage.begin("c/n/x", byteCount: nil)
+        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
         try pending.write(noise(3_000_000))
         var names: [String] = []
         for _ in 0..<100 where names.isEmpty {
@@ -206,7 +206,7 @@ import Testing
         defer { _ = try? run("umount", ["--lazy", laboratory.files]) }
         let storage = try laboratory.storage()
         #expect(try #require(try storage.availableByteCount()) <= 1 << 20)
-        let pending = try storage.begin("c/n/x", byteCount: nil)
+        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
         let error = try objectError {
             for _ in 0..<100 { try pending.write(noise(200_000)) }
             _ = try pending.finish()
