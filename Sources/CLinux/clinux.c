@@ -138,6 +138,8 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
 
 int clinux_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
+int clinux_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }
+
 void clinux_return_freed_blocks(int threshold, int arena_count) {
     (void)mallopt(M_MMAP_THRESHOLD, threshold);
     (void)mallopt(M_TRIM_THRESHOLD, 8 * threshold);

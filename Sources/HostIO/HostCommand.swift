@@ -1,5 +1,3 @@
-import SystemPackage
-
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -38,113 +36,31 @@ public struct HostCommand: Sendable {
     public func run() -> Outcome {
         let paths = program.hasPrefix("/") ? [program] : Self.directories.map { "\($0)/\(program)" }
         guard let path = paths.first(where: { access($0, X_OK) == 0 }) else { return .absent }
-        var pipes: [CInt] = [-1, -1]
-        guard pipe(&pipes) == 0 else { return .failed("no pipe: \(Errno(rawValue: errno))") }
-        for descriptor in pipes { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
-        let output = FileDescriptor(rawValue: pipes[0])
-        defer { try? output.close() }
-        let started = spawn(path, output: pipes[1])
-        close(pipes[1])
-        switch started {
-        case .failure(let error): return .failed("can't be started: \(error)")
-        case .success(let process): return collect(process, from: output)
+        let child: ChildProcess
+        do {
+            child = try ChildProcess(path, arguments, environment: Self.environment)
+        } catch {
+            return .failed("can't be started: \(error.errno)")
         }
-    }
-
-    // MARK: Start
-
-    private func spawn(_ path: String, output: CInt) -> Result<pid_t, Errno> {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, output, 1)
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // In a group of its own, so that what it starts ends with it; with no signal blocked or ignored.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
-        var process: pid_t = 0
-        let result = withCStrings([path] + arguments) { arguments in
-            withCStrings(["PATH=" + Self.directories.joined(separator: ":"), "LC_ALL=C"]) { environment in
-                posix_spawn(&process, path, &actions, &attributes, arguments, environment)
+        let patience = ChildProcess.Patience(seconds: limitSeconds, heedsCancellation: false)
+        do {
+            var bytes: [UInt8] = []
+            let buffer = ByteBlock(capacity: 64 << 10)
+            repeat {
+                try buffer.fill { buffer throws(ChildProcess.Interruption) in try child.read(into: buffer, patience) }
+                buffer.withUnsafeBytes { bytes.append(contentsOf: $0) }
+                guard bytes.count <= limitByteCount else { return .failed("wrote more than \(limitByteCount) bytes") }
+            } while buffer.count > 0
+            switch try child.waitForEnd(patience) {
+            case .status(0): return .output(bytes)
+            case .status(let code): return .failed("ended with status \(code)")
+            case .signal(let number): return .failed("was ended by signal \(number)")
             }
-        }
-        return result == 0 ? .success(process) : .failure(Errno(rawValue: result))
-    }
-
-    // MARK: End
-
-    private func collect(_ process: pid_t, from output: FileDescriptor) -> Outcome {
-        let deadline = ContinuousClock.now + .seconds(limitSeconds)
-        var bytes: [UInt8] = []
-        var problem = read(output, &bytes, until: deadline)
-        // It may go on after it has closed its output.
-        while problem == nil, !hasEnded(process) {
-            if ContinuousClock.now >= deadline { problem = tookTooLong }
-            usleep(1_000)
-        }
-        // With it, or after it, what it has started and left in its group.
-        kill(-process, SIGKILL)
-        var status: CInt = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        if let problem { return .failed(problem) }
-        // WIFEXITED and WEXITSTATUS of wait(2).
-        guard status & 0x7F == 0 else { return .failed("was ended by signal \(status & 0x7F)") }
-        let code = (status >> 8) & 0xFF
-        return code == 0 ? .output(bytes) : .failed("ended with status \(code)")
-    }
-
-    private var tookTooLong: String { "took longer than \(limitSeconds) s" }
-
-    /// Whether the process is only waited for; its number and that of its group stay taken until then.
-    private func hasEnded(_ process: pid_t) -> Bool {
-        var information = siginfo_t()
-        let result = waitid(P_PID, id_t(process), &information, WEXITED | WNOHANG | WNOWAIT)
-        return result != 0 && errno != EINTR || result == 0 && information.si_signo == SIGCHLD
-    }
-
-    /// Reads to the end; what went wrong, in which case the command is killed.
-    private func read(
-        _ output: FileDescriptor, _ bytes: inout [UInt8], until deadline: ContinuousClock.Instant
-    ) -> String? {
-        let buffer = ByteBlock(capacity: 64 << 10)
-        while true {
-            let rest = deadline - ContinuousClock.now
-            guard rest > .zero else { return tookTooLong }
-            var poll = pollfd(fd: output.rawValue, events: Int16(POLLIN), revents: 0)
-            let ready = Glibc.poll(&poll, 1, CInt(rest.components.seconds * 1000) + 10)
-            if ready < 0, errno != EINTR { return "no output: \(Errno(rawValue: errno))" }
-            guard ready > 0 else { continue }
-            do {
-                try buffer.fill { try readSome(output, name: program, into: $0) }
-            } catch {
-                return "no output: \(error)"
-            }
-            if buffer.count == 0 { return nil }
-            buffer.withUnsafeBytes { bytes.append(contentsOf: $0) }
-            guard bytes.count <= limitByteCount else { return "wrote more than \(limitByteCount) bytes" }
+        } catch {
+            return .failed("took longer than \(limitSeconds) s")
         }
     }
-}
 
-private func withCStrings<Result>(
-    _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
-) -> Result {
-    let pointers = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: strings.count + 1)
-    pointers.initialize(repeating: nil, count: strings.count + 1)
-    for (index, string) in strings.enumerated() { pointers[index] = strdup(string) }
-    defer {
-        for index in strings.indices { free(pointers[index]) }
-        pointers.deallocate()
-    }
-    return body(pointers)
+    /// What programs of the host get to see of an environment.
+    private static let environment = ["PATH=" + directories.joined(separator: ":"), "LC_ALL=C"]
 }

@@ -45,7 +45,7 @@ public final class BackgroundProcess: @unchecked Sendable {
 }
 
 /// Whether something on the loopback interface accepts connections on the port.
-private func isListening(on port: UInt16) -> Bool {
+public func isListening(on port: UInt16) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     return withLoopback(port) { connect(descriptor, $0, $1) } == 0

@@ -47,6 +47,10 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
 /// A new empty file without a name, in memory, closed by exec (`memfd_create`); -1 where there is none.
 int clinux_memory_file(const char *name);
 
+/// A new pipe, the end to read from first, both closed by exec (`pipe2` with `O_CLOEXEC`): set a moment later, a program that
+/// another thread starts in between would hold them open.
+int clinux_pipe(int *ends);
+
 /// Fixes the size in bytes from which on malloc(3) takes a block from the system and gives it back when it is freed;
 /// glibc would raise it with each large block. Few arenas keep what threads free from lying around in many places.
 /// A heap shrinks once this many bytes are free at its end, not with every free.
