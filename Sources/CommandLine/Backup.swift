@@ -33,6 +33,14 @@ struct Backup: AsyncParsableCommand {
             discussion: "For a cluster whose data is in another database, which is backed up by itself."))
     var noEtcd = false
 
+    @Flag(
+        help: ArgumentHelp(
+            "Take a snapshot of etcd whatever other nodes take.",
+            discussion:
+                "Without it one node takes the snapshot of each time slot, where several members of an etcd cluster back up "
+                + "into one store; the others take their files, and name the backup that has it."))
+    var everyNode = false
+
     @Option(help: "The name of the snapshot in the archive.")
     var name: String?
 
@@ -72,6 +80,7 @@ struct Backup: AsyncParsableCommand {
         for finding in report.findings { Console.shared.report(finding) }
         let isAskedFor = verify != nil || configuration.verify != nil
         if let warning = unreachedLevel(report, plan.verification, isAskedFor) { Console.shared.warn(warning) }
+        for shared in report.sidecar.sharedSnapshots ?? [] { Console.shared.note(sharedNote(shared)) }
         for path in report.skipped { Console.shared.detail("skipped \(quoted(path.path)): \(path.reason)") }
         let done = "the backup \(report.reference) was made and published as \(quoted(report.path))"
         try render(report, as: output.format, done: done) { summary(report) }
@@ -92,6 +101,7 @@ struct Backup: AsyncParsableCommand {
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd
+        plan.sharing = try configuration.snapshotSharing(everyNode: everyNode ? true : nil)
         plan.recipientLabels = configuration.recipientLabels
         plan.verification = try verify ?? configuredLevel(configuration)
         return plan
@@ -102,10 +112,18 @@ struct Backup: AsyncParsableCommand {
     private func unreachedLevel(_ report: BackupReport, _ wanted: VerificationLevel, _ isAskedFor: Bool) -> String? {
         let sidecar = report.sidecar
         guard let reached = VerificationLevel(rawValue: sidecar.verification.rawValue), reached < wanted,
-            isAskedFor || !sidecar.etcd.isEmpty, !report.findings.contains(where: { $0.code == "hashkv-not-compared" })
+            isAskedFor && sidecar.sharedSnapshots == nil || !sidecar.etcd.isEmpty,
+            !report.findings.contains(where: { $0.code == "hashkv-not-compared" })
         else { return nil }
         let why = sidecar.etcd.isEmpty ? ": there is no snapshot of etcd in it" : ""
         return "it is verified as \(reached.rawValue), and not as \(wanted.rawValue)\(why)"
+    }
+
+    /// Who expects a new snapshot has to know that there is none, and how to have one.
+    private func sharedNote(_ shared: SharedSnapshot) -> String {
+        let made = shared.createdAt.map { ", made \(distance($0))" } ?? ""
+        return
+            "no snapshot of \(shared.name) was taken: it is by \(shared.place)\(made); --every-node takes one here too"
     }
 
     private func configuredLevel(_ configuration: Configuration) throws -> VerificationLevel {
@@ -122,7 +140,9 @@ struct Backup: AsyncParsableCommand {
 
     private func summary(_ report: BackupReport) -> String {
         let sidecar = report.sidecar
-        let database = sidecar.etcd.map { "\(size($0.databaseSize)) at revision \($0.revision ?? $0.revisionAtStart)" }
+        let database =
+            sidecar.etcd.map { "\(size($0.databaseSize)) at revision \($0.revision ?? $0.revisionAtStart)" }
+            + sharedSnapshotLines(sidecar)
         return fields(
             [
                 ("backup", report.reference),
@@ -135,6 +155,19 @@ struct Backup: AsyncParsableCommand {
                 ("findings", "\(report.findings.defectCount)"),
                 ("took", seconds(report.durationSeconds)),
             ])
+    }
+}
+
+/// What is said of the etcds whose snapshots are in other nodes' backups.
+func sharedSnapshotLines(_ sidecar: Sidecar) -> [String] {
+    sharedSnapshotLines(sidecar.sharedSnapshots, sidecar.etcd.isEmpty)
+}
+
+/// - Parameter isOfFilesAlone: whether there is no other snapshot in the backup.
+func sharedSnapshotLines(_ shared: [SharedSnapshot]?, _ isOfFilesAlone: Bool) -> [String] {
+    (shared ?? []).map { snapshot in
+        let what = isOfFilesAlone && shared?.count == 1 ? "snapshot" : "snapshot of \(printable(snapshot.name))"
+        return (isOfFilesAlone ? "files only; " : "") + "\(what) by \(printable(snapshot.place))"
     }
 }
 

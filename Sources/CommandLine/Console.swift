@@ -36,7 +36,8 @@ final class Console: Sendable {
     /// An observer that reports here.
     var observer: Observer {
         Observer(
-            progress: { self.progress($0) }, note: { self.note($0) }, warn: { self.warn($0) })
+            progress: { self.progress($0) }, note: { self.note($0) }, warn: { self.warn($0) },
+            detail: { self.detail($0) })
     }
 
     /// Something done or decided; not in quiet mode.

@@ -37,6 +37,9 @@ struct Delete: ParsableCommand {
         let configuration = try common.start(output.format)
         let found = try find(configuration)
         let references = found.flatMap(\.removals).map(\.reference)
+        for (store, removals) in found {
+            for warning in DeleteOperation.warnings(of: removals, in: store) { Console.shared.warn(warning) }
+        }
         if dryRun {
             for (store, removals) in found { try DeleteOperation.check(removals, in: store) }
         } else {

@@ -101,7 +101,8 @@ private struct Description {
             ),
             (
                 "etcd",
-                sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }.joined(separator: "; ")
+                (sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }
+                    + sharedSnapshotLines(sidecar)).joined(separator: "; ")
             ),
             ("recipients", sidecar.recipients.map(\.name).joined(separator: ", ")),
             ("verified", verified(sidecar)),

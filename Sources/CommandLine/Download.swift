@@ -36,6 +36,11 @@ struct Download: ParsableCommand {
                 archive, to: DescriptorSink(.standardOutput, name: "standard output"),
                 observer: Console.shared.observer)
         }
+        for shared in archive.sidecar?.sharedSnapshots ?? [] {
+            Console.shared.note(
+                "it has no snapshot of \(printable(shared.name)): that is by \(printable(shared.place)), to be copied too"
+            )
+        }
         let target = try localPlace(destination, of: "the copy")
         let paths = try DownloadOperation.run(archive, to: target, observer: Console.shared.observer)
         let done = "the copy was made: \(paths.map { quoted($0) }.joined(separator: ", "))"

@@ -35,6 +35,7 @@ struct InspectStatus: AsyncParsableCommand {
     func run() async throws {
         let configuration = try common.start(output.format)
         let source = try snapshot.open(configuration)
+        source.tell()
         let status = try await InspectOperation.status(
             source.bytes, checksTrailer: !skipHashCheck, observer: Console.shared.observer)
         for row in status.unreadableRows {
@@ -97,12 +98,23 @@ struct SnapshotOptions: ParsableArguments {
         switch place.name(snapshot, configuration, prefersFiles: true) {
         case .path(let path):
             if let file = try SnapshotSource.file(path) { return SnapshotSource(file: file) }
-            return try SnapshotSource(place.open(path: path), identities: keys.required(), name: etcd)
+            return try SnapshotSource(
+                place.open(path: path, configuration), identities: keys.required(), name: etcd)
         case .reference(let reference):
             let (store, found) = try place.find(reference, configuration)
-            if found.sidecar.etcd.isEmpty { throw SnapshotSource.failure(ofFilesAlone: found, in: store) }
+            if found.sidecar.etcd.isEmpty, found.sidecar.sharedSnapshots == nil {
+                throw SnapshotSource.failure(ofFilesAlone: found, in: store)
+            }
             return try SnapshotSource(OpenedArchive(found, in: store), identities: keys.required(), name: etcd)
         }
+    }
+}
+
+extension SnapshotSource {
+    /// Says from which backup it is, where another one was named.
+    func tell() {
+        for note in notes { Console.shared.note(note) }
+        for warning in warnings { Console.shared.warn(warning) }
     }
 }
 

@@ -22,6 +22,7 @@ struct InspectVolumes: AsyncParsableCommand {
     func run() async throws {
         let configuration = try common.start(output.format)
         let source = try snapshot.open(configuration)
+        source.tell()
         let inventory = try await VolumesOperation.run(source.bytes, observer: Console.shared.observer)
         for (kind, count) in inventory.encryptedCounts.sorted(by: { $0.key < $1.key }) {
             Console.shared.warn("\(count) objects of kind \(kind) are encrypted at rest and not listed")

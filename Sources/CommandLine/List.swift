@@ -71,11 +71,16 @@ struct List: ParsableCommand {
         }
     }
 
+    /// The sizes of databases; of one that another node's backup has, whose that is.
+    private func databases(_ sidecar: Sidecar) -> String {
+        (sidecar.etcd.map { size($0.databaseSize) } + sharedSnapshotLines(sidecar)).joined(separator: ",")
+    }
+
     private func row(_ sidecar: Sidecar) -> [String] {
         [
             sidecar.archive.cluster, sidecar.archive.node, sidecar.archive.id.description,
             age(sidecar.archive.createdAt), size(sidecar.object.size),
-            sidecar.etcd.map { size($0.databaseSize) }.joined(separator: ","),
+            databases(sidecar),
             sidecar.etcd.map { "\($0.revision ?? $0.revisionAtStart)" }.joined(separator: ","),
             sidecar.verification.rawValue,
             "\(sidecar.findingCount)",

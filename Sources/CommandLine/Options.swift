@@ -138,7 +138,7 @@ struct StoreOptions: ParsableArguments {
     /// An archive by its path, or by a reference into the store.
     func open(_ name: String, _ configuration: Configuration) throws -> OpenedArchive {
         switch self.name(name, configuration) {
-        case .path(let path): return try open(path: path)
+        case .path(let path): return try open(path: path, configuration)
         case .reference(let reference):
             let (store, found) = try find(reference, configuration)
             return try OpenedArchive(found, in: store)
@@ -162,9 +162,10 @@ struct StoreOptions: ParsableArguments {
         return found
     }
 
-    /// An archive by its path.
-    func open(path: String) throws -> OpenedArchive {
-        let archive = try OpenedArchive(path: path)
+    /// An archive by its path; what belongs to it is looked for beside it, and in a store that is named.
+    func open(path: String, _ configuration: Configuration) throws -> OpenedArchive {
+        var archive = try OpenedArchive(path: path)
+        if store != nil || configuration.store != nil { archive.stores.append(try store(configuration)) }
         try refuseContradiction(
             archive.sidecar?.archive.cluster, archive.sidecar?.archive.node, of: path)
         if let failure = archive.sidecarFailure {

@@ -52,7 +52,11 @@ struct RestoreAll: AsyncParsableCommand {
         let identities = try keys.required()
         let target = try plaintextPlace(target, of: "the target", outside: place.stores(configuration))
         if dryRun {
-            let entries = try RestoreOperation.plan(archive, identities: identities, to: target, selection: only)
+            let joined = try RestoreOperation.planOfJoined(archive, identities: identities, selection: only)
+            for note in joined.notes { Console.shared.note(note) }
+            for warning in joined.warnings { Console.shared.warn(warning) }
+            let entries =
+                try RestoreOperation.plan(archive, identities: identities, to: target, selection: only) + joined.entries
             return try render(entries, as: output.format) {
                 wouldRestore(entries)
             }
@@ -72,6 +76,8 @@ func wouldRestore(_ entries: [ManifestEntry]) -> String {
 /// Says what was restored into a new directory.
 func show(_ report: RestoreReport, as format: OutputFormat) throws {
     warn(report.refused, below: report.target)
+    for note in report.joined ?? [] { Console.shared.note(note) }
+    for warning in report.warnings { Console.shared.warn(warning) }
     try render(report, as: format, done: "all was restored into \(quoted(report.target))") {
         fields([
             ("backup", report.reference), ("target", report.target),
@@ -80,6 +86,7 @@ func show(_ report: RestoreReport, as format: OutputFormat) throws {
             ("took", seconds(report.durationSeconds)),
         ])
     }
+    if !report.warnings.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
 }
 
 /// Says once what owners and attributes are missing, and how to have them.

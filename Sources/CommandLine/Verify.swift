@@ -30,7 +30,10 @@ struct Verify: AsyncParsableCommand {
         try render(report, as: output.format) {
             var lines = [("backup", report.reference), ("result", "intact")]
             lines += report.checked.map { ("checked", $0) }
-            if report.snapshotCount == 0 { lines.append(("etcd", "no snapshot of etcd is in it")) }
+            lines += sharedSnapshotLines(report.sharedSnapshots, report.snapshotCount == 0).map { ("etcd", $0) }
+            if report.snapshotCount == 0, report.sharedSnapshots == nil {
+                lines.append(("etcd", "no snapshot of etcd is in it"))
+            }
             lines += report.unconfirmed.map { ("not confirmed", "\($0.field), \($0.value): \($0.reason)") }
             lines.append(("sealed", size(report.sealedSize)))
             if let content = report.contentSize { lines.append(("content", size(content))) }

@@ -40,10 +40,29 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var verify: String?
     /// Which backups are kept when the store is pruned.
     public var retention: Retention?
+    /// How the nodes of a cluster share snapshots of its etcd.
+    public var snapshot: Snapshot?
     /// How to reach the cluster's own etcd.
     public var etcd: Etcd?
     /// Further etcds to snapshot, each with a name.
     public var otherEtcds: [Etcd]?
+
+    /// How the nodes that back up into one store share the snapshots of their etcd.
+    public struct Snapshot: Codable, Sendable, Equatable, StrictlyKeyed {
+        /// Whether every node takes its own; default false.
+        public var everyNode: Bool?
+        /// How long a slot is in which one node takes the snapshot, in minutes; default 60.
+        public var slotMinutes: Int?
+        /// After how many minutes without it the next node takes it; default 5.
+        public var takeOverMinutes: Int?
+
+        /// An empty section.
+        public init() {}
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case everyNode, slotMinutes, takeOverMinutes
+        }
+    }
 
     /// How to reach an etcd cluster; the names are etcdctl's.
     public struct Etcd: Codable, Sendable, Equatable, StrictlyKeyed {
@@ -121,7 +140,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case cluster, node, store, s3, stores, quorum, recipients, recipientsFiles, discover, include, exclude
-        case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, etcd, otherEtcds
+        case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, snapshot, etcd, otherEtcds
     }
 
     /// Where the configuration is looked for when no file is named.
@@ -184,6 +203,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
 
     private static func checkSections(of node: Node, name: String) throws(Failure) {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
+        if let section = node["snapshot"] { try Snapshot.checkKeys(of: section, name: "\(name): snapshot") }
         if let section = node["retention"] { try Retention.checkKeys(of: section, name: "\(name): retention") }
         if let section = node["s3"] { try S3.checkKeys(of: section, name: "\(name): s3") }
         for section in node["stores"]?.sequence ?? [] {

@@ -46,6 +46,20 @@ public enum DeleteOperation {
         return found
     }
 
+    /// Which backups that stay would lose the snapshot that they were made with; nothing where that can't be told.
+    public static func warnings(of removals: [StoreRemoval], in store: any Store) -> [String] {
+        let references = Set(removals.map(\.reference))
+        let clusters = Set(references.compactMap { $0.split(separator: "/").first.map(String.init) })
+        let others = clusters.sorted().flatMap { (try? store.list(cluster: $0))?.backups ?? [] }
+            .filter { !references.contains($0.reference) }
+        return references.sorted().compactMap { reference in
+            let users = others.filter { $0.sidecar.sharedSnapshots?.contains { $0.reference == reference } == true }
+            guard let last = users.last else { return nil }
+            let more = users.count > 1 ? " and \(users.count - 1) more" : ""
+            return "\(reference) has the snapshot that \(last.reference)\(more), of files only, was made with"
+        }
+    }
+
     /// Checks that archives could be removed; changes nothing, and takes no lock.
     ///
     /// - Throws: what ``run(_:in:)`` would throw before the first removal, but for `locked`.

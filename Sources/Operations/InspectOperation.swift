@@ -128,33 +128,50 @@ public struct SnapshotSource: Sendable {
     public var record: EtcdSnapshotRecord?
     /// The archive; nil for a bare file.
     public var archive: ArchiveHeader?
+    /// Which backup it is from, where another one was named.
+    public var notes: [String] = []
+    /// What speaks against taking it for the backup that was named.
+    public var warnings: [String] = []
 
     /// A snapshot in a file of its own.
     public init(file: RandomAccessFile) { bytes = file }
 
-    /// The snapshot of that name in an archive, or the only one.
+    /// The snapshot of that name in an archive, or the only one; where another node's backup has it, that one's.
     ///
-    /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several.
+    /// - Throws: ``Failure`` with the code `notFound` if there is none, `usage` if there are several, `integrity` if another
+    ///   node's backup has another snapshot than it had.
     public init(_ archive: OpenedArchive, identities: [any Identity], name: String?) throws {
         let reader = try archive.reader(identities)
         let manifest = try reader.readManifest()
-        guard !manifest.etcd.isEmpty else {
+        let elsewhere = manifest.sharedSnapshotsElsewhere
+        guard !manifest.etcd.isEmpty || !elsewhere.isEmpty else {
             throw Self.withoutSnapshot(
                 archive.reference, hint: "`etcd-snap list` shows which backups have a database: name one of them")
         }
-        let found = manifest.etcd.filter { name == nil || $0.name == name }
-        guard let record = found.first,
-            let entry = manifest.entries.first(where: { $0.path == record.path })
-        else {
+        let names = manifest.etcd.map(\.name) + elsewhere.map(\.name)
+        let found = names.filter { name == nil || $0 == name }
+        guard let chosen = found.first else {
             throw Failure(
                 .notFound, "\(quoted(archive.reference)) has no etcd snapshot \(quoted(name ?? ""))",
-                hint: "it has \(manifest.etcd.map(\.name).joined(separator: ", "))", settings: [.snapshot])
+                hint: "it has \(names.joined(separator: ", "))", settings: [.snapshot])
         }
         guard found.count == 1 else {
             throw Failure(
                 .usage, "\(quoted(archive.reference)) has \(found.count) etcd snapshots",
-                hint: "name one: \(found.map(\.name).joined(separator: ", "))", settings: [.snapshot])
+                hint: "name one: \(found.joined(separator: ", "))", settings: [.snapshot])
         }
+        if let shared = elsewhere.first(where: { $0.name == chosen }) {
+            let joined = try JoinedSnapshot(shared, for: archive, reader, identities: identities)
+            bytes = try joined.reader.bytes(of: joined.entry)
+            record = joined.record
+            self.archive = try joined.reader.readManifest().archive
+            notes = [joined.note]
+            warnings = joined.warnings
+            return
+        }
+        guard let record = manifest.etcd.first(where: { $0.name == chosen }),
+            let entry = manifest.entries.first(where: { $0.path == record.path })
+        else { throw Failure(.integrity, "\(quoted(archive.reference)) does not hold the snapshot \(quoted(chosen))") }
         bytes = try reader.bytes(of: entry)
         self.record = record
         self.archive = manifest.archive

@@ -16,6 +16,8 @@ public struct OpenedArchive: Sendable {
     public var sidecarBytes: [UInt8]?
     /// What is wrong with the sidecar beside it, if it can't be used.
     public var sidecarFailure: Failure?
+    /// Where snapshots of other nodes are looked for that belong to it, the first first.
+    public var stores: [any Store] = []
 
     private static let maximumSidecarByteCount = 16 << 20
 
@@ -32,6 +34,7 @@ public struct OpenedArchive: Sendable {
         reference = backup.reference
         sidecar = backup.sidecar
         sidecarBytes = backup.sidecarBytes
+        stores = [store]
     }
 
     /// The archive of a path, which may be that of its sidecar, with the sidecar beside it if there is one.
@@ -43,6 +46,7 @@ public struct OpenedArchive: Sendable {
         try FileKind.check(file, is: [.age], whatIsExpected: "a sealed archive")
         self.file = file
         reference = path
+        stores = [Self.store(around: path)]
         do {
             guard let bytes = try Self.sidecarBytes(besides: path) else { return }
             let sidecar = try Sidecar.decode(bytes, name: Self.sidecarName(besides: path))
@@ -52,6 +56,12 @@ public struct OpenedArchive: Sendable {
         } catch {
             sidecarFailure = Failure(wrapping: error)
         }
+    }
+
+    /// The store that a path lies in, or its directory, where archives may lie side by side.
+    private static func store(around path: String) -> any Store {
+        if let found = try? StorePath.reference(path) { return found.store }
+        return LocalStore(root: absolutePath(path).removingLastComponent().string)
     }
 
     /// The archive of a path, or the one beside the sidecar of that path.

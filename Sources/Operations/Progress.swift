@@ -16,15 +16,19 @@ public struct Observer: Sendable {
     public var note: @Sendable (String) -> Void
     /// One sentence on something that needs attention.
     public var warn: @Sendable (String) -> Void
+    /// One sentence for who wants to know more than most.
+    public var detail: @Sendable (String) -> Void
 
     /// An observer from its parts.
     public init(
         progress: @escaping @Sendable (Progress) -> Void = { _ in },
         note: @escaping @Sendable (String) -> Void = { _ in },
-        warn: @escaping @Sendable (String) -> Void = { _ in }
+        warn: @escaping @Sendable (String) -> Void = { _ in },
+        detail: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.progress = progress
         self.note = note
         self.warn = warn
+        self.detail = detail
     }
 }

@@ -44,7 +44,13 @@ public enum PruneOperation {
             throw BackupReference.nothing(in: store, cluster: cluster, node: node)
                 ?? Failure(.notFound, "there is no backup in \(quoted(store.name)) that can be relied on")
         }
-        let retention = listing.retention(by: rules, now: now)
+        var retention = listing.retention(by: rules, now: now)
+        if node != nil {
+            // What the files of other nodes need shows only where these are looked at too.
+            let whole = try store.list(cluster: cluster).retention(by: rules, now: now)
+            let known = Dictionary(whole.decisions.map { ($0.backup.reference, $0) }) { first, _ in first }
+            retention = retention.with { known[$0.backup.reference] ?? $0 }
+        }
         return PrunePlan(
             decisions: retention.decisions, cautions: retention.cautions, problems: listing.problems, store: store)
     }

@@ -72,7 +72,7 @@ public enum RestoreEtcdOperation {
         let plan = try Plan(source, request)
         try plan.checkTargets()
         try plan.checkRoom()
-        return plan.preview()
+        return plan.preview().after(source)
     }
 
     /// Restores; on failure nothing is left, and an empty directory that is filled is empty again.
@@ -94,12 +94,22 @@ public enum RestoreEtcdOperation {
                 let bytes = WatchedBytes(source.bytes, phase: "restore etcd", observer: observer)
                 let report = try stoppable { try Restore.run(from: bytes, plan: plan.restore, to: targets) }
                 try parent?.publish()
-                return plan.report(report, seconds: (ContinuousClock.now - start).seconds)
+                return plan.report(report, seconds: (ContinuousClock.now - start).seconds).after(source)
             } catch {
                 parent?.discard()
                 throw error
             }
         }
+    }
+}
+
+extension RestoreEtcdReport {
+    /// The report with what is to be said of the snapshot's choice before all else.
+    fileprivate func after(_ source: SnapshotSource) -> RestoreEtcdReport {
+        var report = self
+        report.notes = source.notes + notes
+        report.warnings = source.warnings + warnings
+        return report
     }
 }
 

@@ -36,6 +36,10 @@ public struct RestoreReport: Codable, Sendable {
     public var refused: PlacementRefusals
     /// The snapshots of etcd, as paths.
     public var snapshots: [String]
+    /// The backups of other nodes that snapshots were taken from, and why from these; nil for none.
+    public var joined: [String]?
+    /// What speaks against taking these snapshots with these files.
+    public var warnings: [String] = []
     /// How long it took, in seconds.
     public var durationSeconds: Double
 }
@@ -52,7 +56,10 @@ public enum RestoreOperation {
         _ archive: OpenedArchive, identities: [any Identity], to target: String, selection: RestoreSelection?,
         observer: Observer = Observer()
     ) async throws -> RestoreReport {
-        try await run(archive, identities: identities, to: target, strippedPrefix: "", observer: observer) { _ in
+        try await run(
+            archive, identities: identities, to: target, strippedPrefix: "", joins: selection != .files,
+            observer: observer
+        ) { _ in
             { path in selection.map { path.starts(with: $0.prefix.utf8) } ?? true }
         }
     }
@@ -72,22 +79,30 @@ public enum RestoreOperation {
         }
     }
 
-    /// - Parameter choose: gives what says of a path in the archive whether it is restored.
+    /// - Parameters:
+    ///   - joins: whether snapshots that other nodes' backups have are restored with it.
+    ///   - choose: gives what says of a path in the archive whether it is restored.
     private static func run(
         _ archive: OpenedArchive, identities: [any Identity], to target: String, strippedPrefix: String,
-        observer: Observer, choose: @escaping @Sendable (ArchiveReader) throws -> ([UInt8]) -> Bool
+        joins: Bool = false, observer: Observer, choose: @escaping @Sendable (ArchiveReader) throws -> ([UInt8]) -> Bool
     ) async throws -> RestoreReport {
         try await withBlockingThread("etcd-snap.restore") {
             let start = ContinuousClock.now
             LeftoverRemoval.removeStagingDirectories(observer: observer)
             let reader = try archive.reader(identities)
             let isChosen = try choose(reader)
-            try checkRoom(in: target, for: reader.readManifest().entries.filter { isChosen($0.pathInArchive) })
+            let joined = joins ? try JoinedSnapshot.all(for: archive, reader, identities: identities) : []
+            let entries = try reader.readManifest().entries.filter { isChosen($0.pathInArchive) }
+            try checkRoom(in: target, for: entries + joined.map(\.entry))
             let staging = try StagingDirectory(target: target)
             do {
                 let placement = FilePlacement(
                     root: staging.directory, strippedPrefix: strippedPrefix, shownRoot: target)
                 var report = try extract(reader, by: placement, observer: observer, where: isChosen)
+                try join(joined, by: placement, observer: observer, &report)
+                try placement.finish()
+                report.refused = placement.refusals
+                report.refusedAttributeCount = placement.refusals.count
                 try Task.checkCancellation()
                 try staging.publish()
                 report.reference = archive.reference
@@ -112,6 +127,33 @@ public enum RestoreOperation {
         let entries = all.filter { entry in selection.map { entry.path.hasPrefix($0.prefix) } ?? true }
         try checkRoom(in: target, for: entries)
         return entries
+    }
+
+    /// What a restore would take from other nodes' backups, beside ``plan(_:identities:to:selection:)``.
+    ///
+    /// - Returns: the entries, with what is to be said of the choice.
+    /// - Throws: what the restore itself would throw of them.
+    public static func planOfJoined(
+        _ archive: OpenedArchive, identities: [any Identity], selection: RestoreSelection?
+    ) throws -> (entries: [ManifestEntry], notes: [String], warnings: [String]) {
+        guard selection != .files else { return ([], [], []) }
+        let joined = try JoinedSnapshot.all(for: archive, archive.reader(identities), identities: identities)
+        return (joined.map(\.entry), joined.map(\.note), joined.flatMap(\.warnings))
+    }
+
+    /// Places snapshots of other nodes' backups, each with its whole archive checked.
+    private static func join(
+        _ joined: [JoinedSnapshot], by placement: FilePlacement, observer: Observer, _ report: inout RestoreReport
+    ) throws {
+        for snapshot in joined {
+            let path = snapshot.entry.pathInArchive
+            let part = try extract(snapshot.reader, by: placement, observer: observer) { $0 == path }
+            report.memberCount += part.memberCount
+            report.byteCount += part.byteCount
+            report.snapshots += part.snapshots
+            report.warnings += snapshot.warnings
+        }
+        if !joined.isEmpty { report.joined = joined.map(\.note) }
     }
 
     private static func checkRoom(in target: String, for entries: [ManifestEntry]) throws {
@@ -159,9 +201,6 @@ public enum RestoreOperation {
                     phase: "restore", doneByteCount: checker.checkedByteCount, totalByteCount: reader.tarByteCount))
         }
         try checker.finish()
-        try placement.finish()
-        report.refused = placement.refusals
-        report.refusedAttributeCount = placement.refusals.count
         return report
     }
 }

@@ -27,6 +27,8 @@ extension Failure.Setting {
     static let bumpRevision = Self("bumpRevision")
     /// Which backups are kept.
     static let retention = Self("retention")
+    /// Whether files, snapshots or both are restored.
+    static let restoreSelection = Self("restoreSelection")
     /// Keeping the revision.
     static let noBump = Self("noBump")
 }

@@ -49,9 +49,28 @@ final class SidecarComparison {
         }
         try check(sidecar.etcd.map(\.name), manifest.etcd.map(\.name), "etcd.name")
         for (summary, record) in zip(sidecar.etcd, manifest.etcd) { try check(summary, record) }
+        try checkShared(manifest)
         if sidecar.rebuilt == true { try checkRebuilt(manifest.archive) }
         guard let reached = sidecar.verification.known, reached < manifest.reachedLevel else { return }
         try check(reached.rawValue, manifest.reachedLevel.rawValue, "verification")
+    }
+
+    /// Of which slot it is, and which snapshots of other nodes belong to it.
+    private func checkShared(_ manifest: Manifest) throws(Failure) {
+        try check(sidecar.slot?.number ?? -2, manifest.slot?.number ?? -2, "slot.number")
+        try check(sidecar.slot?.lengthMinutes ?? 0, manifest.slot?.lengthMinutes ?? 0, "slot.lengthMinutes")
+        let (stated, sealed) = (sidecar.sharedSnapshots ?? [], manifest.sharedSnapshots ?? [])
+        try check(stated.map(\.name), sealed.map(\.name), "sharedSnapshots.name")
+        for (stated, sealed) in zip(stated, sealed) {
+            try check(stated.clusterID, sealed.clusterID, "sharedSnapshots.clusterID")
+            try check(stated.slot, sealed.slot, "sharedSnapshots.slot")
+            try check(stated.place, sealed.place, "sharedSnapshots.reference")
+            try check(
+                stated.createdAt?.text ?? "none", sealed.createdAt?.text ?? "none", "sharedSnapshots.createdAt")
+            try check(stated.revision ?? 0, sealed.revision ?? 0, "sharedSnapshots.revision")
+            try check(
+                stated.databaseSHA256 ?? "none", sealed.databaseSHA256 ?? "none", "sharedSnapshots.databaseSHA256")
+        }
     }
 
     /// What every sidecar has since manifests have a format version: without it less would be compared.
@@ -101,6 +120,7 @@ final class SidecarComparison {
         try check(summary.revisionAtStart, record.revisionAtStart, "etcd.revisionAtStart")
         try check(summary.databaseSize, record.databaseSize, "etcd.databaseSize")
         try check(summary.databaseSHA256, record.databaseSHA256, "etcd.databaseSHA256")
+        try check(summary.mayBeOld ?? false, record.mayBeOld ?? false, "etcd.mayBeOld")
         // These may have been found out after the manifest was written.
         try check(known: record.revision, summary.revision, "etcd.revision")
         try check(known: record.compactRevision, summary.compactRevision, "etcd.compactRevision")

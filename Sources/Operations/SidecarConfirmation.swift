@@ -22,6 +22,7 @@ extension SidecarComparison {
             ["sequence", "previousSidecarSHA256", "object.frameSize", "findingCount", "verification"]
             + confirmedRecipients.sorted().map(Self.fingerprintField)
             + sidecar.etcd.indices.map { "etcd[\($0)]" }
+            + (sidecar.slot == nil ? [] : ["slot"]) + (sidecar.sharedSnapshots == nil ? [] : ["sharedSnapshots"])
         let left = Set(unconfirmed.map(\.field))
         return always
             + sometimes.filter { !left.contains($0) }.map { field in

@@ -16,6 +16,8 @@ public struct VerifyReport: Codable, Sendable {
     public var unconfirmed: [UnconfirmedField]
     /// How many snapshots of etcd are in it; nil without an identity.
     public var snapshotCount: Int?
+    /// Those that other nodes' backups have, which were not looked at; nil for none.
+    public var sharedSnapshots: [SharedSnapshot]?
     /// The size of the sealed object in bytes.
     public var sealedSize: Int
     /// The bytes of the entries that were decrypted and hashed; nil without an identity.
@@ -55,6 +57,7 @@ public enum VerifyOperation {
                 }
                 report.contentSize = content.byteCount
                 report.snapshotCount = content.snapshotCount
+                report.sharedSnapshots = content.sharedSnapshots
                 report.checked += content.checked
                 report.unconfirmed = content.unconfirmed
             } catch  where !(error is CancellationError) {
@@ -124,6 +127,7 @@ public enum VerifyOperation {
     private struct ContentCheck: Sendable {
         var byteCount: Int
         var snapshotCount: Int
+        var sharedSnapshots: [SharedSnapshot]?
         var checked: [String]
         var unconfirmed: [UnconfirmedField]
     }
@@ -146,7 +150,8 @@ public enum VerifyOperation {
             checked.append("of the sidecar against what is sealed: \(fields)")
         }
         return ContentCheck(
-            byteCount: byteCount, snapshotCount: snapshotCount, checked: checked, unconfirmed: unconfirmed)
+            byteCount: byteCount, snapshotCount: snapshotCount, sharedSnapshots: manifest.sharedSnapshots,
+            checked: checked, unconfirmed: unconfirmed)
     }
 
     /// Reads all members and checks them against the manifest; snapshots of etcd page by page too.

@@ -54,6 +54,7 @@ extension Sidecar {
                 try DocumentLimits.check(revision, DocumentLimits.revision, "revision", of: name)
             }
         }
+        try DocumentLimits.check(sidecar.slot, sidecar.sharedSnapshots, of: name)
         return sidecar
     }
 }
@@ -67,6 +68,7 @@ extension Manifest {
         let manifest = try decodeByRules(bytes, name: name)
         try DocumentLimits.check(manifest.sequence, DocumentLimits.sequence, "sequence", of: name)
         try manifest.checkPlaces(tarByteCount: tarByteCount, name: name)
+        try DocumentLimits.check(manifest.slot, manifest.sharedSnapshots, of: name)
         let snapshots = Set(manifest.entries.filter { $0.role == EntryRole.etcd }.map(\.path))
         try DocumentLimits.checkSum(manifest.etcd.map(\.databaseSize), tarByteCount, "etcd.databaseSize", of: name)
         for record in manifest.etcd {

@@ -23,6 +23,10 @@ public struct Manifest: Codable, Sendable, RuledDocument {
     public var findings: [Finding]
     /// How the backup came about; nil of archives that were made before there was such a record.
     public var run: RunRecord?
+    /// The slot that this is the backup of, where nodes share snapshots.
+    public var slot: SlotRecord?
+    /// The etcds whose snapshots other nodes' backups have; nil for none.
+    public var sharedSnapshots: [SharedSnapshot]?
 
     /// A manifest without entries.
     public init(archive: ArchiveHeader, sequence: Int = 1, previousSidecarSHA256: String? = nil) {
@@ -149,6 +153,8 @@ public struct EtcdSnapshotRecord: Codable, Sendable {
     public var alarms: [String]
     /// Whether the cluster could be asked for its alarms; nil of archives that don't say.
     public var alarmsKnown: Bool?
+    /// `true` where the member was behind its cluster, or saw no leader; else nil.
+    public var mayBeOld: Bool?
     /// The verification levels reached for this snapshot.
     public var verification: OpenValue<VerificationLevel>
     /// How long the stream took, in seconds.

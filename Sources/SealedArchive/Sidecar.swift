@@ -104,6 +104,8 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
         public var databaseSize: Int
         /// SHA-256 of the database in hexadecimal.
         public var databaseSHA256: String
+        /// `true` where the member was behind its cluster, or saw no leader; else nil.
+        public var mayBeOld: Bool?
     }
 
     /// The version of the sidecar's format, ``ArchiveFormat/version``; nil means 1.
@@ -138,6 +140,10 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
     ///
     /// Then the chain of sidecars is broken behind it: the next one names the digest of the lost one.
     public var rebuilt: Bool?
+    /// The slot that this is the backup of, where nodes share snapshots.
+    public var slot: SlotRecord?
+    /// The etcds whose snapshots other nodes' backups have; nil for none.
+    public var sharedSnapshots: [SharedSnapshot]?
 
     /// Assembles the sidecar of a sealed archive.
     public init(
@@ -155,8 +161,11 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
             EtcdSummary(
                 name: $0.name, clusterID: $0.clusterID, serverVersion: $0.serverVersion,
                 revisionAtStart: $0.revisionAtStart, revision: $0.revision, compactRevision: $0.compactRevision,
-                hash: $0.hash, hashKV: $0.hashKV, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256)
+                hash: $0.hash, hashKV: $0.hashKV, databaseSize: $0.databaseSize, databaseSHA256: $0.databaseSHA256,
+                mayBeOld: $0.mayBeOld)
         }
+        slot = manifest.slot
+        sharedSnapshots = manifest.sharedSnapshots
         self.recipients = recipients
         findingCount = manifest.findings.defectCount
         checkFindings = []

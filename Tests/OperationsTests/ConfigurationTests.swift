@@ -44,6 +44,20 @@ import Testing
         #expect(full.s3?.region == "eu-central-1" && full.s3?.credentials == "/etc/etcd-snap/s3")
     }
 
+    @Test func snapshotsAreSharedAsTheConfigurationSays() throws {
+        let configuration = try parse("snapshot: {everyNode: true, slotMinutes: 30, takeOverMinutes: 2}")
+        let sharing = try configuration.snapshotSharing()
+        #expect(sharing.isOff && sharing.slotMinutes == 30 && sharing.takeOverMinutes == 2)
+        #expect(try !configuration.snapshotSharing(everyNode: false).isOff)
+        #expect(try parse("").snapshotSharing() == SnapshotSharing() && !SnapshotSharing().isOff)
+        expectUsage("snapshot: {slotminutes: 5}", saying: "slotminutes")
+        for text in ["slotMinutes: 9", "slotMinutes: 10081", "takeOverMinutes: 0", "takeOverMinutes: 61"] {
+            let configuration = try parse("snapshot: {\(text)}")
+            let error = #expect(throws: Failure.self) { try configuration.snapshotSharing() }
+            #expect(error?.code == .usage && error?.message.contains("snapshot.") == true)
+        }
+    }
+
     @Test func takesEveryKey() throws {
         let configuration = try parse(
             """

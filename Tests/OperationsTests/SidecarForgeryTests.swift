@@ -54,7 +54,13 @@ import Testing
             alarms: [], verification: .structural, durationSeconds: 1)
         // As `etcdutl snapshot status` and etcd itself say of it.
         (record.revision, record.compactRevision, record.hash, record.hashKV) = (69, 20, 1_442_683_241, 325_364_589)
+        record.mayBeOld = true
         manifest.etcd = [record]
+        manifest.slot = SlotRecord(number: 498_723, lengthMinutes: 60)
+        var shared = SharedSnapshot(name: "etcd-events", clusterID: "ef", slot: 498_722)
+        (shared.reference, shared.createdAt) = ("prod/cp-1/20261123T030000Z-abcdef", began)
+        (shared.revision, shared.databaseSHA256) = (5, digest)
+        manifest.sharedSnapshots = [shared]
         change(&manifest)
         let summary = try writer.finish(manifest)
         try file.publish()

@@ -17,6 +17,15 @@ public struct StoreRetention: Sendable {
     public internal(set) var cautions: [String] = []
 }
 
+extension StoreRetention {
+    /// The same with other decisions.
+    public func with(_ change: (RetentionDecision) -> RetentionDecision) -> StoreRetention {
+        var retention = self
+        retention.decisions = decisions.map(change)
+        return retention
+    }
+}
+
 extension StoreListing {
     /// What rules make of the backups of each cluster and its nodes; those that lie flat in a directory are kept.
     public func retention(by rules: RetentionRules, now: Date) -> StoreRetention {
@@ -39,7 +48,25 @@ extension StoreListing {
                 retention.cautions += cautions.map { "\(scope): \($0)" }
             }
         }
+        retention.keepShared()
         return retention
+    }
+}
+
+extension StoreRetention {
+    /// Keeps the snapshots that files which are kept were backed up with, by whichever node: without them these are half a
+    /// backup.
+    fileprivate mutating func keepShared() {
+        var users: [String: String] = [:]
+        for decision in decisions where !decision.reasons.isEmpty {
+            for shared in decision.backup.sidecar.sharedSnapshots ?? [] {
+                if let reference = shared.reference { users[reference] = decision.backup.reference }
+            }
+        }
+        decisions = decisions.map { decision in
+            guard decision.reasons.isEmpty, let user = users[decision.backup.reference] else { return decision }
+            return RetentionDecision(backup: decision.backup, reasons: ["snapshot of \(user)"])
+        }
     }
 }
 

@@ -16,6 +16,8 @@ struct BackupAttempt: Sendable {
     /// Etcds that no snapshot is taken of.
     var unreachable: [Finding]
     var targets: [EtcdTarget]
+    /// The slot, and whose snapshots are others', where snapshots are shared.
+    let round: SlotRound
     /// Whether keys that change during this attempt are taken as they are, and that is said.
     var acceptsChangedKeys = false
 
@@ -59,6 +61,8 @@ struct BackupAttempt: Sendable {
 
     private func fill(_ archive: ArchiveWriter, _ file: any PendingArchive) async throws -> BackupReport {
         var manifest = publisher.manifest(archive.header)
+        manifest.slot = round.slot
+        manifest.sharedSnapshots = round.sharedOrAwaited.isEmpty ? nil : round.sharedOrAwaited
         manifest.findings = publisher.storeFindings + unreachable + targets.flatMap(\.clusterFindings)
         if !plan.isOfFilesAlone { manifest.findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let node = NodeCapture(plan.node, observer: observer)
@@ -85,7 +89,7 @@ struct BackupAttempt: Sendable {
             let stage = SnapshotStage(
                 index: index, target: target, readers: encryption.readers(ofEtcd: target.name),
                 verification: plan.verification,
-                previous: publisher.previous,
+                previous: target.previous ?? publisher.previous,
                 observer: observer)
             var snapshot = try await recorder.timing("snapshot \(target.name)") {
                 try await stage.stream(into: archive)

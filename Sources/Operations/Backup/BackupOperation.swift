@@ -19,7 +19,8 @@ public struct BackupOperation: Sendable {
         try checkThereIsSomething(plan.etcds.isEmpty, nil)
         let sources = try await BackupSources(connectingTo: plan.etcds, observer: observer)
         try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
-        return try BackupPreview(plan, sources)
+        let round = try await SlotTurns(plan: plan, observer: observer).begin(with: sources.targets)
+        return try BackupPreview(plan, sources, round)
     }
 
     /// Makes the backup.
@@ -36,9 +37,18 @@ public struct BackupOperation: Sendable {
             try await BackupSources(connectingTo: plan.etcds, observer: observer)
         }
         try checkThereIsSomething(sources.targets.isEmpty, sources.unreachable.first)
-        let made = try await makeArchive(sources, recorder, observer)
-        let copies = BackupCopies(plan: plan, first: made.store, observer: observer)
-        var report = try await copies.run(made.report, made.backup)
+        let turns = SlotTurns(plan: plan, observer: observer)
+        var round = try await turns.begin(with: sources.targets)
+        if !round.waiting.isEmpty { try await recorder.timing("waiting") { try await turns.settle(&round) } }
+        var report = try await archive(round, sources, recorder, observer)
+        // What was not there yet when the archive was sealed, because it has a snapshot of another etcd, which can't wait.
+        while !round.waiting.isEmpty {
+            round = round.after(report)
+            try await turns.settle(&round)
+            guard !round.taken.isEmpty else { break }
+            observer.note("the backup \(report.reference) was made and published")
+            report = try await archive(round, sources, recorder, observer)
+        }
         report.durationSeconds = (ContinuousClock.now - start).seconds
         return report
     }
@@ -50,13 +60,21 @@ public struct BackupOperation: Sendable {
         var store: NamedStore
     }
 
+    /// Makes one archive, of the files and of the snapshots that are this node's to take, and copies it to the other stores.
+    private func archive(
+        _ round: SlotRound, _ sources: BackupSources, _ recorder: RunRecorder, _ observer: Observer
+    ) async throws -> BackupReport {
+        let made = try await makeArchive(round, sources, recorder, observer)
+        return try await BackupCopies(plan: plan, first: made.store, observer: observer).run(made.report, made.backup)
+    }
+
     /// Makes attempts until one succeeds; the store is let go of then.
     private func makeArchive(
-        _ sources: BackupSources, _ recorder: RunRecorder, _ observer: Observer
+        _ round: SlotRound, _ sources: BackupSources, _ recorder: RunRecorder, _ observer: Observer
     ) async throws -> Made {
         var attempt = BackupAttempt(
             plan: plan, publisher: try BackupPublisher.open(plan, observer: observer), recorder: recorder,
-            observer: observer, unreachable: sources.unreachable, targets: sources.targets)
+            observer: observer, unreachable: sources.unreachable, targets: round.taken, round: round)
         while true {
             recorder.beginAttempt()
             do {

@@ -26,6 +26,9 @@ public struct BackupPlan: Sendable {
     /// How far the backup is verified before it is published.
     public var verification = VerificationLevel.structural
 
+    /// How the nodes of the cluster share snapshots.
+    public var sharing = SnapshotSharing()
+
     /// A plan with the default compression.
     public init(
         scope: StoreScope, stores: StoreSet, etcds: [EtcdSource], recipients: [any Recipient], node: NodePlan

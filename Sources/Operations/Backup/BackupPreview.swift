@@ -25,6 +25,16 @@ public struct BackupPreview: Codable, Sendable {
         public var revision: Int64
     }
 
+    /// A snapshot that would be left to another node for a while.
+    public struct AwaitedSnapshot: Codable, Sendable {
+        /// The name of the etcd.
+        public var name: String
+        /// How many members are before this node's in the order.
+        public var place: Int
+        /// For how many seconds it would be waited for, before this node takes the snapshot.
+        public var seconds: Int
+    }
+
     /// The cluster's name in the store.
     public var cluster: String
     /// The node's name in the store.
@@ -37,6 +47,10 @@ public struct BackupPreview: Codable, Sendable {
     public var discovered: [String]
     /// The snapshots.
     public var snapshots: [Snapshot]
+    /// The etcds whose snapshots are in other nodes' backups; nil where snapshots are not shared.
+    public var sharedSnapshots: [SharedSnapshot]?
+    /// The etcds whose snapshots would be waited for; nil where snapshots are not shared.
+    public var awaitedSnapshots: [AwaitedSnapshot]?
     /// The files, but for directories.
     public var files: [SurveyedPath]
     /// The number of files.
@@ -50,13 +64,19 @@ public struct BackupPreview: Codable, Sendable {
     /// What needs attention, as far as it can be told without a snapshot.
     public var findings: [Finding]
 
-    init(_ plan: BackupPlan, _ sources: BackupSources) throws {
+    init(_ plan: BackupPlan, _ sources: BackupSources, _ round: SlotRound) throws {
         cluster = plan.scope.cluster
         node = plan.scope.node
         store = plan.stores.first.store.name
         stores = plan.stores.areSeveral ? plan.stores.stores.map(\.store.name) : nil
         discovered = plan.etcds.flatMap(\.discovered)
-        snapshots = sources.targets.map { target in
+        if round.slot != nil {
+            sharedSnapshots = round.shared
+            awaitedSnapshots = round.waiting.map {
+                AwaitedSnapshot(name: $0.target.name, place: $0.place, seconds: Int($0.seconds))
+            }
+        }
+        snapshots = round.taken.map { target in
             let candidate = target.candidate
             return Snapshot(
                 name: target.name, path: target.path, endpoint: candidate.endpoint.description,
@@ -70,7 +90,8 @@ public struct BackupPreview: Codable, Sendable {
         byteCount = report.byteCount
         skipped = plan.node.layout.skipped + report.skipped
         recipients = Keys.records(plan.recipients, labels: plan.recipientLabels)
-        var findings = try BackupPublisher.check(plan, sources.targets) + sources.unreachable
+        var findings = try BackupPublisher.check(plan, round.taken + round.waiting.map(\.target))
+        findings += sources.unreachable
         findings += sources.targets.flatMap { $0.clusterFindings + [$0.likelyAgeFinding].compactMap(\.self) }
         if !plan.isOfFilesAlone { findings += [plan.node.datastoreFinding].compactMap(\.self) }
         let members = Dictionary(sources.targets.map { ($0.name, $0.members) }) { first, _ in first }
@@ -86,6 +107,10 @@ public struct BackupPreview: Codable, Sendable {
                     "would take the snapshot \(snapshot.path) from \(snapshot.endpoint): \(snapshot.reason)",
                     "database: \(snapshot.databaseSize) bytes at revision \(snapshot.revision)",
                 ]
+            }
+            + (sharedSnapshots ?? []).map { "would rely on the snapshot of \($0.name) by \($0.place)" }
+            + (awaitedSnapshots ?? []).map {
+                "would wait up to \($0.seconds) s for another node's snapshot of \($0.name)"
             }
             + files.map { "would capture \(quoted($0.path)) (\($0.captureClass.rawValue))" }
             + ["\(fileCount) files, \(byteCount) bytes"]

@@ -16,6 +16,8 @@ public struct EtcdSource: Sendable {
     public var discovered: [String]
     /// Whether a backup without it is none: the cluster's own etcd, and every configured one.
     public var isRequired: Bool
+    /// Whether it was found as one that runs on this node, and not by endpoints that were given.
+    var isOfThisNode = false
 
     /// That no snapshot was taken of it, and why.
     func unreachable(for error: any Error) -> Finding {
@@ -102,7 +104,9 @@ public struct EtcdSource: Sendable {
         if let seconds = section.timeoutSeconds { client.totalTimeout = .seconds(seconds) }
         let name = section.name ?? found?.name ?? "etcd"
         try StoreScope.checkName(name, "snapshot", .snapshotName)
-        return EtcdSource(name: name, client: client, discovered: discovered, isRequired: true)
+        return EtcdSource(
+            name: name, client: client, discovered: discovered, isRequired: true,
+            isOfThisNode: (section.endpoints ?? []).isEmpty && found?.dataDirectory != nil)
     }
 
     /// Where an etcd may be that does not answer where it was found: at the URLs that it advertises, or, on a host of IPv6

@@ -1,3 +1,4 @@
+import ArchiveStore
 import EtcdSnap
 import HostIO
 import SealedArchive
@@ -18,6 +19,8 @@ struct EtcdTarget: Sendable {
     /// The members that a snapshot can be taken from and were not tried yet, the best first; at least one.
     private(set) var candidates: [Candidate]
     let members: [EtcdMemberRecord]
+    /// The newest backup in the store with a snapshot of this etcd, where another node's counts as this one's.
+    var previous: StoredBackup?
 
     var name: String { source.name }
     /// The member to take the snapshot from.

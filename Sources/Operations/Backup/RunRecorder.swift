@@ -18,6 +18,10 @@ final class RunRecorder: Sendable {
             record.withLock { $0.notes.append(text) }
             observer.note(text)
         }
+        recording.detail = { [self] text in
+            record.withLock { $0.notes.append(text) }
+            observer.detail(text)
+        }
         recording.warn = { [self] text in
             record.withLock { $0.notes.append("warning: \(text)") }
             observer.warn(text)

@@ -71,6 +71,7 @@ struct SnapshotStage {
             databaseSHA256: summary.sha256.hexadecimal, members: target.members, alarms: target.alarms ?? [],
             verification: .streamed, durationSeconds: summary.duration.seconds)
         record.alarmsKnown = target.alarms != nil
+        if opened.ageFinding?.severity == Finding.Severity.error { record.mayBeOld = true }
         return record
     }
 }
