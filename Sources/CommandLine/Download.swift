@@ -2,6 +2,7 @@ import ArchiveStore
 import ArgumentParser
 import HostIO
 import Operations
+import SealedArchive
 import SystemPackage
 
 /// The command `etcd-snap download`.

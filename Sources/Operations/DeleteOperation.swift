@@ -1,5 +1,6 @@
 import ArchiveStore
 import HostIO
+import SealedArchive
 
 /// Something in a store that can be removed.
 public enum StoreRemoval: Sendable {

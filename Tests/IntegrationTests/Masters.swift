@@ -20,10 +20,12 @@ struct Masters {
 
     /// The servers' nodes.
     ///
-    /// - Parameter settings: more lines for each configuration.
-    init(_ servers: [EtcdServer], settings: String = "") throws {
+    /// - Parameters:
+    ///   - store: the store, where that is no directory of the test's own.
+    ///   - settings: more lines for each configuration.
+    init(_ servers: [EtcdServer], store: String? = nil, settings: String = "") throws {
         directory = try TemporaryDirectory()
-        store = directory.file("store")
+        self.store = store ?? directory.file("store")
         key = try Laboratory.shared().key()
         var masters: [Master] = []
         for (index, server) in servers.enumerated() {
@@ -35,7 +37,7 @@ struct Masters {
                 """
                 cluster: test
                 node: \(name)
-                store: \(store)
+                store: \(self.store)
                 recipients: [\(key.recipient)]
                 hostFacts: false
                 \(settings)
@@ -54,12 +56,12 @@ struct Masters {
     /// Makes a backup of one of them; what is found of the fixture's files does not matter here.
     @discardableResult
     func makeBackup(_ index: Int, _ more: [String] = []) throws -> JSON {
-        try Self.report(SnapTool.attempt(backup(index, more)))
+        try Self.report(SnapTool.attempt(backup(index, more), environment: memory(index)))
     }
 
     /// Makes backups of several at once, and returns their reports in that order.
     func makeBackups(_ indices: [Int]) throws -> [JSON] {
-        let running = try indices.map { try SnapTool.start(backup($0)) }
+        let running = try indices.map { try SnapTool.start(backup($0), environment: memory($0)) }
         return try running.map { try Self.report($0.wait(seconds: 400)) }
     }
 
@@ -77,7 +79,22 @@ struct Masters {
 
     /// Runs a command on the store, which any node can reach.
     func attempt(_ command: [String], _ more: [String] = []) throws -> CommandResult {
-        try SnapTool.attempt(command + ["--store", store, "--cluster", "test"] + more)
+        try SnapTool.attempt(
+            command + ["--config", masters[0].configuration, "--cluster", "test"] + more, environment: memory(0))
+    }
+
+    /// Removes a backup from the store.
+    @discardableResult
+    func delete(_ reference: String) throws -> CommandResult {
+        let result = try attempt(["delete", reference, "--yes"])
+        guard result.status == 0 else { throw TestSupportError("delete: \(result.errorText)") }
+        return result
+    }
+
+    /// Where one of them remembers stores elsewhere.
+    private func memory(_ index: Int) -> [String: String] {
+        let place = masters[index].directory
+        return ["STATE_DIRECTORY": place.file("state"), "CACHE_DIRECTORY": place.file("cache")]
     }
 }
 

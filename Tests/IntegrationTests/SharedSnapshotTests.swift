@@ -18,10 +18,6 @@ extension Integration {
             return first.reference.string
         }
 
-        private func delete(_ reference: String, of masters: Masters) throws {
-            try SnapTool.run(["delete", reference, "--store", masters.store, "--yes"])
-        }
-
         @Test(arguments: EtcdVersion.installed)
         func aSlotHasOneSnapshot(_ version: EtcdVersion) throws {
             let servers = try start(version)
@@ -42,7 +38,7 @@ extension Integration {
             }
             try expectShown(masters, reference)
             // The next slot: all at once.
-            try delete(reference, of: masters)
+            try masters.delete(reference)
             let reports = try masters.makeBackups([0, 1, 2])
             let takers = reports.filter(\.hasSnapshot)
             #expect(takers.count == 1, "\(reports.map(\.reference.string))")
@@ -77,7 +73,7 @@ extension Integration {
             let servers = try start(.v3_5)
             defer { for server in servers { server.kill() } }
             let masters = try Masters(servers, settings: "snapshot: {takeOverMinutes: 1}")
-            try delete(started(masters), of: masters)
+            try masters.delete(started(masters))
             let places = try (0..<3).map { try masters.place($0) }
             #expect(places.sorted() == [0, 1, 2])
             let others = (0..<3).filter { places[$0] != 0 }
@@ -115,7 +111,7 @@ extension Integration {
             let second = try masters.makeBackup(1)
             #expect(second.sidecar.sharedSnapshots.array.map(\.name.string) == ["etcd", "etcd-events"])
             _ = try masters.makeBackup(2)
-            try delete(first.reference.string, of: masters)
+            try masters.delete(first.reference.string)
             let start = ContinuousClock.now
             _ = try masters.makeBackups([0, 1, 2])
             #expect(ContinuousClock.now - start < .seconds(110))
@@ -131,7 +127,7 @@ extension Integration {
             let servers = try start(version)
             defer { for server in servers { server.kill() } }
             let masters = try Masters(servers)
-            try delete(started(masters), of: masters)
+            try masters.delete(started(masters))
             let first = try #require(try (0..<3).first { try masters.place($0) == 0 })
             servers[first].kill()
             usleep(3_000_000)
@@ -146,7 +142,7 @@ extension Integration {
             let servers = try start(.v3_5)
             defer { for server in servers { server.kill() } }
             let masters = try Masters(servers)
-            try delete(started(masters), of: masters)
+            try masters.delete(started(masters))
             let second = try #require(try (0..<3).first { try masters.place($0) == 1 })
             let waiting = try SnapTool.start(masters.backup(second))
             usleep(3_000_000)
@@ -235,7 +231,7 @@ extension Integration {
                 try original.write(to: URL(fileURLWithPath: sidecar(of: archive)))
             }
             // Without it the one before is taken, and that is said.
-            let deleted = try SnapTool.run(["delete", reference, "--store", masters.store, "--yes"])
+            let deleted = try masters.delete(reference)
             #expect(deleted.errorText.contains(files), "\(deleted.errorText)")
             let data = masters.directory.file("data")
             let arguments = ["restore", "etcd", files, "-i", masters.key.path, "--data-dir", data]
@@ -243,7 +239,7 @@ extension Integration {
             let result = try SnapTool.attempt(arguments + member + ["--store", masters.store])
             #expect(result.status == 3, "\(result.errorText)")
             #expect(result.errorText.contains(older) && result.errorText.contains(reference), "\(result.errorText)")
-            try delete(older, of: masters)
+            try masters.delete(older)
             expectFailure(try SnapTool.attempt(inspect), 4, naming: files, reference)
             let target = masters.directory.file("all")
             let all = ["restore", files, "-i", masters.key.path, "--store", masters.store, "--target", target]
