@@ -105,7 +105,8 @@ struct SnapshotOptions: ParsableArguments {
             if found.sidecar.etcd.isEmpty, found.sidecar.sharedSnapshots == nil {
                 throw SnapshotSource.failure(ofFilesAlone: found, in: store)
             }
-            return try SnapshotSource(OpenedArchive(found, in: store), identities: keys.required(), name: etcd)
+            return try SnapshotSource(
+                place.opened(found, in: store, configuration), identities: keys.required(), name: etcd)
         }
     }
 }

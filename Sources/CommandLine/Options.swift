@@ -141,8 +141,15 @@ struct StoreOptions: ParsableArguments {
         case .path(let path): return try open(path: path, configuration)
         case .reference(let reference):
             let (store, found) = try find(reference, configuration)
-            return try OpenedArchive(found, in: store)
+            return try opened(found, in: store, configuration)
         }
+    }
+
+    /// A backup of a store; what belongs to it may be in any of the stores.
+    func opened(_ found: StoredBackup, in store: any Store, _ configuration: Configuration) throws -> OpenedArchive {
+        var archive = try OpenedArchive(found, in: store)
+        archive.stores += try stores(configuration).stores.map(\.store)
+        return archive
     }
 
     /// A backup by its path, which has to be in the store that is named besides, if one is.
@@ -165,7 +172,9 @@ struct StoreOptions: ParsableArguments {
     /// An archive by its path; what belongs to it is looked for beside it, and in a store that is named.
     func open(path: String, _ configuration: Configuration) throws -> OpenedArchive {
         var archive = try OpenedArchive(path: path)
-        if store != nil || configuration.store != nil { archive.stores.append(try store(configuration)) }
+        if store != nil || configuration.store != nil || configuration.stores != nil {
+            archive.stores += try stores(configuration).stores.map(\.store)
+        }
         try refuseContradiction(
             archive.sidecar?.archive.cluster, archive.sidecar?.archive.node, of: path)
         if let failure = archive.sidecarFailure {
