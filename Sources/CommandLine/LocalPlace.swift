@@ -28,7 +28,7 @@ func localPlace(_ text: String, of what: String) throws -> String {
     let kind = text[colon...].hasPrefix("://") ? "a URL" : "a place on another host or of another tool"
     throw Failure(
         .usage,
-        "\(quoted(text)), \(what), looks like \(kind), and \(what == "the store" ? "a store is a directory of this host or s3://BUCKET/PREFIX" : "only directories of this host can be used")",
+        "\(quoted(text)), \(what), looks like \(kind), and \(what == "the store" ? "a store is a directory of this host, s3://BUCKET/PREFIX or rclone:REMOTE:PATH" : "only directories of this host can be used")",
         hint: "mount or copy it here, or \(hint)")
 }
 

@@ -53,7 +53,7 @@ struct FormatOptions: ParsableArguments {
 struct StoreOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The store: a directory, s3://BUCKET/PREFIX, or the name of one of the configuration.",
+            "The store: a directory, s3://BUCKET/PREFIX, rclone:REMOTE:PATH, or the name of one of the configuration.",
             discussion: "Without it the store, or all of the stores, of the configuration."),
         completion: .directory)
     var store: String?
@@ -73,15 +73,16 @@ struct StoreOptions: ParsableArguments {
     ///
     /// - Parameters:
     ///   - location: as it is written in a flag or in the configuration.
-    ///   - section: how S3 is reached.
+    ///   - configuration: how S3 and rclone are reached.
     ///   - patience: for how long a server is tried that does not answer.
     static func store(
-        at location: String, s3 section: Configuration.S3, patience: Duration = StoreOpening.watchedPatience
+        at location: String, _ configuration: Configuration, patience: Duration = StoreOpening.watchedPatience
     ) throws -> any Store {
         let place = StoreLocation(location)
         if place.isDirectory { _ = try localPlace(location, of: "the store") }
         let opening = StoreOpening(
-            s3: section, variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
+            s3: configuration.s3 ?? .init(), rclone: configuration.rclone ?? .init(),
+            variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
             observer: Console.shared.observer, patience: patience)
         return try opening.open(place)
     }

@@ -16,9 +16,9 @@ extension StoreOptions {
         // Flags go before what the configuration says of the one store.
         var configuration = configuration
         let location = store ?? configuration.store ?? Self.defaultStore
-        guard !StoreLocation(location).isDirectory else {
+        guard StoreLocation(location).isInS3 else {
             throw Failure(
-                .usage, "the store \(quoted(location)) is a directory, and it is said how S3 is reached",
+                .usage, "the store \(quoted(location)) is not in S3, and it is said how that is reached",
                 hint: "name a store as in s3://bucket/prefix", settings: [.store])
         }
         configuration.s3 = s3.section(configuration.s3)
@@ -46,7 +46,7 @@ extension StoreOptions {
         if let several = try configured(configuration, patience) { return several }
         let location = configuration.store ?? defaultStore
         return StoreSet([
-            NamedStore(try store(at: location, s3: configuration.s3 ?? .init(), patience: patience))
+            NamedStore(try store(at: location, configuration, patience: patience))
         ])
     }
 
@@ -58,7 +58,7 @@ extension StoreOptions {
     ) throws -> NamedStore {
         let configured = try configured(configuration, patience)?.stores ?? []
         if let named = configured.first(where: { $0.name == text }) { return named }
-        let store = try store(at: text, s3: configuration.s3 ?? .init(), patience: patience)
+        let store = try store(at: text, configuration, patience: patience)
         return configured.first { isSame($0.store, store) } ?? NamedStore(store)
     }
 
@@ -71,7 +71,11 @@ extension StoreOptions {
 
     private static func configured(_ configuration: Configuration, _ patience: Duration) throws -> StoreSet? {
         try configuration.storeSet {
-            try store(at: $0.location, s3: $0.s3 ?? configuration.s3 ?? .init(), patience: patience)
+            // Its own sections go before those for all.
+            var own = configuration
+            own.s3 = $0.s3 ?? own.s3
+            own.rclone = $0.rclone ?? own.rclone
+            return try store(at: $0.location, own, patience: patience)
         }
     }
 }

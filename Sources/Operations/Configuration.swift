@@ -10,10 +10,12 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var cluster: String?
     /// The node's name in the store.
     public var node: String?
-    /// The store: a directory, or `s3://BUCKET/PREFIX`.
+    /// The store: a directory, `s3://BUCKET/PREFIX` or `rclone:REMOTE:PATH`.
     public var store: String?
     /// How a store in S3 is reached.
     public var s3: S3?
+    /// How rclone is run for a store in one of its remotes.
+    public var rclone: Rclone?
     /// Several stores in place of one, in the order in which they are tried.
     public var stores: [StoreSection]?
     /// How many of them must have an archive for its backup to succeed; default 1.
@@ -139,7 +141,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case cluster, node, store, s3, stores, quorum, recipients, recipientsFiles, discover, include, exclude
+        case cluster, node, store, s3, rclone, stores, quorum, recipients, recipientsFiles, discover, include, exclude
         case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, snapshot, etcd, otherEtcds
     }
 
@@ -206,9 +208,11 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         if let section = node["snapshot"] { try Snapshot.checkKeys(of: section, name: "\(name): snapshot") }
         if let section = node["retention"] { try Retention.checkKeys(of: section, name: "\(name): retention") }
         if let section = node["s3"] { try S3.checkKeys(of: section, name: "\(name): s3") }
+        if let section = node["rclone"] { try Rclone.checkKeys(of: section, name: "\(name): rclone") }
         for section in node["stores"]?.sequence ?? [] {
             try StoreSection.checkKeys(of: section, name: "\(name): stores")
             if let s3 = section["s3"] { try S3.checkKeys(of: s3, name: "\(name): stores.s3") }
+            if let rclone = section["rclone"] { try Rclone.checkKeys(of: rclone, name: "\(name): stores.rclone") }
             guard let retention = section["retention"] else { continue }
             try Retention.checkKeys(of: retention, name: "\(name): stores.retention")
         }

@@ -8,10 +8,19 @@ public enum StoreLocation: Sendable, Equatable {
     case directory(String)
     /// A place in a bucket: `s3://BUCKET/PREFIX`.
     case s3(String)
+    /// A place in a remote of rclone's: `rclone:REMOTE:PATH`.
+    case rclone(String)
 
-    /// Reads a location; what is no place in S3 is a path, which the caller has to look at.
+    /// Reads a location; what is no place elsewhere is a path, which the caller has to look at.
     public init(_ text: String) {
-        self = text.prefix(S3Location.scheme.count).lowercased() == S3Location.scheme ? .s3(text) : .directory(text)
+        let begins = { (scheme: String) in text.prefix(scheme.count).lowercased() == scheme }
+        self = begins(S3Location.scheme) ? .s3(text) : begins(RcloneLocation.scheme) ? .rclone(text) : .directory(text)
+    }
+
+    /// Whether it is in S3.
+    public var isInS3: Bool {
+        if case .s3 = self { return true }
+        return false
     }
 
     /// Whether it is on this host.
@@ -25,6 +34,8 @@ public enum StoreLocation: Sendable, Equatable {
 public struct StoreOpening: Sendable {
     /// The section of the configuration with the flags before it.
     public var s3: Configuration.S3
+    /// The section of the configuration.
+    public var rclone: Configuration.Rclone
     /// The environment.
     public var variables: [String: String]
     /// Whether this user is root.
@@ -41,10 +52,11 @@ public struct StoreOpening: Sendable {
 
     /// An opening from its parts.
     public init(
-        s3: Configuration.S3, variables: [String: String], isRoot: Bool, observer: Observer,
+        s3: Configuration.S3, rclone: Configuration.Rclone = .init(), variables: [String: String], isRoot: Bool, observer: Observer,
         patience: Duration = Self.watchedPatience
     ) {
         self.s3 = s3
+        self.rclone = rclone
         self.variables = variables
         self.isRoot = isRoot
         self.observer = observer
@@ -55,19 +67,27 @@ public struct StoreOpening: Sendable {
     ///
     /// - Throws: ``Failure`` with the code `usage` for settings that can't be.
     public func open(_ location: StoreLocation) throws -> any Store {
+        let observer = observer
+        let home = StoreHome(variables: variables, isRoot: isRoot)
         switch location {
         case .directory(let path): return LocalStore(root: path)
         case .s3(let text):
-            let observer = observer
-            let retries = RetryPolicy(patience: try s3.patience() ?? patience) { failure, wait in
-                // What passes in a moment nobody has to know of.
-                guard wait >= .seconds(1) else { return }
-                observer.warn("trying again in \(Self.seconds(wait)) s: \(failure.message)")
-            }
             let objects = try S3Objects(
-                S3Location(text), s3.settings(), variables: variables, retries: retries,
-                report: { observer.warn($0) })
-            return ObjectStore(objects, home: StoreHome(variables: variables, isRoot: isRoot))
+                S3Location(text), s3.settings(), variables: variables,
+                retries: retries(try s3.patience() ?? patience), report: { observer.warn($0) })
+            return ObjectStore(objects, home: home)
+        case .rclone(let text):
+            let storage = try RcloneStorage(RcloneLocation(text), rclone.settings())
+            return ObjectStore(RetryingObjects(storage, retries(patience)), home: home)
+        }
+    }
+
+    private func retries(_ patience: Duration) -> RetryPolicy {
+        let observer = observer
+        return RetryPolicy(patience: patience) { failure, wait in
+            // What passes in a moment nobody has to know of.
+            guard wait >= .seconds(1) else { return }
+            observer.warn("trying again in \(Self.seconds(wait)) s: \(failure.message)")
         }
     }
 

@@ -10,8 +10,12 @@ import Testing
 /// A kind of store that the contract is tested on.
 enum StoreKind: String, CaseIterable, CustomTestStringConvertible {
     case local, seaweedfs, moto
+    /// rclone on a remote of files, and on OpenSSH's server of sftp.
+    case rcloneLocal, rcloneSFTP
 
     var testDescription: String { rawValue }
+
+    var isOfRclone: Bool { self == .rcloneLocal || self == .rcloneSFTP }
 }
 
 /// A store of a kind on a server of its own, which ends with this.
@@ -35,6 +39,8 @@ final class ContractStore {
         chmod(keys, 0o600)
         switch kind {
         case .local: (server, endpoint) = (nil, nil)
+        case .rcloneLocal: (server, endpoint) = (try RcloneLaboratory(.local, .debian), nil)
+        case .rcloneSFTP: (server, endpoint) = (try RcloneLaboratory(.openSSH, .newer), nil)
         case .seaweedfs:
             let seaweed = try SeaweedServer([Self.admin])
             (server, endpoint) = (seaweed, seaweed.url)
@@ -44,6 +50,8 @@ final class ContractStore {
         }
         if endpoint != nil { try makeBucket() }
     }
+
+    private static let retries = RetryPolicy(patience: .seconds(20))
 
     /// The store in a place of its own.
     ///
@@ -59,10 +67,16 @@ final class ContractStore {
     }
 
     /// The objects of a store that is kept in such.
-    func objects(_ place: String) throws -> S3Objects {
+    func objects(_ place: String) throws -> any ObjectStorage {
+        guard let rclone = server as? RcloneLaboratory else { return try s3Objects(place) }
+        let location = try RcloneLocation("rclone:far:\(rclone.path)/\(place)")
+        return RetryingObjects(try RcloneStorage(location, rclone.settings), Self.retries)
+    }
+
+    private func s3Objects(_ place: String) throws -> S3Objects {
         try S3Objects(
             S3Location("s3://\(Self.bucket)/\(place)"), settings(), variables: [:],
-            retries: RetryPolicy(patience: .seconds(20)))
+            retries: Self.retries)
     }
 
     private func settings() -> S3Settings {
@@ -75,7 +89,7 @@ final class ContractStore {
 
     /// Makes the bucket; a server that has only begun to listen may not know its own identities yet.
     private func makeBucket() throws {
-        let objects = try objects("")
+        let objects = try s3Objects("")
         for attempt in 0... {
             do {
                 return try objects.connection.send(MakeBucket())

@@ -11,6 +11,8 @@ extension Configuration {
         public var location: String
         /// How it is reached if it is in S3; without it what the configuration says for all.
         public var s3: S3?
+        /// How rclone is run if it is in one of its remotes; without it what the configuration says for all.
+        public var rclone: Rclone?
         /// Which backups it keeps; without it what the configuration says for all.
         public var retention: Retention?
 
@@ -22,7 +24,7 @@ extension Configuration {
         }
 
         enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, location, s3, retention
+            case name, location, s3, rclone, retention
         }
     }
 
