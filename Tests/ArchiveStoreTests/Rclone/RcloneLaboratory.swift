@@ -40,8 +40,9 @@ final class RcloneLaboratory {
     let release: RcloneRelease
     let scratch: TemporaryDirectory
     let kind: RcloneRemoteKind
-    /// The path of the store in the remote.
-    let path: String
+    /// The name of the store in the remote: each check has one of its own.
+    var place = "store"
+    private let base: String
     private var servers: [AnyObject] = []
     private(set) var port: UInt16 = 0
 
@@ -51,7 +52,9 @@ final class RcloneLaboratory {
     static let password = "correct-horse-battery"
 
     /// The directory of the host with the objects.
-    var files: String { scratch.file("served/store") }
+    var files: String { scratch.file("served/\(place)") }
+    /// The path of the store in the remote.
+    var path: String { base + place }
     var configFile: String { scratch.file("rclone.conf") }
     var knownHosts: String { scratch.file("known_hosts") }
 
@@ -64,9 +67,9 @@ final class RcloneLaboratory {
         scratch = try TemporaryDirectory()
         let served = scratch.file("served")
         switch kind {
-        case .local, .openSSH: path = served + "/store"
-        case .sftp, .webDAV: path = "store"
-        case .s3: path = "bucket/store"
+        case .local, .openSSH: base = served + "/"
+        case .sftp, .webDAV: base = ""
+        case .s3: base = "bucket/"
         }
         try FileManager.default.createDirectory(atPath: served, withIntermediateDirectories: false)
         obscuredPassword = try run(release.path, ["obscure", Self.password]).text.trimmingCharacters(in: .newlines)

@@ -1,5 +1,6 @@
 import Foundation
 import HostIO
+import Synchronization
 import TestSupport
 import Testing
 
@@ -7,9 +8,33 @@ import Testing
 
 /// What every remote does.
 @Suite(.serialized, .timeLimit(.minutes(15))) struct RcloneStorageTests {
+    private typealias Check = (RcloneLaboratory) async throws -> Void
+
+    /// Each in a place of its own on one server.
     @Test(arguments: everyRemote)
-    func objectsAreWrittenReadAndRemoved(kind: RcloneRemoteKind, release: RcloneRelease) throws {
+    func everyRemoteKeepsItsPromises(kind: RcloneRemoteKind, release: RcloneRelease) async throws {
         let laboratory = try RcloneLaboratory(kind, release)
+        let checks: [(name: String, check: Check)] = [
+            ("objectsAreWrittenReadAndRemoved", objectsAreWrittenReadAndRemoved),
+            ("whatIsThereIsNotReplaced", whatIsThereIsNotReplaced),
+            ("whatIsDiscardedIsNeverAnObject", whatIsDiscardedIsNeverAnObject),
+            ("listsAreCompleteAndInOrder", listsAreCompleteAndInOrder),
+            ("whatWasNotedIsRemovedLater", whatWasNotedIsRemovedLater), ("aProbeLeavesNothing", aProbeLeavesNothing),
+            ("leftoversAreRemovedWhenTheyAreOld", leftoversAreRemovedWhenTheyAreOld),
+            ("aKilledProcessLeavesNothingThatCounts", aKilledProcessLeavesNothingThatCounts),
+            ("aKilledProgramLeavesNothingThatCounts", aKilledProgramLeavesNothingThatCounts),
+        ]
+        for (name, check) in checks {
+            laboratory.place = name
+            do {
+                try await check(laboratory)
+            } catch {
+                Issue.record(error, "\(kind.rawValue), \(release.rawValue): \(name)")
+            }
+        }
+    }
+
+    private func objectsAreWrittenReadAndRemoved(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
         try storage.checkReachable()
         #expect(try storage.objects(below: "", behind: nil) == [])
@@ -49,9 +74,7 @@ import Testing
     }
 
     /// `copyto` and `rcat` replace whatever is there, in spite of `--immutable`.
-    @Test(arguments: everyRemote)
-    func whatIsThereIsNotReplaced(kind: RcloneRemoteKind, release: RcloneRelease) throws {
-        let laboratory = try RcloneLaboratory(kind, release)
+    private func whatIsThereIsNotReplaced(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
         try storage.create("c/n/x.json", [1, 2, 3])
         #expect(try objectError { try storage.create("c/n/x.json", [4, 5, 6]) }.kind == .exists)
@@ -59,7 +82,7 @@ import Testing
         #expect(try objectError { _ = try storage.begin("c/n/x.json", byteCount: 9) { _ in } }.kind == .exists)
         #expect(try storage.bytes(of: "c/n/x.json", limit: 9).bytes == [1, 2, 3])
         #expect(try laboratory.everything() == ["c/n/x.json"])
-        guard kind != .s3 else { return }
+        guard laboratory.kind != .s3 else { return }
         // Another writer comes while the second one writes.
         let second = try storage.begin("c/n/y", byteCount: nil) { _ in }
         try second.write([9, 9])
@@ -71,9 +94,7 @@ import Testing
     }
 
     /// `rcat` takes the end of its input for the end of the object, and ends with status 0.
-    @Test(arguments: everyRemote)
-    func whatIsDiscardedIsNeverAnObject(kind: RcloneRemoteKind, release: RcloneRelease) throws {
-        let laboratory = try RcloneLaboratory(kind, release)
+    private func whatIsDiscardedIsNeverAnObject(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
         for count in [0, 10, 300_000, 12_000_000] {
             let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
@@ -96,9 +117,7 @@ import Testing
         #expect(try laboratory.everything() == [])
     }
 
-    @Test(arguments: everyRemote)
-    func listsAreCompleteAndInOrder(kind: RcloneRemoteKind, release: RcloneRelease) throws {
-        let laboratory = try RcloneLaboratory(kind, release)
+    private func listsAreCompleteAndInOrder(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
         let keys = ["a-b/n/1", "a/n/1", "a/n/10", "a/n/2", "a/n-1/x", "a.b/n/1", "a/m/zz"]
         let sorted = keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -117,9 +136,7 @@ import Testing
         #expect(try storage.directories(below: "a/n/") == [])
     }
 
-    @Test(arguments: everyRemote)
-    func leftoversAreRemovedWhenTheyAreOld(kind: RcloneRemoteKind, release: RcloneRelease) throws {
-        let laboratory = try RcloneLaboratory(kind, release)
+    private func leftoversAreRemovedWhenTheyAreOld(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
         let now = Date()
         let old = HiddenName(at: now - 200_000).key(beside: "c/n/x")
@@ -135,19 +152,49 @@ import Testing
         #expect(try laboratory.everything() == ["c/n/.partial-of-somebody", "c/n/x.json"])
     }
 
-    /// The whole process is killed in the middle of an upload: rclone must not take that for the end of the object.
-    @Test(arguments: everyRemote)
-    func aKilledProcessLeavesNothingThatCounts(kind: RcloneRemoteKind, release: RcloneRelease) async throws {
-        let laboratory = try RcloneLaboratory(kind, release)
+    private func whatWasNotedIsRemovedLater(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
-        var generator = SeededGenerator(seed: UInt64(kind.hashValue.magnitude))
+        let noted = Mutex<String?>(nil)
+        do {
+            let pending = try storage.begin("c/n/x", byteCount: nil) { upload in noted.withLock { $0 = upload } }
+            try pending.write(noise(100_000))
+        }
+        let upload = noted.withLock(\.self)
+        #expect((upload == nil) == (laboratory.kind == .s3))
+        try storage.create("c/n/y", [1])
+        if let upload { try laboratory.rclone(["rcat", "far:\(laboratory.path)/\(upload)"], input: "part") }
+        // Nothing but what can be a part of that key.
+        for other in ["c/n/y", "c/n/x", "", "c/.partial-20261127T063000Z-0f3a55c2d9e1"] {
+            try storage.removeLeftover(of: "c/n/x", upload: other)
+        }
+        try storage.removeLeftover(of: "c/n/x", upload: nil)
+        #expect(try laboratory.everything() == ["c/n/y", upload].compactMap(\.self).sorted())
+        for _ in 0..<2 { try storage.removeLeftover(of: "c/n/x", upload: upload) }
+        #expect(try laboratory.everything() == ["c/n/y"])
+    }
+
+    private func aProbeLeavesNothing(_ laboratory: RcloneLaboratory) throws {
+        let storage = try laboratory.storage()
+        for _ in 0..<2 { #expect(try storage.probe(below: "c/n/").count > 2) }
+        #expect(try laboratory.everything() == [])
+        // One that was interrupted.
+        try storage.create("c/n/probe", [7, 7])
+        let traits = try storage.probe(below: "c/n/")
+        #expect(traits.contains { $0.message.contains("second writer") && $0.advice != nil && !$0.isFault })
+        #expect(try laboratory.everything() == [])
+    }
+
+    /// The whole process is killed in the middle of an upload: rclone must not take that for the end of the object.
+    private func aKilledProcessLeavesNothingThatCounts(_ laboratory: RcloneLaboratory) async throws {
+        let storage = try laboratory.storage()
+        var generator = SeededGenerator(seed: 7)
         for round in 0..<6 {
             let count = round == 0 ? 0 : Int(generator.next() as UInt64 % 9_000_000)
             let delay = UInt32(generator.next() as UInt64 % 200_000)
             await #expect(processExitsWith: .signal(SIGKILL)) {
                 [
                     location = storage.location.description as String, config = laboratory.configFile as String,
-                    path = release.path as String,
+                    path = laboratory.release.path as String,
                     count = count as Int, delay = delay as UInt32
                 ] in
                 var settings = RcloneSettings()
@@ -170,9 +217,7 @@ import Testing
     }
 
     /// The same, and rclone with it.
-    @Test(arguments: everyRemote)
-    func aKilledProgramLeavesNothingThatCounts(kind: RcloneRemoteKind, release: RcloneRelease) throws {
-        let laboratory = try RcloneLaboratory(kind, release)
+    private func aKilledProgramLeavesNothingThatCounts(_ laboratory: RcloneLaboratory) throws {
         let storage = try laboratory.storage()
         for count in [1_000, 7_000_000] {
             let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }

@@ -234,8 +234,15 @@ private func waitForHiddenFile(_ laboratory: RcloneLaboratory) throws -> String 
 extension RcloneLaboratory {
     /// A program that runs in rclone's place.
     func wrapper(_ script: String, name: String = "wrapper") throws -> String {
-        let path = try scratch.write("#!/bin/sh\n\(script)\n", to: name)
-        chmod(path, 0o755)
-        return path
+        try program(script, named: name, in: scratch)
     }
+}
+
+/// Writes a script that can be run.
+///
+/// Another process puts it there: one that is started while this one writes a file can't be run itself (`ETXTBSY`).
+func program(_ script: String, named name: String, in scratch: TemporaryDirectory) throws -> String {
+    let text = try scratch.write("#!/bin/sh\n\(script)\n", to: name + ".text")
+    try run("install", ["-m", "755", text, scratch.file(name)])
+    return scratch.file(name)
 }
