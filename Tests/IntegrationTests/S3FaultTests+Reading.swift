@@ -17,12 +17,13 @@ extension Integration {
                 .resetInRequest(after: 0), .stall(after: 0), .answer(502, body: ""),
             ].enumerated() {
                 var match = archive
-                match.skip = place * 2
+                match.skip = place
                 store.proxy.inject(fault, into: match)
             }
             store.proxy.inject(.resetInResponse(after: 100), into: .init("GET", key: ".json"))
             store.proxy.inject(.refuse(500, "InternalError"), into: .list())
             let target = store.directory.file("restored")
+            try run("rm", ["-rf", store.directory.file("cache")])
             let result = try store.attempt(["restore", id, "-i", store.key.path, "--target", target] + store.flags())
             #expect(result.status == 0, "\(result.errorText)")
             #expect(store.proxy.faultyRequests.count == 7)
