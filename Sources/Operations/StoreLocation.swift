@@ -52,7 +52,8 @@ public struct StoreOpening: Sendable {
 
     /// An opening from its parts.
     public init(
-        s3: Configuration.S3, rclone: Configuration.Rclone = .init(), variables: [String: String], isRoot: Bool, observer: Observer,
+        s3: Configuration.S3, rclone: Configuration.Rclone = .init(), variables: [String: String], isRoot: Bool,
+        observer: Observer,
         patience: Duration = Self.watchedPatience
     ) {
         self.s3 = s3

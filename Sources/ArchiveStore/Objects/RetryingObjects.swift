@@ -92,5 +92,7 @@ public struct RetryingObjects: ObjectStorage {
     public func checkReachable() throws { try repeating { _ in try objects.checkReachable() } }
 
     /// Finds out what the place does.
-    public func probe(below prefix: String) throws -> [StoreTrait] { try repeating { _ in try objects.probe(below: prefix) } }
+    public func probe(below prefix: String) throws -> [StoreTrait] {
+        try repeating { _ in try objects.probe(below: prefix) }
+    }
 }
