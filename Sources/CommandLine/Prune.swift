@@ -14,7 +14,8 @@ struct Prune: ParsableCommand {
             flags those of the configuration count. The newest backups of a node, three whose databases were checked page by \
             page, stay whatever the rules say, and where a node has fewer of these the newest of the others too; one that \
             failed, was not verified, has no snapshot or says that it is from the future never takes the place of a good one. \
-            What can't be relied on is left alone.
+            What can't be relied on is left alone. In stores elsewhere, uploads and archives that an interrupted run never \
+            published go after a day, unless their number is missing.
 
             A plan that would remove more than half of a node's backups, or comes after a jump of the clock, is only carried \
             out with --yes.
@@ -66,9 +67,12 @@ struct Prune: ParsableCommand {
         for problem in plan.problems { Console.shared.warn("\(label)left alone: \(problem.line)") }
         if dryRun {
             try PruneOperation.check(plan)
+            for archive in plan.abandoned {
+                Console.shared.note("\(label)would remove \(archive.backup.reference), which was never published")
+            }
         } else {
             try confirm(plan)
-            try PruneOperation.run(plan)
+            for name in try PruneOperation.run(plan) { Console.shared.warn("\(label)removed \(name)") }
         }
         let count = plan.removed.count
         return Pruned(
@@ -202,6 +206,8 @@ private struct PruneReport: Encodable {
     var kept: [Backup]
     var removedByteCount: Int
     var cautions: [String]
+    /// Archives that were never published, and go too.
+    var abandoned: [String]
 
     init(_ plan: PrunePlan, store: String?, dryRun: Bool) {
         self.store = store
@@ -210,5 +216,6 @@ private struct PruneReport: Encodable {
         kept = plan.kept.map(Backup.init)
         removedByteCount = plan.removedByteCount
         cautions = plan.cautions
+        abandoned = plan.abandoned.map(\.backup.reference)
     }
 }

@@ -11,7 +11,17 @@ public struct PrunePlan: Sendable {
     public let cautions: [String]
     /// What can't be relied on or not be seen, and is left alone.
     public let problems: [Failure]
-    fileprivate let store: any Store
+    /// Archives that were never published, and whose time of grace has ended.
+    public let abandoned: [UnpublishedArchive]
+    fileprivate let place: Place
+
+    fileprivate struct Place: Sendable {
+        var store: any Store
+        var cluster: String?
+        var node: String?
+        /// What was written before is nobody's any more.
+        var abandonedBefore: Date
+    }
 
     /// The backups that go, the oldest of each node first.
     public var removed: [RetentionDecision] { decisions.filter(\.reasons.isEmpty) }
@@ -23,6 +33,9 @@ public struct PrunePlan: Sendable {
 
 /// Removes the backups that no rule keeps.
 public enum PruneOperation {
+    /// How long an upload, or an archive that is not published, may still be somebody's, in seconds.
+    private static let graceSeconds = 86_400.0
+
     /// Looks at a store, and decides; nothing is changed.
     ///
     /// - Parameters:
@@ -51,22 +64,32 @@ public enum PruneOperation {
             let known = Dictionary(whole.decisions.map { ($0.backup.reference, $0) }) { first, _ in first }
             retention = retention.with { known[$0.backup.reference] ?? $0 }
         }
+        let place = PrunePlan.Place(
+            store: store, cluster: cluster, node: node,
+            abandonedBefore: now.addingTimeInterval(-graceSeconds))
         return PrunePlan(
-            decisions: retention.decisions, cautions: retention.cautions, problems: listing.problems, store: store)
+            decisions: retention.decisions, cautions: retention.cautions, problems: listing.problems,
+            abandoned: listing.abandoned(before: place.abandonedBefore), place: place)
     }
 
     /// Checks that a plan could be carried out; changes nothing.
     ///
     /// - Throws: as ``run(_:)``, but for `locked`.
     public static func check(_ plan: PrunePlan) throws {
-        try DeleteOperation.check(plan.removed.map { .whole($0.backup) }, in: plan.store)
+        try DeleteOperation.check(plan.removed.map { .whole($0.backup) }, in: plan.place.store)
     }
 
-    /// Carries out a plan, each removal by itself: what is killed between two has removed the ones before.
+    /// Carries out a plan, and removes what interrupted runs have left and is nobody's any more.
     ///
+    /// What is killed in the middle has removed a part, and is done again by the next run.
+    ///
+    /// - Returns: what was removed of such, for people.
     /// - Throws: ``Failure`` with the code `locked`, before anything is removed, while a backup is running in one of the
     ///   places; for any other error it names what was removed before.
-    public static func run(_ plan: PrunePlan) throws {
-        try DeleteOperation.run(plan.removed.map { .whole($0.backup) }, in: plan.store)
+    public static func run(_ plan: PrunePlan) throws -> [String] {
+        let place = plan.place
+        try DeleteOperation.run(plan.removed.map { .whole($0.backup) }, in: place.store)
+        return try place.store.removeAbandoned(
+            cluster: place.cluster, node: place.node, before: place.abandonedBefore)
     }
 }
