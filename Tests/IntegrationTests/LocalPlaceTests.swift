@@ -6,7 +6,7 @@ extension Integration {
     /// What looks like a place elsewhere is no directory here: nobody may believe in a copy that was not made.
     @Suite(.timeLimit(.minutes(15))) struct LocalPlaceTests {
         @Test(arguments: [
-            "s3://bucket/x", "file:///tmp/x", "host:/path", "user@host:path", "s3:bucket", "rclone:remote:path",
+            "file:///tmp/x", "host:/path", "user@host:path", "s3:bucket",
             "C:\\x",
             "~/x", "$HOME/x", "https://user:pw@host/x", #"\\server\share"#, "\"/tmp/z\"", "%h/x", "%i", " /tmp/y", "x ",
             "-",

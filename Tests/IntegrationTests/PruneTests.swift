@@ -37,7 +37,7 @@ extension Integration {
             let plan = try JSON(prune(flags, ["--dry-run", "-o", "json"]).output)
             #expect(plan.removed.array.map(\.id.string) == [ids[0], ids[1]])
             #expect(plan.kept.array.map(\.id.string) == Array(ids[2...]))
-            #expect(plan.kept.array[0].reasons.array.map(\.string) == ["floor of 2"])
+            #expect(plan.kept.array[0].reasons.array.map(\.string) == ["floor of 2", "floor of 2 of the cluster"])
             #expect(plan.dryRun.value as? Bool == true && plan.cautions.array.isEmpty)
             #expect(try listed() == ids)
             let report = try JSON(prune(flags, ["-o", "json"]).output)

@@ -76,14 +76,17 @@ extension Integration {
 
         @Test func aTargetThatIsFull() throws {
             let place = try TemporaryDirectory()
-            try shell("mount -t tmpfs -o size=150m none \"$1\"", place.path)
+            let attributes = try FileManager.default.attributesOfItem(
+                atPath: "\(source.root)/test/node/\(ids[0]).tar.zst.age")
+            let byteCount = try #require(attributes[.size] as? Int)
+            try shell("mount -t tmpfs -o size=\(byteCount / 2 * 5) none \"$1\"", place.path)
             defer { _ = try? run("umount", ["--lazy", place.path], allowsFailure: true) }
             let target = place.file("store")
             let result = try SnapTool.attempt(arguments(target))
             #expect(result.status == 6 && result.errorText.contains("\(ids[2])\" has"), "\(result.errorText)")
             #expect(result.text.contains("copied 2 backups"), "\(result.text)")
             #expect(try listed(target) == Array(ids.prefix(2)))
-            try shell("mount -o remount,size=400m \"$1\"", place.path)
+            try shell("mount -o remount,size=\(5 * byteCount) \"$1\"", place.path)
             let again = try SnapTool.json(arguments(target))
             #expect(again.targets[0].copied.array.count == 1)
             try expectWhole(target)

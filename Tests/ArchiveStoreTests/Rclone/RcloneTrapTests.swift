@@ -171,32 +171,6 @@ import Testing
         #expect(try laboratory.everything() == ["c/n/x"])
     }
 
-    /// A remote that takes no streams has each archive written to a file of this host; it is where the settings say.
-    @Test(arguments: RcloneRelease.allCases)
-    func spooledArchivesAreWhereTheyMayBe(release: RcloneRelease) throws {
-        let laboratory = try RcloneLaboratory(.webDAV, release)
-        var settings = laboratory.settings
-        let directory = laboratory.scratch.file("spool")
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
-        settings.temporaryDirectory = directory
-        let storage = try laboratory.storage(settings)
-        #expect(try storage.capabilities().shortcomings.contains(.spools))
-        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
-        try pending.write(noise(3_000_000))
-        var names: [String] = []
-        for _ in 0..<100 where names.isEmpty {
-            usleep(50_000)
-            names = try FileManager.default.contentsOfDirectory(atPath: directory)
-        }
-        #expect(!names.isEmpty)
-        pending.discard()
-        #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == [])
-        // A small one goes straight there.
-        settings.temporaryDirectory = "/nonexistent"
-        try laboratory.storage(settings).create("c/n/y", noise(200_000))
-        #expect(try laboratory.everything() == ["c/n/y"])
-    }
-
     /// A full disk there.
     @Test(arguments: RcloneRelease.allCases)
     func aFullRemoteIsSaid(release: RcloneRelease) throws {
