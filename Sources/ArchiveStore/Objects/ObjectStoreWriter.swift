@@ -119,11 +119,9 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
 
     private func remember(_ document: SidecarDocument) throws {
         var record = try record()
-        guard document.sidecar.sequence >= record.last?.sequence ?? 0 else { return }
-        record.last = .init(
-            id: document.sidecar.archive.id, sequence: document.sidecar.sequence,
-            sidecarSHA256: SHA256Hasher.digest(of: document.bytes).hexadecimal)
-        try record.write(in: state)
+        let before = record
+        record.publish(document.sidecar, sidecarSHA256: SHA256Hasher.digest(of: document.bytes).hexadecimal)
+        if record != before { try record.write(in: state) }
     }
 
     /// Removes a sidecar that may have been created, though that failed.

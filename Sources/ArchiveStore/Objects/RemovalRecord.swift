@@ -57,11 +57,7 @@ struct RemovalRecord: Codable, Sendable, Equatable {
     mutating func merge(_ other: RemovalRecord) {
         var chain = ChainRecord()
         chain.removed = removed
-        for run in other.removed {
-            for part in chain.kept(of: run.firstSequence...run.lastSequence) {
-                chain.remove(run.part(part))
-            }
-        }
+        other.removed.forEach { chain.add($0) }
         removed = chain.removed
         removing = Set(removing).union(other.removing).sorted()
     }
