@@ -22,6 +22,13 @@ public struct StoredBackup: Sendable {
     /// `cluster/node/id`.
     public var reference: String { "\(scope)/\(id)" }
 
+    /// Whether it was begun before another one: by their times, which are whole seconds, then by their numbers.
+    public func isOlder(than other: StoredBackup) -> Bool {
+        (sidecar.archive.createdAt, sidecar.sequence, id) < (
+            other.sidecar.archive.createdAt, other.sidecar.sequence, other.id
+        )
+    }
+
     /// The file name of the archive with an identifier.
     static func archiveName(_ id: BackupID) -> String { id.description + ArchiveFormat.archiveSuffix }
     /// The file name of its sidecar.

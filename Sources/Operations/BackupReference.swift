@@ -122,7 +122,7 @@ public struct BackupReference: Sendable {
             past.backups.removeAll(where: \.isFromTheFuture)
             if !past.backups.isEmpty { candidates = past.latestOfNodes }
         }
-        let newest = candidates.max { ($0.sidecar.archive.createdAt, $0.id) < ($1.sidecar.archive.createdAt, $1.id) }
+        let newest = candidates.max { $0.isOlder(than: $1) }
         guard let newest else {
             if let damaged = listing.unreadable.max(by: { $0.id < $1.id }) { throw damaged.failure }
             throw notFound(in: store)

@@ -13,6 +13,9 @@ struct Masters {
         fileprivate let directory: TemporaryDirectory
     }
 
+    /// A week, that hardly a test is cut in two by the end of a slot.
+    static let slotMinutes = 10_080
+
     let directory: TemporaryDirectory
     let store: String
     let key: Laboratory.Key
@@ -22,8 +25,12 @@ struct Masters {
     ///
     /// - Parameters:
     ///   - store: the store, where that is no directory of the test's own.
+    ///   - takeOverMinutes: after how long the next one takes over, where that is not the default.
     ///   - settings: more lines for each configuration.
-    init(_ servers: [EtcdServer], store: String? = nil, settings: String = "") throws {
+    init(
+        _ servers: [EtcdServer], store: String? = nil, takeOverMinutes: Int? = nil, settings: String = ""
+    ) throws {
+        let takeOver = takeOverMinutes.map { ", takeOverMinutes: \($0)" } ?? ""
         directory = try TemporaryDirectory()
         self.store = store ?? directory.file("store")
         key = try Laboratory.shared().key()
@@ -40,6 +47,7 @@ struct Masters {
                 store: \(self.store)
                 recipients: [\(key.recipient)]
                 hostFacts: false
+                snapshot: {slotMinutes: \(Self.slotMinutes)\(takeOver)}
                 \(settings)
                 """, to: "\(name).yaml")
             masters.append(
@@ -57,6 +65,14 @@ struct Masters {
     @discardableResult
     func makeBackup(_ index: Int, _ more: [String] = []) throws -> JSON {
         try Self.report(SnapTool.attempt(backup(index, more), environment: memory(index)))
+    }
+
+    /// Makes a backup of one of them, which has to do without a snapshot of its own; returns its reference.
+    func makeSharingBackup(_ index: Int) throws -> String {
+        let result = try SnapTool.attempt(backup(index, ["-v"]), environment: memory(index))
+        let report = try Self.report(result)
+        try #require(!report.hasSnapshot, "\(result.errorText)")
+        return report.reference.string
     }
 
     /// Makes backups of several at once, and returns their reports in that order.

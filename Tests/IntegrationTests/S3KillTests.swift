@@ -37,6 +37,8 @@ extension Integration {
                 }
                 backup.signal(SIGKILL)
                 _ = try backup.wait()
+                // What was under way at that moment comes to the server after it.
+                store.proxy.waitForEndOfConnections()
                 // Nothing that was there is gone, and what is there is whole.
                 let listed = try store.listed()
                 #expect(Set(listed).isSuperset(of: good) && listed.count <= good.count + 1, "kill \(number)")

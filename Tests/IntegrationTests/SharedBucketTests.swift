@@ -36,10 +36,9 @@ extension Integration {
                 to: "keys")
             try run("chmod", ["0600", credentials])
             let masters = try Masters(
-                servers, store: "s3://masters/etcd",
+                servers, store: "s3://masters/etcd", takeOverMinutes: 2,
                 settings: """
                     s3: {endpoint: "\(seaweed.url)", region: us-east-1, credentials: \(credentials), proxy: ""}
-                    snapshot: {takeOverMinutes: 2}
                     """)
             let first = try masters.makeBackup(0)
             #expect(first.hasSnapshot)

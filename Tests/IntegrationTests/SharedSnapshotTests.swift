@@ -34,7 +34,7 @@ extension Integration {
                 #expect(shared.reference.string == reference && shared.name.string == "etcd")
                 #expect(shared.clusterID.string == first.sidecar.etcd[0].clusterID.string)
                 #expect(shared.slot.int == report.sidecar.slot.number.int)
-                #expect(report.sidecar.slot.lengthMinutes.int == 60)
+                #expect(report.sidecar.slot.lengthMinutes.int == Masters.slotMinutes)
             }
             try expectShown(masters, reference)
             // The next slot: all at once.
@@ -72,7 +72,7 @@ extension Integration {
         @Test func whoDoesNotComeIsTakenOver() throws {
             let servers = try start(.v3_5)
             defer { for server in servers { server.kill() } }
-            let masters = try Masters(servers, settings: "snapshot: {takeOverMinutes: 1}")
+            let masters = try Masters(servers, takeOverMinutes: 1)
             try masters.delete(started(masters))
             let places = try (0..<3).map { try masters.place($0) }
             #expect(places.sorted() == [0, 1, 2])
@@ -102,7 +102,7 @@ extension Integration {
             let servers = try start(.v3_5)
             let events = try EtcdServer.startCluster(.v3_4, memberCount: 3)
             defer { for server in servers + events { server.kill() } }
-            let masters = try Masters(servers, settings: "snapshot: {takeOverMinutes: 2}")
+            let masters = try Masters(servers, takeOverMinutes: 2)
             for (master, events) in zip(masters.masters, events) {
                 try master.node.addEvents(events, beside: master.server)
             }
@@ -215,7 +215,7 @@ extension Integration {
             let masters = try Masters(servers)
             let older = try masters.makeBackup(0).reference.string
             let reference = try masters.makeBackup(0).reference.string
-            let files = try masters.makeBackup(1).reference.string
+            let files = try masters.makeSharingBackup(1)
             #expect(try JSON(masters.attempt(["list", "-o", "json"]).output).array.count == 3)
             let inspect = ["inspect", "status", files, "-i", masters.key.path, "--store", masters.store]
             let taken = try SnapTool.attempt(inspect)

@@ -33,6 +33,18 @@ import Testing
         #expect(clock.slot(at: Date(timeIntervalSince1970: 0)) == 0)
     }
 
+    /// Times are whole seconds; the names of archives of one second are in no order.
+    @Test(arguments: [("a", "b"), ("b", "a")])
+    func ofOneSecondTheLastIsTaken(_ names: (String, String)) {
+        let seen = [(1, names.0), (2, names.1)].map { sequence, name in
+            var seen = SeenSnapshot(reference: name, node: "n", createdAt: hour, slot: clock.slot(at: hour))
+            seen.sequence = sequence
+            return seen
+        }
+        #expect(state(seen, at: 60) == .covered(by: seen[1]))
+        #expect(state(seen.reversed(), at: 60) == .covered(by: seen[1]))
+    }
+
     @Test func aSnapshotOfTheSlotIsEnough() {
         let seen = snapshot(0)
         #expect(state([seen], at: 1800) == .covered(by: seen))

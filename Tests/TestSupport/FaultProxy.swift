@@ -112,6 +112,7 @@ public final class FaultProxy: @unchecked Sendable {
     private var rules: [Rule] = []
     private var seen: [Request] = []
     private var connections: [ObjectIdentifier: ScriptedConnection] = [:]
+    private var servedCount = 0
     private var listener: Int32 = -1
     private var listenerEnd = DispatchSemaphore(value: 0)
     private var rate: Int?
@@ -168,6 +169,7 @@ public final class FaultProxy: @unchecked Sendable {
                     Foundation.close(client)
                     break
                 }
+                self.lock.withLock { self.servedCount += 1 }
                 Thread.detachNewThread { self.serve(client) }
             }
             Foundation.close(listener)
@@ -185,6 +187,11 @@ public final class FaultProxy: @unchecked Sendable {
         end.wait()
     }
 
+    /// Waits until all that has come by connections whose clients are gone is done, for ten seconds at most.
+    public func waitForEndOfConnections() {
+        for _ in 0..<1_000 where lock.withLock({ servedCount > 0 }) { usleep(10_000) }
+    }
+
     private func serve(_ descriptor: Int32) {
         let client = ScriptedConnection(descriptor, limitSeconds: 600)
         lock.withLock { connections[ObjectIdentifier(client)] = client }
@@ -193,6 +200,7 @@ public final class FaultProxy: @unchecked Sendable {
         lock.withLock { connections[ObjectIdentifier(client)] = nil }
         client.close()
         server?.close()
+        lock.withLock { servedCount -= 1 }
     }
 
     /// Notes a request; returns its number and what is to be done to it.

@@ -21,7 +21,7 @@ struct ArchiveSizeEstimate {
     init(after listing: StoreListing, in scope: StoreScope) {
         last = listing.latest(in: scope)?.sidecar
         let own = listing.backups.filter { $0.scope == scope && !$0.isFlat && $0.sidecar.databaseByteCount > 0 }
-        lastWithDatabase = own.map(\.sidecar).max { $0.archive.createdAt < $1.archive.createdAt }
+        lastWithDatabase = own.max { $0.isOlder(than: $1) }?.sidecar
     }
 
     /// The size in bytes if it is more than a store has room for; nil if there is room.

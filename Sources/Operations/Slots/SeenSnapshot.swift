@@ -10,6 +10,8 @@ struct SeenSnapshot: Sendable, Equatable {
     var node: String
     /// When that backup began, or was at the latest begun by what its node has made since.
     var createdAt: Date
+    /// The number of that backup among those of its node.
+    var sequence = 0
     /// The number of the slot that it was made for.
     var slot: Int
     /// How long that backup took, in seconds.
@@ -18,6 +20,13 @@ struct SeenSnapshot: Sendable, Equatable {
     var revision: Int64?
     /// SHA-256 of its database in hexadecimal.
     var databaseSHA256: String?
+}
+
+extension SeenSnapshot: Comparable {
+    /// By their times, which are whole seconds, then by their numbers.
+    static func < (one: SeenSnapshot, other: SeenSnapshot) -> Bool {
+        (one.createdAt, one.sequence, one.reference) < (other.createdAt, other.sequence, other.reference)
+    }
 }
 
 extension StoreListing {
@@ -35,6 +44,7 @@ extension StoreListing {
             var seen = SeenSnapshot(
                 reference: backup.reference, node: backup.scope.node, createdAt: time,
                 slot: sidecar.slot(at: time, clock))
+            seen.sequence = sidecar.sequence
             seen.durationSeconds = max(0, sidecar.completedAt.timeIntervalSince(sidecar.archive.createdAt))
             seen.revision = summary.revision ?? summary.revisionAtStart
             seen.databaseSHA256 = summary.databaseSHA256

@@ -52,7 +52,7 @@ struct SharedSnapshotSearch {
     }
 
     private static func newest(_ backups: [StoredBackup]) -> StoredBackup? {
-        backups.max { ($0.sidecar.archive.createdAt, $0.id) < ($1.sidecar.archive.createdAt, $1.id) }
+        backups.max { $0.isOlder(than: $1) }
     }
 
     /// The recorded backup, if it still has what was seen in it.
@@ -85,7 +85,7 @@ struct SharedSnapshotSearch {
     }
 
     private func notFound(_ usable: [StoredBackup]) -> Failure {
-        let next = usable.min { $0.sidecar.archive.createdAt < $1.sidecar.archive.createdAt }
+        let next = usable.min { $0.isOlder(than: $1) }
         let hint =
             next.map {
                 "the next one is \($0.reference), which is newer than the files: they may lack keys that it needs; name it "

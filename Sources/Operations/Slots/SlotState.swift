@@ -19,7 +19,7 @@ enum SlotState: Sendable, Equatable {
     init(_ snapshots: [SeenSnapshot], start: Date, now: Date, _ clock: SlotClock) {
         // What says that it is from the future may be any age.
         let past = snapshots.filter { $0.createdAt.timeIntervalSince(now) <= SlotClock.toleranceSeconds }
-        let newest = past.max { ($0.createdAt, $0.reference) < ($1.createdAt, $1.reference) }
+        let newest = past.max()
         guard let newest else {
             self = .due(round: 0)
             return

@@ -71,7 +71,7 @@ struct SlotTurns: Sendable {
                 round.taken.append(target)
                 return
             }
-            let last = snapshots.max { $0.createdAt < $1.createdAt }
+            let last = snapshots.max()
             let seconds = sharing.waitSeconds(place: place, lastDurationSeconds: last?.durationSeconds ?? 0)
             observer.note(
                 "\(target.name): the snapshot of this slot is the turn of \(target.firstMemberName(in: number)): waiting "
@@ -109,7 +109,7 @@ struct SlotTurns: Sendable {
     }
 
     private func previous(_ snapshots: [SeenSnapshot], in listing: StoreListing) -> StoredBackup? {
-        let newest = snapshots.max { $0.createdAt < $1.createdAt }
+        let newest = snapshots.max()
         return listing.backups.first { $0.reference == newest?.reference }
     }
 
