@@ -68,6 +68,7 @@ private struct StorePromise: Sendable {
         StorePromise(name: "nothing-is-replaced", check: nothingIsReplaced),
         StorePromise(name: "lists-are-in-order", check: listsAreInOrder),
         StorePromise(name: "removed-is-gone", check: removedIsGone),
+        StorePromise(name: "nothing-is-removed-while-what-was-is-unknown", check: removalsAreKnown),
         StorePromise(name: "one-writer-for-each-scope", check: oneWriter),
         StorePromise(name: "numbers-go-on", check: numbersGoOn),
         StorePromise(name: "an-orphan-can-be-adopted", check: orphans),
@@ -189,6 +190,27 @@ private struct StorePromise: Sendable {
         #expect(try elsewhere.writer(for: scope).nextLink(after: elsewhere.list()).sequence == 7)
         try place.store.writer(for: scope).delete(backups[0])
         #expect(try elsewhere.list().chain.isEmpty)
+    }
+
+    /// A record of removals that is damaged would be replaced by one that lacks what it said.
+    @Sendable private static func removalsAreKnown(_ place: Place) throws {
+        guard let store = place.store as? ObjectStore else { return }
+        let scope = try place.scope()
+        let backups = try (0..<3).map { try place.add($0, to: scope) }
+        try store.writer(for: scope).delete(backups[0])
+        let record = try #require(
+            try store.objects.objects(below: "\(scope)/", behind: nil).map(\.key).first { $0.contains("/removed-") })
+        let bytes = try store.objects.bytes(of: record, limit: 10_000).bytes
+        #expect(try store.objects.remove([record]).isEmpty)
+        try store.objects.create(record, Array(bytes.dropLast(2)))
+        #expect(try store.list().chain.map(\.code) == [.record])
+        #expect { try store.writer(for: scope).delete(backups[1]) } throws: { ($0 as? Failure)?.code == .integrity }
+        #expect(try store.objects.bytes(of: record, limit: 10_000).bytes == Array(bytes.dropLast(2)))
+        #expect(try store.list().backups.map(\.id) == [backups[1].id, backups[2].id])
+        #expect(try store.objects.remove([record]).isEmpty)
+        try store.objects.create(record, bytes)
+        try store.writer(for: scope).delete(backups[1])
+        #expect(try store.list().chain.isEmpty && store.list().backups.map(\.id) == [backups[2].id])
     }
 
     /// A store that is filled from another one, with gaps of every kind.

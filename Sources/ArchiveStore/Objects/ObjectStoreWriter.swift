@@ -87,17 +87,27 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
 
     /// Writes a record in the place of those that there are.
     private func amend(_ change: (inout RemovalRecord) -> Void) throws {
-        let earlier = try removalRecordKeys()
-        var before = RemovalRecord()
-        for key in earlier {
-            let bytes = try objects.bytes(of: key, limit: RemovalRecord.maximumByteCount).bytes
-            before.merge(try RemovalRecord.decode(bytes, name: "\(objects.name)/\(key)"))
-        }
-        var record = before
+        let earlier = try removalRecords()
+        var record = earlier.record
         change(&record)
-        guard record != before else { return }
+        guard record != earlier.record else { return }
         _ = try write(record)
-        if let failure = try objects.remove(earlier).first { throw failure.error }
+        if let failure = try objects.remove(earlier.keys).first { throw failure.error }
+    }
+
+    /// What the records say that there are.
+    ///
+    /// - Throws: ``Failure`` if one can't be read: what takes its place would lack what it says.
+    private func removalRecords() throws -> (record: RemovalRecord, keys: [String]) {
+        let keys = try objects.objects(below: "\(scope)/", behind: nil).map(\.key).filter {
+            ObjectScope.parts(of: $0).map { RemovalRecord.isName($0.name) } == true
+        }
+        var record = RemovalRecord()
+        for key in keys {
+            let bytes = try objects.bytes(of: key, limit: RemovalRecord.maximumByteCount).bytes
+            record.merge(try RemovalRecord.decode(bytes, name: "\(objects.name)/\(key)"))
+        }
+        return (record, keys)
     }
 
     private func record() throws -> ChainRecord {
@@ -197,7 +207,7 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         _ ids: [BackupID], _ removing: Set<BackupID>, removedRuns: (Set<BackupID>) -> [ChainRecord.RemovedRun]
     ) throws -> [BackupID: ObjectError] {
         for id in ids { try refuseLocked(id) }
-        let earlier = try removalRecordKeys()
+        let earlier = try removalRecords().keys
         let key = try write(RemovalRecord(removed: removedRuns(Set(ids)), removing: removing.union(ids).sorted()))
         let failures: [BackupID: ObjectError]
         do {
@@ -243,12 +253,6 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         let left = try objects.remove(gone.map { ObjectStore.archiveKey($0, in: scope) })
         if let first = left.first { throw first.error }
         return failures
-    }
-
-    private func removalRecordKeys() throws -> [String] {
-        try objects.objects(below: "\(scope)/", behind: nil).map(\.key).filter {
-            ObjectScope.parts(of: $0).map { RemovalRecord.isName($0.name) } == true
-        }
     }
 
     private func refuseLocked(_ id: BackupID) throws {
