@@ -52,6 +52,13 @@ struct Backup: AsyncParsableCommand {
                 + "stored reads the whole archive back. Without it structural, or what the configuration says."))
     var verify: VerificationLevel?
 
+    @Option(
+        name: .customLong("class"),
+        help: ArgumentHelp(
+            "The class of the backup, such as pre-upgrade: it is kept by the rules that the configuration has for it.",
+            discussion: "A name of small letters, digits and '-'. Without rules for it nothing removes it but delete."))
+    var retentionClass: String?
+
     @Flag(help: "Only say what would be done.")
     var dryRun = false
 
@@ -101,6 +108,7 @@ struct Backup: AsyncParsableCommand {
             etcds: noEtcd ? [] : try etcd.sources(configuration, of: node, name: name),
             recipients: try recipients.recipients(configuration), node: node)
         plan.isOfFilesAlone = noEtcd
+        plan.retentionClass = try retentionClass(configuration)
         plan.sharing = try configuration.snapshotSharing(everyNode: everyNode ? true : nil)
         plan.recipientLabels = configuration.recipientLabels
         plan.verification = try verify ?? configuredLevel(configuration)
@@ -126,6 +134,16 @@ struct Backup: AsyncParsableCommand {
             "no snapshot of \(shared.name) was taken: it is by \(shared.place)\(made); --every-node takes one here too"
     }
 
+    private func retentionClass(_ configuration: Configuration) throws -> String? {
+        if let retentionClass {
+            try Configuration.Retention.checkClass(retentionClass)
+            return retentionClass
+        }
+        guard let configured = configuration.retentionClass else { return nil }
+        try configuration.locating("class") { try Configuration.Retention.checkClass(configured) }
+        return configured
+    }
+
     private func configuredLevel(_ configuration: Configuration) throws -> VerificationLevel {
         guard let text = configuration.verify else { return .structural }
         guard let level = VerificationLevel(argument: text) else {
@@ -143,18 +161,18 @@ struct Backup: AsyncParsableCommand {
         let database =
             sidecar.etcd.map { "\(size($0.databaseSize)) at revision \($0.revision ?? $0.revisionAtStart)" }
             + sharedSnapshotLines(sidecar)
-        return fields(
-            [
-                ("backup", report.reference),
-                ("archive", report.path),
-            ] + (report.stores ?? []).map { ("store \($0.store)", $0.path == nil ? "does not have it" : "has it") } + [
-                ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
-                ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
-                ("entries", "\(sidecar.entryCount)"),
-                ("verified", sidecar.verification.rawValue),
-                ("findings", "\(report.findings.defectCount)"),
-                ("took", seconds(report.durationSeconds)),
-            ])
+        var lines = [("backup", report.reference), ("archive", report.path)]
+        lines += (report.stores ?? []).map { ("store \($0.store)", $0.path == nil ? "does not have it" : "has it") }
+        if let retentionClass = sidecar.retentionClass { lines.append(("class", retentionClass)) }
+        lines += [
+            ("size", "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize))"),
+            ("etcd", database.isEmpty ? "none" : database.joined(separator: ", ")),
+            ("entries", "\(sidecar.entryCount)"),
+            ("verified", sidecar.verification.rawValue),
+            ("findings", "\(report.findings.defectCount)"),
+            ("took", seconds(report.durationSeconds)),
+        ]
+        return fields(lines)
     }
 }
 

@@ -94,20 +94,21 @@ private struct Description {
                 ("size", "\(size(file.byteCount)), \(count) entries"), ("sidecar", "there is none beside it"),
             ]
         }
-        return general + [
+        let databases = sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }
+        var lines = general
+        if let retentionClass = sidecar.retentionClass { lines.append(("class", printable(retentionClass))) }
+        lines += [
             (
                 "size",
                 "\(size(sidecar.object.size)) from \(size(sidecar.object.tarSize)), \(sidecar.entryCount) entries"
             ),
-            (
-                "etcd",
-                (sidecar.etcd.map { "\($0.name): \($0.serverVersion), \(size($0.databaseSize))" }
-                    + sharedSnapshotLines(sidecar)).joined(separator: "; ")
-            ),
+            ("etcd", (databases + sharedSnapshotLines(sidecar)).joined(separator: "; ")),
             ("recipients", sidecar.recipients.map(\.name).joined(separator: ", ")),
             ("verified", verified(sidecar)),
             ("findings", "\(sidecar.findingCount)"),
-        ] + (sidecar.rebuilt == true ? [("sidecar", "rebuilt from the archive, its own was lost")] : [])
+        ]
+        if sidecar.rebuilt == true { lines.append(("sidecar", "rebuilt from the archive, its own was lost")) }
+        return lines
     }
 
     /// What the sidecar alone says is told from what is sealed.

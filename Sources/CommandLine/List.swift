@@ -21,6 +21,9 @@ struct List: ParsableCommand {
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Store") var place: StoreOptions
 
+    @Option(name: .customLong("class"), help: "Only list backups of this class.")
+    var retentionClass: String?
+
     @Flag(help: "List what can't be relied on instead: archives without sidecars, sidecars without archives, damage.")
     var problems = false
 
@@ -38,9 +41,14 @@ struct List: ParsableCommand {
 
     private func renderBackups(_ contents: ListedStores) throws {
         for warning in contents.warnings { Console.shared.warn(warning) }
-        let backups = contents.backups
+        let backups = contents.backups.filter {
+            retentionClass == nil || $0.sidecar.retentionClass == retentionClass
+        }
         if backups.isEmpty, contents.warnings.isEmpty {
             if output.format != .table { try render([Sidecar](), as: output.format) { "" } }
+            if let retentionClass, !contents.backups.isEmpty {
+                throw Failure(.notFound, "there is no backup of class \(quoted(retentionClass))")
+            }
             throw contents.nothing(cluster: place.cluster, node: place.node)
         }
         let documents = output.format == .table ? [] : try backups.map { try contents.document($0) }
@@ -50,11 +58,14 @@ struct List: ParsableCommand {
                 Column("DATABASE", rank: 2), Column("REVISION", rank: 1), Column("VERIFIED", rank: 3),
                 Column("FINDINGS", rank: 5),
             ]
+            let haveClasses = backups.contains { $0.sidecar.retentionClass != nil }
+            if haveClasses { columns.append("CLASS") }
             if contents.areSeveral { columns.append("STORES") }
             return table(
                 columns,
                 backups.map { backup in
                     row(backup.sidecar)
+                        + (haveClasses ? [backup.sidecar.retentionClass.map(printable) ?? ""] : [])
                         + (contents.areSeveral ? [contents.holders(of: backup).joined(separator: ",")] : [])
                 })
         }

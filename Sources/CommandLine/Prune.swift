@@ -20,6 +20,9 @@ struct Prune: ParsableCommand {
             A plan that would remove more than half of a node's backups, or comes after a jump of the clock, is only carried \
             out with --yes.
 
+            The configuration may have rules of their own for classes of backups, as `backup --class` makes them; what has a \
+            class without rules is kept. With --class only backups of that class go, and the flags are rules for it.
+
             Without --store each of several stores of the configuration is pruned by its own rules; one that has none keeps \
             everything.
 
@@ -30,6 +33,9 @@ struct Prune: ParsableCommand {
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Store") var place: StoreOptions
     @OptionGroup(title: "Rules") var rules: RetentionOptions
+
+    @Option(name: .customLong("class"), help: "Only look at backups of this class.")
+    var retentionClass: String?
 
     @Flag(help: "Only say what would be removed and kept, and why.")
     var dryRun = false
@@ -57,12 +63,26 @@ struct Prune: ParsableCommand {
         var done: String?
     }
 
+    /// The rules of the configuration with the flags before them: those of the class, if one is named.
+    private func rules(of store: NamedStore, _ configuration: Configuration) throws -> RetentionRules {
+        var retention = configuration.retention(ofStore: store.name) ?? .init()
+        guard let retentionClass else { return try retention.overridden(by: rules.configured).rules() }
+        var given = rules.configured
+        (retention.floor, retention.floorLevel) = (
+            given.floor ?? retention.floor, given.floorLevel ?? retention.floorLevel
+        )
+        (given.floor, given.floorLevel) = (nil, nil)
+        let own = retention.classes?[retentionClass] ?? .init()
+        retention.classes = [retentionClass: own.overridden(by: given)]
+        return try retention.rules()
+    }
+
     private func prune(
         _ store: NamedStore, _ configuration: Configuration, isOneOfSeveral: Bool = false
     ) throws -> Pruned {
-        let retention = (configuration.retention(ofStore: store.name) ?? .init()).overridden(by: rules.configured)
         let plan = try PruneOperation.plan(
-            for: store.store, cluster: place.cluster, node: place.node, rules: retention.rules())
+            for: store.store, cluster: place.cluster, node: place.node, ofClass: retentionClass,
+            rules: rules(of: store, configuration))
         let label = isOneOfSeveral ? "\(store.label): " : ""
         for problem in plan.problems { Console.shared.warn("\(label)left alone: \(problem.line)") }
         if dryRun {
@@ -85,8 +105,7 @@ struct Prune: ParsableCommand {
         var reports: [(store: NamedStore, report: Pruned)] = []
         var failures: [(store: NamedStore, failure: Failure)] = []
         let withRules = try stores.stores.filter { store in
-            let retention = (configuration.retention(ofStore: store.name) ?? .init()).overridden(by: rules.configured)
-            let areThere = try !retention.rules().areEmpty
+            let areThere = try !rules(of: store, configuration).areEmpty
             if !areThere { Console.shared.note("\(store.label) has no rules, and keeps everything") }
             return areThere
         }
@@ -128,17 +147,19 @@ struct Prune: ParsableCommand {
 
     private func text(_ plan: PrunePlan) -> String {
         let rows = plan.decisions.map { decision in
-            let archive = decision.backup.sidecar.archive
+            let sidecar = decision.backup.sidecar
+            let archive = sidecar.archive
             return [
                 archive.cluster, archive.node, archive.id.description, age(archive.createdAt),
-                size(decision.backup.sidecar.object.size),
+                size(sidecar.object.size), sidecar.retentionClass.map(printable) ?? "",
                 decision.reasons.isEmpty ? (dryRun ? "would be removed" : "removed") : "kept",
                 decision.reasons.joined(separator: ", "),
             ]
         }
         let list = table(
             [
-                Column("CLUSTER", rank: 4), Column("NODE", rank: 5), "ID", "AGE", Column("SIZE", rank: 2), "RESULT",
+                Column("CLUSTER", rank: 4), Column("NODE", rank: 5), "ID", "AGE", Column("SIZE", rank: 2),
+                Column("CLASS", rank: 6), "RESULT",
                 Column("WHY", rank: 3),
             ], rows)
         let verb = dryRun ? "would remove" : "removed"
@@ -188,6 +209,8 @@ private struct PruneReport: Encodable {
         var id: String
         var createdAt: Date
         var size: Int
+        /// The class, if it has one.
+        var retentionClass: String?
         var reasons: [String]
 
         init(_ decision: RetentionDecision) {
@@ -195,6 +218,7 @@ private struct PruneReport: Encodable {
             (cluster, node, id) = (sidecar.archive.cluster, sidecar.archive.node, sidecar.archive.id.description)
             createdAt = sidecar.archive.createdAt
             size = sidecar.object.size
+            retentionClass = sidecar.retentionClass
             reasons = decision.reasons
         }
     }

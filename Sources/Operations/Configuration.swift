@@ -40,6 +40,8 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var hostFacts: Bool?
     /// How far a backup is verified: `streamed`, `structural`, `consistent` or `stored`.
     public var verify: String?
+    /// The class of the backups that are made, which has rules of its own under `retention`.
+    public var retentionClass: String?
     /// Which backups are kept when the store is pruned.
     public var retention: Retention?
     /// How the nodes of a cluster share snapshots of its etcd.
@@ -143,6 +145,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case cluster, node, store, s3, rclone, stores, quorum, recipients, recipientsFiles, discover, include, exclude
         case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, snapshot, etcd, otherEtcds
+        case retentionClass = "class"
     }
 
     /// Where the configuration is looked for when no file is named.
@@ -206,7 +209,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     private static func checkSections(of node: Node, name: String) throws(Failure) {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
         if let section = node["snapshot"] { try Snapshot.checkKeys(of: section, name: "\(name): snapshot") }
-        if let section = node["retention"] { try Retention.checkKeys(of: section, name: "\(name): retention") }
+        if let section = node["retention"] { try Retention.checkAll(section, name: "\(name): retention") }
         if let section = node["s3"] { try S3.checkKeys(of: section, name: "\(name): s3") }
         if let section = node["rclone"] { try Rclone.checkKeys(of: section, name: "\(name): rclone") }
         for section in node["stores"]?.sequence ?? [] {
@@ -214,7 +217,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
             if let s3 = section["s3"] { try S3.checkKeys(of: s3, name: "\(name): stores.s3") }
             if let rclone = section["rclone"] { try Rclone.checkKeys(of: rclone, name: "\(name): stores.rclone") }
             guard let retention = section["retention"] else { continue }
-            try Retention.checkKeys(of: retention, name: "\(name): stores.retention")
+            try Retention.checkAll(retention, name: "\(name): stores.retention")
         }
         for section in node["otherEtcds"]?.sequence ?? [] {
             try Etcd.checkKeys(of: section, name: "\(name): otherEtcds")

@@ -41,11 +41,13 @@ public enum PruneOperation {
     /// - Parameters:
     ///   - cluster: only backups of this cluster.
     ///   - node: only backups of this node.
+    ///   - retentionClass: only backups of this class.
     ///   - rules: what is kept.
     ///   - now: the time here.
     /// - Throws: ``Failure`` with the code `usage` if there is no rule, `notFound` if there is no backup.
     public static func plan(
-        for store: any Store, cluster: String?, node: String?, rules: RetentionRules, now: Date = Date()
+        for store: any Store, cluster: String?, node: String?, ofClass retentionClass: String? = nil,
+        rules: RetentionRules, now: Date = Date()
     ) throws -> PrunePlan {
         guard !rules.areEmpty else {
             throw Failure(
@@ -64,6 +66,7 @@ public enum PruneOperation {
             let known = Dictionary(whole.decisions.map { ($0.backup.reference, $0) }) { first, _ in first }
             retention = retention.with { known[$0.backup.reference] ?? $0 }
         }
+        if let retentionClass { retention.leaveOut { $0.backup.sidecar.retentionClass != retentionClass } }
         let place = PrunePlan.Place(
             store: store, cluster: cluster, node: node,
             abandonedBefore: now.addingTimeInterval(-graceSeconds))

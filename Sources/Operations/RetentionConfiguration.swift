@@ -1,6 +1,7 @@
 import ArchiveStore
 import HostIO
 import SealedArchive
+import YAML
 
 /// How many of something are kept, in YAML a number or `unlimited`.
 public struct RetentionCount: Codable, Sendable, Equatable, ExpressibleByIntegerLiteral {
@@ -63,6 +64,9 @@ extension Configuration {
         /// What those must have reached; default `structural`.
         public var floorLevel: String?
 
+        /// The rules of backups of a class, by its name, in place of these; a floor is one for all classes.
+        public var classes: [String: Retention]?
+
         /// No rules.
         public init() {}
 
@@ -78,8 +82,26 @@ extension Configuration {
             merged.keepYearly = other.keepYearly ?? keepYearly
             merged.floor = other.floor ?? floor
             merged.floorLevel = other.floorLevel ?? floorLevel
+            merged.classes = other.classes ?? classes
             return merged
         }
+
+        /// Checks what a class of backups is called: a word that fits into a table.
+        ///
+        /// - Throws: ``Failure`` with the code `usage`.
+        public static func checkClass(_ name: String) throws(Failure) {
+            let isWord = name.utf8.allSatisfy { byte in
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
+            }
+            guard isWord, (1...maximumClassLength).contains(name.utf8.count), !name.hasPrefix("-") else {
+                throw Failure(
+                    .usage, "\(quoted(name)) can't be the class of a backup",
+                    hint: "use at most \(maximumClassLength) small letters, digits and '-', such as pre-upgrade")
+            }
+        }
+
+        private static let maximumClassLength = 32
 
         /// The rules.
         ///
@@ -116,11 +138,31 @@ extension Configuration {
                 }
                 rules.floor.level = level
             }
+            for (name, section) in classes ?? [:] {
+                try Self.checkClass(name)
+                guard section.floor == nil, section.floorLevel == nil, section.classes == nil else {
+                    throw Failure(
+                        .usage, "the class \(quoted(name)) has a floor or classes of its own",
+                        hint: "write these one level above: they are for all classes")
+                }
+                rules.classes[name] = try section.rules()
+            }
             return rules
         }
 
         enum CodingKeys: String, CodingKey, CaseIterable {
             case keepLast, keepWithin, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly, floor, floorLevel
+            case classes
+        }
+    }
+}
+
+extension Configuration.Retention {
+    /// Checks the keys of a section and of those of its classes.
+    static func checkAll(_ section: Node, name: String) throws(Failure) {
+        try checkKeys(of: section, name: name)
+        for entry in section["classes"]?.mapping ?? [] {
+            try checkKeys(of: entry.value, name: "\(name).classes.\(entry.key.text ?? "?")")
         }
     }
 }

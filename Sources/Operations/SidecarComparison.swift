@@ -50,6 +50,7 @@ final class SidecarComparison {
         try check(sidecar.etcd.map(\.name), manifest.etcd.map(\.name), "etcd.name")
         for (summary, record) in zip(sidecar.etcd, manifest.etcd) { try check(summary, record) }
         try checkShared(manifest)
+        try check(sidecar.retentionClass ?? "none", manifest.retentionClass ?? "none", "retentionClass")
         if sidecar.rebuilt == true { try checkRebuilt(manifest.archive) }
         guard let reached = sidecar.verification.known, reached < manifest.reachedLevel else { return }
         try check(reached.rawValue, manifest.reachedLevel.rawValue, "verification")

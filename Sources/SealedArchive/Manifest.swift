@@ -27,6 +27,8 @@ public struct Manifest: Codable, Sendable, RuledDocument {
     public var slot: SlotRecord?
     /// The etcds whose snapshots other nodes' backups have; nil for none.
     public var sharedSnapshots: [SharedSnapshot]?
+    /// What whoever made the backup calls its kind, which decides by which rules it is kept; nil for none.
+    public var retentionClass: String?
 
     /// A manifest without entries.
     public init(archive: ArchiveHeader, sequence: Int = 1, previousSidecarSHA256: String? = nil) {

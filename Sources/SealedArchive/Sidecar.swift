@@ -144,6 +144,8 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
     public var slot: SlotRecord?
     /// The etcds whose snapshots other nodes' backups have; nil for none.
     public var sharedSnapshots: [SharedSnapshot]?
+    /// What whoever made the backup calls its kind, which decides by which rules it is kept; nil for none.
+    public var retentionClass: String?
 
     /// Assembles the sidecar of a sealed archive.
     public init(
@@ -166,6 +168,7 @@ public struct Sidecar: Codable, Sendable, RuledDocument {
         }
         slot = manifest.slot
         sharedSnapshots = manifest.sharedSnapshots
+        retentionClass = manifest.retentionClass
         self.recipients = recipients
         findingCount = manifest.findings.defectCount
         checkFindings = []

@@ -21,11 +21,27 @@ import Testing
             time += usual * jump * Double.random(in: 0.5...1.5, using: &random)
             return RetentionCandidate(
                 createdAt: time, hasSnapshot: Int.random(in: 0..<6, using: &random) > 0,
-                level: levels.randomElement(using: &random) ?? nil)
+                level: levels.randomElement(using: &random) ?? nil,
+                retentionClass: Self.classes.randomElement(using: &random) ?? nil)
         }
     }
 
+    /// Most have none; of one that some have no rules speak.
+    private static let classes: [String?] = [nil, nil, nil, nil, "monthly", "pre-upgrade", "typo"]
+
     private func rules(_ random: inout SeededGenerator) -> RetentionRules {
+        var rules = ruleSet(&random)
+        rules.floor.count = Int.random(in: 0...4, using: &random)
+        rules.floor.level = [.streamed, .structural, .consistent].randomElement(using: &random) ?? .structural
+        for name in ["monthly", "pre-upgrade"] where Bool.random(using: &random) {
+            rules.classes[name] = ruleSet(&random)
+            // Without any rule all would be kept that have no class.
+            rules.last = max(1, rules.last ?? 0)
+        }
+        return rules
+    }
+
+    private func ruleSet(_ random: inout SeededGenerator) -> RetentionRules {
         var rules = RetentionRules()
         func count(_ limit: Int) -> Int? {
             Bool.random(using: &random) ? Int.random(in: 0...limit, using: &random) : nil
@@ -40,8 +56,6 @@ import Testing
             let unit = ["h", "d", "m", "y"].randomElement(using: &random) ?? "d"
             rules.within = RetentionPeriod("\(Int.random(in: 1...20, using: &random))\(unit)")
         }
-        rules.floor.count = Int.random(in: 0...4, using: &random)
-        rules.floor.level = [.streamed, .structural, .consistent].randomElement(using: &random) ?? .structural
         return rules
     }
 
@@ -87,6 +101,21 @@ import Testing
             let proven = candidates.indices.filter { isProven(candidates[$0], rules) }
             let alone = self.kept(proven.map { candidates[$0] }, rules)
             #expect(Set(proven.indices.filter { kept.contains(proven[$0]) }) == alone, "history \(number)")
+        }
+    }
+
+    /// A class is kept by its own rules, whatever there is besides; without rules all of it is.
+    @Test func noClassPushesAnotherOneOut() {
+        forEachHistory(10) { candidates, rules, number in
+            var rules = rules
+            rules.floor.count = 0
+            let kept = kept(candidates, rules)
+            for name in Set(candidates.map(\.retentionClass)) {
+                let own = candidates.indices.filter { candidates[$0].retentionClass == name }
+                let alone = self.kept(own.map { candidates[$0] }, rules)
+                #expect(Set(own.indices.filter { kept.contains(own[$0]) }) == alone, "history \(number)")
+                if name == "typo" { #expect(alone.count == own.count, "history \(number)") }
+            }
         }
     }
 

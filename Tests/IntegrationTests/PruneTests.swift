@@ -62,6 +62,38 @@ extension Integration {
             #expect(try listed() == [ids[3], ids[5]])
         }
 
+        @Test func classesHaveRulesOfTheirOwn() throws {
+            let file = try store.directory.write(
+                """
+                store: \(store.root)
+                retention: {keepLast: 1, floor: 1, classes: {pre-upgrade: {keepLast: 1}}}
+                """, to: "classes.yaml")
+            let upgrades = try (0..<2).map { _ in try store.makeBackupID(["--class", "pre-upgrade"]) }
+            let other = try store.makeBackupID(["--class", "typo"])
+            let prune = ["prune", "--config", file, "--yes", "-o", "json"]
+            let one = try JSON(SnapTool.run(prune + ["--class", "pre-upgrade", "--dry-run"]).output)
+            #expect(one.removed.array.map(\.id.string) == [upgrades[0]])
+            #expect(one.kept.array.map(\.id.string) == [upgrades[1]])
+            let given = try JSON(
+                SnapTool.run(prune + ["--class", "pre-upgrade", "--dry-run", "--keep-last", "2"]).output)
+            #expect(given.removed.array.isEmpty && given.kept.array.count == 2)
+            let report = try JSON(SnapTool.run(prune).output)
+            #expect(report.removed.array.map(\.id.string) == Array(ids[0..<3]) + [ids[4], upgrades[0]])
+            let kept = Dictionary(
+                uniqueKeysWithValues: report.kept.array.map { ($0.id.string, $0.reasons.array.map(\.string)) })
+            #expect(kept[ids[3]] == ["last"] && kept[ids[5]] == ["last", "floor of 1"], "\(kept)")
+            #expect(kept[other]?.first == "no rules for class typo" && kept[upgrades[1]] == ["last"], "\(kept)")
+            let list = try SnapTool.run(["list"] + store.flags).text
+            #expect(list.contains("CLASS") && list.contains("pre-upgrade"))
+            let named = try JSON(SnapTool.run(["list", "--class", "typo", "-o", "json"] + store.flags).output)
+            #expect(named.array.map(\.retentionClass.string) == ["typo"])
+            expectFailure(
+                try SnapTool.attempt(["list", "--class", "none"] + store.flags), 4, naming: "\"none\"", hasHint: false)
+            #expect(try SnapTool.run(["describe", other] + store.flags).text.contains("typo"))
+            #expect(try SnapTool.run(["verify", other, "-i", store.key.path] + store.flags).status == 0)
+            expectFailure(try SnapTool.attempt(store.backup(["--class", "Pre Upgrade"])), 2, naming: "Pre Upgrade")
+        }
+
         @Test func rulesOfTheConfiguration() throws {
             let file = try store.directory.write(
                 "store: \(store.root)\nretention: {keepLast: 3, floor: 1}\n", to: "config.yaml")

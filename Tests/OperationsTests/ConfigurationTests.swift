@@ -1,3 +1,4 @@
+import ArchiveStore
 import Age
 import Foundation
 import HostIO
@@ -158,6 +159,24 @@ import Testing
 
     @Test(arguments: ["", "\n", "# only a comment\n", "---\n", "{}"])
     func mayBeEmpty(text: String) throws { #expect(try parse(text) == Configuration()) }
+
+    @Test func classesHaveRulesOfTheirOwn() throws {
+        let text = "class: monthly\nretention: {keepLast: 2, floor: 4, classes: {monthly: {keepMonthly: 12}, x: {}}}"
+        let configuration = try parse(text)
+        #expect(configuration.retentionClass == "monthly")
+        let rules = try #require(try configuration.retention?.rules())
+        #expect(rules.last == 2 && rules.floor.count == 4 && rules.classes.keys.sorted() == ["monthly", "x"])
+        #expect(rules.classes["monthly"]?.monthly == 12 && rules.classes["monthly"]?.last == nil)
+        for (text, name) in [
+            ("classes: {A: {keepLast: 1}}", "A"), ("classes: {a: {floor: 1}}", "a"),
+            ("classes: {a: {classes: {b: {keepLast: 1}}}}", "a"), ("classes: {a: {keepWithin: soon}}", "soon"),
+        ] {
+            let error = #expect(throws: Failure.self) { try parse("retention: {\(text)}").retention?.rules() }
+            #expect(error?.code == .usage && error?.message.contains(name) == true, "\(text)")
+        }
+        expectUsage("retention:\n  classes:\n    a: {keepLats: 1}", saying: "retention.classes.a", "on line 3")
+        expectUsage("stores: [{name: a, location: /a, retention: {classes: {a: {keepLats: 1}}}}]", saying: "keepLats")
+    }
 
     @Test func unknownKeysAreErrorsWithTheirLine() {
         expectUsage("cluster: a\nstoer: /x\n", saying: "unknown key \"stoer\"", "on line 2")

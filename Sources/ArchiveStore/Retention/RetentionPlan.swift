@@ -9,6 +9,8 @@ struct RetentionCandidate: Sendable {
     var hasSnapshot: Bool
     /// What it reached; nil if that is not known, or a check of it failed.
     var level: VerificationLevel?
+    /// Its class, if it has one.
+    var retentionClass: String?
 
     /// Whether it counts for a floor; files alone can't reach more than that they were read whole.
     func isProven(by floor: RetentionFloor) -> Bool {
@@ -17,6 +19,9 @@ struct RetentionCandidate: Sendable {
 }
 
 /// What becomes of the backups of one node: a pure function of the list, the rules and the time.
+///
+/// Each class is kept by rules of its own, and takes the place of no other; floors are those of all classes together. What no
+/// rule is for is kept.
 ///
 /// Backups that are worth less never take the place of better ones: those that did not reach the level of the floor, and those
 /// without a snapshot, are counted for themselves. Only where fewer reached the level than the floor has are the newest of the
@@ -38,6 +43,11 @@ struct RetentionPlan {
         var isProven: Bool
     }
 
+    private struct Group: Hashable {
+        var kind: Kind
+        var retentionClass: String?
+    }
+
     /// Makes the plan.
     ///
     /// - Parameters:
@@ -45,7 +55,8 @@ struct RetentionPlan {
     ///   - now: the time here.
     init(_ candidates: [RetentionCandidate], rules: RetentionRules, now: Date) {
         var reasons = candidates.map { _ in [String]() }
-        var groups: [Kind: [Int]] = [:]
+        var groups: [Group: [Int]] = [:]
+        var kinds: [Kind: [Int]] = [:]
         for index in candidates.indices.reversed() {
             let candidate = candidates[index]
             if BackupOrder.isFuture(candidate.createdAt, at: now) {
@@ -53,17 +64,23 @@ struct RetentionPlan {
                 continue
             }
             let kind = Kind(hasSnapshot: candidate.hasSnapshot, isProven: candidate.isProven(by: rules.floor))
-            groups[kind, default: []].append(index)
+            kinds[kind, default: []].append(index)
+            groups[Group(kind: kind, retentionClass: candidate.retentionClass), default: []].append(index)
         }
-        for newestFirst in groups.values {
+        for (group, newestFirst) in groups {
+            guard let rules = rules.rules(ofClass: group.retentionClass) else {
+                let reason = group.retentionClass.map { "no rules for class \($0)" } ?? "no rules without a class"
+                for index in newestFirst { reasons[index] = [reason] }
+                continue
+            }
             let times = newestFirst.map { candidates[$0].createdAt }
             for (index, kept) in zip(newestFirst, Self.kept(times, by: rules)) { reasons[index] = kept }
         }
         for hasSnapshot in [true, false] {
-            let proven = groups[Kind(hasSnapshot: hasSnapshot, isProven: true), default: []].prefix(rules.floor.count)
+            let proven = kinds[Kind(hasSnapshot: hasSnapshot, isProven: true), default: []].prefix(rules.floor.count)
             for index in proven { reasons[index].append("floor of \(rules.floor.count)") }
             // Where too few are proven the others are all there is.
-            let others = groups[Kind(hasSnapshot: hasSnapshot, isProven: false), default: []]
+            let others = kinds[Kind(hasSnapshot: hasSnapshot, isProven: false), default: []]
             for index in others.prefix(rules.floor.count - proven.count) {
                 reasons[index].append("floor of \(rules.floor.count), of which \(proven.count) are proven")
             }

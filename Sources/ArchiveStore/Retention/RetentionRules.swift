@@ -21,13 +21,23 @@ public struct RetentionRules: Sendable, Equatable {
     public var yearly: Int?
     /// What no rule removes.
     public var floor = RetentionFloor()
+    /// The rules of backups of a class, in place of the others; their floor does not count, for a floor is one for all.
+    public var classes: [String: RetentionRules] = [:]
 
     /// Rules that keep nothing but the floor.
     public init() {}
 
     /// Whether no rule keeps anything, by which everything would go but the floor; 0 is no rule, as in restic.
-    public var areEmpty: Bool {
+    public var areEmpty: Bool { keepNothing && classes.values.allSatisfy(\.keepNothing) }
+
+    private var keepNothing: Bool {
         within == nil && [last, hourly, daily, weekly, monthly, yearly].allSatisfy { $0 ?? 0 == 0 }
+    }
+
+    /// The rules of a class, or of backups without one; nil where none says what is kept, so that all are.
+    func rules(ofClass retentionClass: String?) -> RetentionRules? {
+        if let retentionClass { return classes[retentionClass].flatMap { $0.keepNothing ? nil : $0 } }
+        return keepNothing && !classes.isEmpty ? nil : self
     }
 }
 

@@ -18,6 +18,9 @@ public struct StoreRetention: Sendable {
 }
 
 extension StoreRetention {
+    /// Decides nothing of some of the backups, which count for the others all the same.
+    public mutating func leaveOut(_ isLeftOut: (RetentionDecision) -> Bool) { decisions.removeAll(where: isLeftOut) }
+
     /// The same with other decisions.
     public func with(_ change: (RetentionDecision) -> RetentionDecision) -> StoreRetention {
         var retention = self
@@ -75,6 +78,6 @@ extension StoredBackup {
         let hasFailed = sidecar.checkFindings.contains { $0.severity == Finding.Severity.error }
         return RetentionCandidate(
             createdAt: sidecar.archive.createdAt, hasSnapshot: !sidecar.etcd.isEmpty,
-            level: hasFailed ? nil : sidecar.verification.known)
+            level: hasFailed ? nil : sidecar.verification.known, retentionClass: sidecar.retentionClass)
     }
 }

@@ -12,6 +12,8 @@ import Synchronization
 final class S3PendingObject: PendingObject, @unchecked Sendable {
     private struct Shared {
         var parts: [S3Part] = []
+        /// Blocks that were handed to the sending side, by the numbers of their parts.
+        var blocks: [Int: ByteBlock] = [:]
         var failure: (any Error)?
     }
 
@@ -77,9 +79,11 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
             let uploadID = try uploadID ?? beginUpload()
             partCount += 1
             let number = partCount
+            shared.withLock { $0.blocks[number] = block }
             sending.enter()
             queue.async { [self] in
-                upload(number, of: uploadID, block)
+                // When it is through nothing refers to the block any more: the next one is filled in it.
+                upload(number, of: uploadID)
                 free.signal()
                 sending.leave()
             }
@@ -122,8 +126,9 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
         }
     }
 
-    private func upload(_ number: Int, of uploadID: String, _ block: ByteBlock) {
-        guard shared.withLock({ $0.failure == nil }) else { return }
+    private func upload(_ number: Int, of uploadID: String) {
+        let handed = shared.withLock { $0.blocks.removeValue(forKey: number) }
+        guard let block = handed, shared.withLock({ $0.failure == nil }) else { return }
         do {
             let part = try objects.translating {
                 try objects.sender.send(

@@ -61,6 +61,7 @@ struct BackupAttempt: Sendable {
 
     private func fill(_ archive: ArchiveWriter, _ file: any PendingArchive) async throws -> BackupReport {
         var manifest = publisher.manifest(archive.header)
+        manifest.retentionClass = plan.retentionClass
         manifest.slot = round.slot
         manifest.sharedSnapshots = round.sharedOrAwaited.isEmpty ? nil : round.sharedOrAwaited
         manifest.findings = publisher.storeFindings + unreachable + targets.flatMap(\.clusterFindings)

@@ -26,6 +26,9 @@ public struct BackupPlan: Sendable {
     /// How far the backup is verified before it is published.
     public var verification = VerificationLevel.structural
 
+    /// The class of the backup, by which it is kept; nil for none.
+    public var retentionClass: String?
+
     /// How the nodes of the cluster share snapshots.
     public var sharing = SnapshotSharing()
 

@@ -70,27 +70,14 @@ import Testing
     }
 
     /// Variables of rclone's own change what it does: with this one it does nothing, successfully.
-    @Test(arguments: RcloneRelease.allCases)
-    func theEnvironmentIsNotRclones(release: RcloneRelease) throws {
-        setenv("RCLONE_DRY_RUN", "true", 1)
-        setenv("RCLONE_IMMUTABLE", "true", 1)
-        setenv("ETCD_SNAP_SECRET", "canary", 1)
-        let laboratory = try RcloneLaboratory(.local, release)
-        var settings = laboratory.settings
-        settings.executable = try laboratory.wrapper(
-            "env | cut -d= -f1 >> \(laboratory.scratch.file("names")); exec \(release.path) \"$@\"")
-        let storage = try laboratory.storage(settings)
-        try storage.create("c/n/x", [1, 2])
-        #expect(try storage.bytes(of: "c/n/x", limit: 2).bytes == [1, 2])
-        let names = Set(
-            try String(contentsOfFile: laboratory.scratch.file("names"), encoding: .utf8).split(separator: "\n")
-                .map(String.init))
-        let allowed: Set = [
-            "PATH", "LC_ALL", "TZ", "HOME", "XDG_CONFIG_HOME", "RCLONE_CONFIG", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
-            "SSL_CERT_DIR", "PWD", "SHLVL", "_", "OLDPWD",
-        ]
-        #expect(names.contains("PATH") && names.contains("HOME"))
-        #expect(names.filter { !$0.lowercased().hasSuffix("_proxy") }.isSubset(of: allowed), "\(names)")
+    @Test func theEnvironmentIsNotRclones() async {
+        // In a process of their own: other tests run rclone too.
+        await #expect(processExitsWith: .success) {
+            setenv("RCLONE_DRY_RUN", "true", 1)
+            setenv("RCLONE_IMMUTABLE", "true", 1)
+            setenv("ETCD_SNAP_SECRET", "canary", 1)
+            for release in RcloneRelease.allCases { try checkEnvironment(release) }
+        }
     }
 
     /// A remote may be made of another that is described there; rclone prints all of it when a connection fails.
@@ -203,6 +190,26 @@ private func waitForHiddenFile(_ laboratory: RcloneLaboratory) throws -> String 
         usleep(50_000)
     }
     throw TestSupportError("nothing is being written")
+}
+
+/// Checks that of this process's environment rclone gets what it needs and nothing else.
+private func checkEnvironment(_ release: RcloneRelease) throws {
+    let laboratory = try RcloneLaboratory(.local, release)
+    var settings = laboratory.settings
+    settings.executable = try laboratory.wrapper(
+        "env | cut -d= -f1 >> \(laboratory.scratch.file("names")); exec \(release.path) \"$@\"")
+    let storage = try laboratory.storage(settings)
+    try storage.create("c/n/x", [1, 2])
+    #expect(try storage.bytes(of: "c/n/x", limit: 2).bytes == [1, 2])
+    let names = Set(
+        try String(contentsOfFile: laboratory.scratch.file("names"), encoding: .utf8).split(separator: "\n")
+            .map(String.init))
+    let allowed: Set = [
+        "PATH", "LC_ALL", "TZ", "HOME", "XDG_CONFIG_HOME", "RCLONE_CONFIG", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
+        "SSL_CERT_DIR", "PWD", "SHLVL", "_", "OLDPWD",
+    ]
+    #expect(names.contains("PATH") && names.contains("HOME"))
+    #expect(names.filter { !$0.lowercased().hasSuffix("_proxy") }.isSubset(of: allowed), "\(names)")
 }
 
 extension RcloneLaboratory {
