@@ -19,8 +19,8 @@ public struct PrunePlan: Sendable {
         var store: any Store
         var cluster: String?
         var node: String?
-        /// What was written before is nobody's any more.
-        var abandonedBefore: Date
+        /// What was written before is nobody's any more; nil where such is not looked at.
+        var abandonedBefore: Date?
     }
 
     /// The backups that go, the oldest of each node first.
@@ -41,7 +41,7 @@ public enum PruneOperation {
     /// - Parameters:
     ///   - cluster: only backups of this cluster.
     ///   - node: only backups of this node.
-    ///   - retentionClass: only backups of this class.
+    ///   - retentionClass: only backups of this class; what was never published has none that is known, and stays.
     ///   - rules: what is kept.
     ///   - now: the time here.
     /// - Throws: ``Failure`` with the code `usage` if there is no rule, `notFound` if there is no backup.
@@ -59,20 +59,18 @@ public enum PruneOperation {
             throw BackupReference.nothing(in: store, cluster: cluster, node: node)
                 ?? Failure(.notFound, "there is no backup in \(quoted(store.name)) that can be relied on")
         }
-        var retention = listing.retention(by: rules, now: now)
-        if node != nil {
-            // What the files of other nodes need shows only where these are looked at too.
-            let whole = try store.list(cluster: cluster).retention(by: rules, now: now)
-            let known = Dictionary(whole.decisions.map { ($0.backup.reference, $0) }) { first, _ in first }
-            retention = retention.with { known[$0.backup.reference] ?? $0 }
+        // What the files of other nodes need shows only where these are known too.
+        let known = node == nil ? listing : try store.list(cluster: cluster)
+        let retention = known.retention(by: rules, now: now) { backup in
+            (node == nil || backup.scope.node == node)
+                && (retentionClass == nil || backup.sidecar.retentionClass == retentionClass)
         }
-        if let retentionClass { retention.leaveOut { $0.backup.sidecar.retentionClass != retentionClass } }
         let place = PrunePlan.Place(
             store: store, cluster: cluster, node: node,
-            abandonedBefore: now.addingTimeInterval(-graceSeconds))
+            abandonedBefore: retentionClass == nil ? now.addingTimeInterval(-graceSeconds) : nil)
         return PrunePlan(
             decisions: retention.decisions, cautions: retention.cautions, problems: listing.problems,
-            abandoned: listing.abandoned(before: place.abandonedBefore), place: place)
+            abandoned: place.abandonedBefore.map { listing.abandoned(before: $0) } ?? [], place: place)
     }
 
     /// Checks that a plan could be carried out; changes nothing.
@@ -92,7 +90,7 @@ public enum PruneOperation {
     public static func run(_ plan: PrunePlan) throws -> [String] {
         let place = plan.place
         try DeleteOperation.run(plan.removed.map { .whole($0.backup) }, in: place.store)
-        return try place.store.removeAbandoned(
-            cluster: place.cluster, node: place.node, before: place.abandonedBefore)
+        guard let abandonedBefore = place.abandonedBefore else { return [] }
+        return try place.store.removeAbandoned(cluster: place.cluster, node: place.node, before: abandonedBefore)
     }
 }

@@ -94,7 +94,9 @@ extension Configuration {
                 (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
                     || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
             }
-            guard isWord, (1...maximumClassLength).contains(name.utf8.count), !name.hasPrefix("-") else {
+            guard isWord, (1...maximumClassLength).contains(name.utf8.count), !name.hasPrefix("-"),
+                !name.hasSuffix("-")
+            else {
                 throw Failure(
                     .usage, "\(quoted(name)) can't be the class of a backup",
                     hint: "use at most \(maximumClassLength) small letters, digits and '-', such as pre-upgrade")

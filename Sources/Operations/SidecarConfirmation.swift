@@ -23,6 +23,7 @@ extension SidecarComparison {
             + confirmedRecipients.sorted().map(Self.fingerprintField)
             + sidecar.etcd.indices.map { "etcd[\($0)]" }
             + (sidecar.slot == nil ? [] : ["slot"]) + (sidecar.sharedSnapshots == nil ? [] : ["sharedSnapshots"])
+            + (sidecar.retentionClass == nil ? [] : ["retentionClass"])
         let left = Set(unconfirmed.map(\.field))
         return always
             + sometimes.filter { !left.contains($0) }.map { field in

@@ -140,6 +140,13 @@ import Testing
                 change(&changed)
                 #expect(kept(candidates, changed).isSuperset(of: before), "history \(number)")
             }
+            for name in rules.classes.keys {
+                var changed = rules
+                changed.classes[name]?.last = (rules.classes[name]?.last ?? 0) + 1
+                // The first rule of a class says what goes: without one all stays.
+                if rules.rules(ofClass: name) == nil { continue }
+                #expect(kept(candidates, changed).isSuperset(of: before), "history \(number)")
+            }
         }
     }
 

@@ -168,7 +168,8 @@ import Testing
         #expect(rules.last == 2 && rules.floor.count == 4 && rules.classes.keys.sorted() == ["monthly", "x"])
         #expect(rules.classes["monthly"]?.monthly == 12 && rules.classes["monthly"]?.last == nil)
         for (text, name) in [
-            ("classes: {A: {keepLast: 1}}", "A"), ("classes: {a: {floor: 1}}", "a"),
+            ("classes: {A: {keepLast: 1}}", "A"), ("classes: {a-: {keepLast: 1}}", "a-"),
+            ("classes: {a: {floor: 1}}", "a"),
             ("classes: {a: {classes: {b: {keepLast: 1}}}}", "a"), ("classes: {a: {keepWithin: soon}}", "soon"),
         ] {
             let error = #expect(throws: Failure.self) { try parse("retention: {\(text)}").retention?.rules() }

@@ -1,6 +1,7 @@
 import ArchiveStore
 import Foundation
 import HostIO
+import Synchronization
 import TestSupport
 import Testing
 
@@ -162,4 +163,86 @@ import Testing
             #expect(plan.kept.first { $0.backup.reference == references[0] }?.reasons.first?.contains("cp-2") == true)
         }
     }
+
+    /// What a run does not look at stays, by whatever rules, and so does what it needs.
+    @Test func filesThatAreNotLookedAtKeepTheirSnapshots() throws {
+        var ofClass: [String] = []
+        for index in 0..<4 {
+            ofClass.append(
+                try add("cp-1", index, clusterID: "a1", sequence: index + 1) { $0.retentionClass = "pre-upgrade" })
+        }
+        var files: [String] = []
+        for index in 0..<5 {
+            files.append(
+                try add("cp-2", 10 + index, sequence: index + 1) { sidecar in
+                    guard index == 0 else { return }
+                    var shared = SharedSnapshot(name: "etcd", clusterID: "a1", slot: 0)
+                    shared.reference = ofClass[0]
+                    sidecar.sharedSnapshots = [shared]
+                })
+        }
+        var rules = RetentionRules()
+        rules.last = 1
+        rules.floor.count = 1
+        rules.classes["pre-upgrade"] = rules
+        let now = Self.time.addingTimeInterval(86_400)
+        func plan(node: String? = nil, ofClass name: String? = nil) throws -> PrunePlan {
+            try PruneOperation.plan(
+                for: store, cluster: "prod", node: node, ofClass: name, rules: rules, now: now)
+        }
+        #expect(try plan().removed.map(\.backup.reference) == Array(ofClass[..<3] + files[..<4]))
+        for chosen in [try plan(ofClass: "pre-upgrade"), try plan(node: "cp-1")] {
+            #expect(chosen.removed.map(\.backup.reference) == Array(ofClass[1..<3]))
+            #expect(chosen.decisions.map(\.backup.reference) == ofClass)
+            #expect(chosen.kept.first?.reasons == ["snapshot of \(files[0])"])
+            // Two of four are no more than half, and of the others nothing goes.
+            #expect(chosen.cautions.isEmpty, "\(chosen.cautions)")
+        }
+        let other = try plan(node: "cp-2", ofClass: "pre-upgrade")
+        #expect(other.decisions.isEmpty && other.cautions.isEmpty)
+    }
+
+    /// What was never published has no class that anybody could know.
+    @Test func pruningAClassLeavesWhatWasNeverPublished() throws {
+        try add("cp-1", 0, clusterID: "a1") { $0.retentionClass = "monthly" }
+        let asked = AskedStore(store)
+        var rules = RetentionRules()
+        rules.last = 1
+        rules.classes["monthly"] = rules
+        for (name, count) in [("monthly", 0), (nil, 1)] {
+            let plan = try PruneOperation.plan(for: asked, cluster: nil, node: nil, ofClass: name, rules: rules)
+            #expect(plan.decisions.count == 1)
+            _ = try PruneOperation.run(plan)
+            #expect(asked.abandonedCount == count)
+        }
+    }
+}
+
+/// A store that counts how often it is to remove what was never published.
+private final class AskedStore: Store {
+    private let store: LocalStore
+    private let count = Mutex(0)
+
+    init(_ store: LocalStore) { self.store = store }
+
+    var abandonedCount: Int { count.withLock(\.self) }
+
+    func removeAbandoned(cluster: String?, node: String?, before date: Date) throws -> [String] {
+        count.withLock { $0 += 1 }
+        return []
+    }
+
+    var name: String { store.name }
+    var directory: String? { store.directory }
+    func list(cluster: String?, node: String?) throws -> StoreListing { try store.list(cluster: cluster, node: node) }
+    func interruptedRemovals(cluster: String?, node: String?) throws -> [StoredBackup] {
+        try store.interruptedRemovals(cluster: cluster, node: node)
+    }
+    func location(of backup: StoredBackup) -> String { store.location(of: backup) }
+    func location(of id: BackupID, in scope: StoreScope) -> String { store.location(of: id, in: scope) }
+    func open(_ backup: StoredBackup) throws -> any RandomAccessBytes { try store.open(backup) }
+    func open(_ id: BackupID, in scope: StoreScope) throws -> any RandomAccessBytes { try store.open(id, in: scope) }
+    func writer(for scope: StoreScope) throws -> any StoreWriter { try store.writer(for: scope) }
+    func checkWritable(for scope: StoreScope) throws { try store.checkWritable(for: scope) }
+    func space() throws -> StoreSpace { try store.space() }
 }

@@ -61,6 +61,7 @@ import Testing
         (shared.reference, shared.createdAt) = ("prod/cp-1/20261123T030000Z-abcdef", began)
         (shared.revision, shared.databaseSHA256) = (5, digest)
         manifest.sharedSnapshots = [shared]
+        manifest.retentionClass = "pre-upgrade"
         change(&manifest)
         let summary = try writer.finish(manifest)
         try file.publish()
