@@ -6,7 +6,7 @@ extension Integration {
     /// The program is killed at random points of an upload.
     @Suite(.serialized) struct S3KillTests {
         /// `ETCD_SNAP_KILLS` sets another number, for a longer look.
-        private static let count = number("ETCD_SNAP_KILLS") ?? 40
+        private static let count = number("ETCD_SNAP_KILLS") ?? 24
         private static let seed = number("ETCD_SNAP_KILL_SEED").map { UInt64($0) } ?? 11
 
         private static func number(_ variable: String) -> Int? {

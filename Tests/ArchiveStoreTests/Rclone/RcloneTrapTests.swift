@@ -70,14 +70,38 @@ import Testing
     }
 
     /// Variables of rclone's own change what it does: with this one it does nothing, successfully.
-    @Test func theEnvironmentIsNotRclones() async {
-        // In a process of their own: other tests run rclone too.
+    ///
+    /// They are set in a process of their own: in this one every rclone that other tests start, servers too, would inherit them.
+    @Test(arguments: RcloneRelease.allCases)
+    func theEnvironmentIsNotRclones(release: RcloneRelease) async throws {
+        let laboratory = try RcloneLaboratory(.local, release)
+        let names = laboratory.scratch.file("names")
+        let wrapper = try laboratory.wrapper("env | cut -d= -f1 >> \(names); exec \(release.path) \"$@\"")
+        let location = try laboratory.storage().location.description
         await #expect(processExitsWith: .success) {
+            [
+                location = location as String,
+                config = laboratory.configFile as String, wrapper = wrapper as String
+            ] in
             setenv("RCLONE_DRY_RUN", "true", 1)
             setenv("RCLONE_IMMUTABLE", "true", 1)
             setenv("ETCD_SNAP_SECRET", "canary", 1)
-            for release in RcloneRelease.allCases { try checkEnvironment(release) }
+            var settings = RcloneSettings()
+            settings.configFile = config
+            settings.executable = wrapper
+            let storage = try RcloneStorage(RcloneLocation(location), settings)
+            try storage.create("c/n/x", [1, 2])
+            #expect(try storage.bytes(of: "c/n/x", limit: 2).bytes == [1, 2])
         }
+        #expect(try laboratory.everything() == ["c/n/x"])
+        let seen = Set(
+            try String(contentsOfFile: names, encoding: .utf8).split(separator: "\n").map(String.init))
+        let allowed: Set = [
+            "PATH", "LC_ALL", "TZ", "HOME", "XDG_CONFIG_HOME", "RCLONE_CONFIG", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
+            "SSL_CERT_DIR", "PWD", "SHLVL", "_", "OLDPWD",
+        ]
+        #expect(seen.contains("PATH") && seen.contains("HOME"))
+        #expect(seen.filter { !$0.lowercased().hasSuffix("_proxy") }.isSubset(of: allowed), "\(seen)")
     }
 
     /// A remote may be made of another that is described there; rclone prints all of it when a connection fails.
@@ -158,6 +182,32 @@ import Testing
         #expect(try laboratory.everything() == ["c/n/x"])
     }
 
+    /// A remote that takes no streams has each archive written to a file of this host; it is where the settings say.
+    @Test(arguments: RcloneRelease.allCases)
+    func spooledArchivesAreWhereTheyMayBe(release: RcloneRelease) throws {
+        let laboratory = try RcloneLaboratory(.webDAV, release)
+        var settings = laboratory.settings
+        let directory = laboratory.scratch.file("spool")
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+        settings.temporaryDirectory = directory
+        let storage = try laboratory.storage(settings)
+        #expect(try storage.capabilities().shortcomings.contains(.spools))
+        let pending = try storage.begin("c/n/x", byteCount: nil) { _ in }
+        try pending.write(noise(3_000_000))
+        var names: [String] = []
+        for _ in 0..<100 where names.isEmpty {
+            usleep(50_000)
+            names = try FileManager.default.contentsOfDirectory(atPath: directory)
+        }
+        #expect(!names.isEmpty)
+        pending.discard()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == [])
+        // A small one goes straight there.
+        settings.temporaryDirectory = "/nonexistent"
+        try laboratory.storage(settings).create("c/n/y", noise(200_000))
+        #expect(try laboratory.everything() == ["c/n/y"])
+    }
+
     /// A full disk there.
     @Test(arguments: RcloneRelease.allCases)
     func aFullRemoteIsSaid(release: RcloneRelease) throws {
@@ -190,26 +240,6 @@ private func waitForHiddenFile(_ laboratory: RcloneLaboratory) throws -> String 
         usleep(50_000)
     }
     throw TestSupportError("nothing is being written")
-}
-
-/// Checks that of this process's environment rclone gets what it needs and nothing else.
-private func checkEnvironment(_ release: RcloneRelease) throws {
-    let laboratory = try RcloneLaboratory(.local, release)
-    var settings = laboratory.settings
-    settings.executable = try laboratory.wrapper(
-        "env | cut -d= -f1 >> \(laboratory.scratch.file("names")); exec \(release.path) \"$@\"")
-    let storage = try laboratory.storage(settings)
-    try storage.create("c/n/x", [1, 2])
-    #expect(try storage.bytes(of: "c/n/x", limit: 2).bytes == [1, 2])
-    let names = Set(
-        try String(contentsOfFile: laboratory.scratch.file("names"), encoding: .utf8).split(separator: "\n")
-            .map(String.init))
-    let allowed: Set = [
-        "PATH", "LC_ALL", "TZ", "HOME", "XDG_CONFIG_HOME", "RCLONE_CONFIG", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
-        "SSL_CERT_DIR", "PWD", "SHLVL", "_", "OLDPWD",
-    ]
-    #expect(names.contains("PATH") && names.contains("HOME"))
-    #expect(names.filter { !$0.lowercased().hasSuffix("_proxy") }.isSubset(of: allowed), "\(names)")
 }
 
 extension RcloneLaboratory {
