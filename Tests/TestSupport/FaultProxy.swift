@@ -129,7 +129,7 @@ public final class FaultProxy: @unchecked Sendable {
         try open()
     }
 
-    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
+    deinit { endListening() }
 
     /// Adds a rule; of those that fit a request the first counts.
     public func inject(_ fault: Fault, into match: Match) {
@@ -180,7 +180,7 @@ public final class FaultProxy: @unchecked Sendable {
     /// Breaks all connections and takes no more: connecting is refused until ``open()``.
     public func close() {
         let end = lock.withLock {
-            shutdown(listener, Int32(SHUT_RDWR))
+            endListening()
             for connection in connections.values { connection.breakOff() }
             return listenerEnd
         }
@@ -190,6 +190,13 @@ public final class FaultProxy: @unchecked Sendable {
     /// Waits until all that has come by connections whose clients are gone is done, for ten seconds at most.
     public func waitForEndOfConnections() {
         for _ in 0..<1_000 where lock.withLock({ servedCount > 0 }) { usleep(10_000) }
+    }
+
+    /// The accepting thread closes it then, so that its number may be that of something else.
+    private func endListening() {
+        guard listener >= 0 else { return }
+        shutdown(listener, Int32(SHUT_RDWR))
+        listener = -1
     }
 
     private func serve(_ descriptor: Int32) {

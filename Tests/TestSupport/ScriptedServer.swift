@@ -54,6 +54,8 @@ public final class ScriptedConnection {
     private let descriptor: Int32
     private var pending: [UInt8] = []
     private var isOpen = true
+    /// Guards `isOpen`, for what is closed here may be something else of this process at once.
+    private let lock = NSLock()
 
     init(_ descriptor: Int32, limitSeconds: Int = 30) {
         self.descriptor = descriptor
@@ -115,6 +117,7 @@ public final class ScriptedConnection {
     /// Sends bytes; returns false when the connection is gone.
     @discardableResult
     public func send(_ bytes: [UInt8]) -> Bool {
+        guard isOpen else { return false }
         var sent = 0
         while sent < bytes.count {
             let written = bytes[sent...].withUnsafeBytes {
@@ -134,13 +137,15 @@ public final class ScriptedConnection {
     }
 
     /// Ends the connection for both directions, from any thread; it is closed by its own.
-    func breakOff() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    func breakOff() { lock.withLock { if isOpen { shutdown(descriptor, Int32(SHUT_RDWR)) } } }
 
     /// Ends the connection.
     public func close() {
-        guard isOpen else { return }
-        isOpen = false
-        Foundation.close(descriptor)
+        lock.withLock {
+            guard isOpen else { return }
+            isOpen = false
+            Foundation.close(descriptor)
+        }
     }
 
     private func receive() -> Bool {
