@@ -30,6 +30,21 @@ extension Node {
         try root(of: bytes, limits, isOnly: true)
     }
 
+    /// The roots of all documents in UTF-8.
+    ///
+    /// - Parameter limits: of all of them together.
+    /// - Throws: ``SyntaxError``, also for what follows the last document.
+    public static func documents(in bytes: [UInt8], limits: Limits = Limits()) throws(SyntaxError) -> [Node] {
+        guard !bytes.isEmpty else { return [] }
+        let result: Result<[Node], SyntaxError> = bytes.withUnsafeBytes { buffer in
+            Result { () throws(SyntaxError) in
+                var composer = Composer(parser: try EventParser(buffer), limits: limits)
+                return try composer.roots()
+            }
+        }
+        return try result.get()
+    }
+
     private static func root(of bytes: [UInt8], _ limits: Limits, isOnly: Bool) throws(SyntaxError) -> Node? {
         guard !bytes.isEmpty else { return nil }
         let result: Result<Node?, SyntaxError> = bytes.withUnsafeBytes { buffer in
@@ -69,11 +84,24 @@ private struct Composer {
         return root
     }
 
+    mutating func roots() throws(SyntaxError) -> [Node] {
+        _ = try parser.next()
+        var roots: [Node] = []
+        while true {
+            let event = try parser.next()
+            if case .streamEnd = event.kind { return roots }
+            // An anchor is known in its own document only.
+            anchored = [:]
+            roots.append(try node(try parser.next()))
+            _ = try parser.next()
+        }
+    }
+
     private mutating func node(_ event: Event) throws(SyntaxError) -> Node {
         let countBefore = nodeCount
         if case .alias(let anchor) = event.kind { return try aliased(anchor, event.mark) }
         try count(1, at: event.mark)
-        let node: Node
+        var node: Node
         switch event.kind {
         case .scalar(let scalar): node = Node(content: .scalar(scalar), tag: event.tag, mark: event.mark)
         case .sequenceStart(let isFlow):
@@ -83,6 +111,7 @@ private struct Composer {
         default: throw event.mark.error("a node is expected")
         }
         // Known only from here on: within itself an anchor would make the tree endless.
+        node.anchor = event.anchor
         if let anchor = event.anchor { anchored[anchor] = (node, nodeCount - countBefore) }
         return node
     }
@@ -101,7 +130,8 @@ private struct Composer {
             throw mark.error("there are more than the \(limits.aliasCount) aliases that are read")
         }
         try count(nodeCount, at: mark)
-        return Node(content: node.content, tag: node.tag, mark: mark)
+        return Node(
+            content: node.content, tag: node.tag, anchor: anchor, isAlias: true, isFlow: node.isFlow, mark: mark)
     }
 
     /// The contents of a collection and the mark of its end, nil if the last node is the end.
@@ -120,7 +150,7 @@ private struct Composer {
         // libyaml ends a block collection where the next token begins.
         let upper = isFlow ? end.bytes.upperBound : last?.mark.bytes.upperBound ?? mark.bytes.upperBound
         mark.bytes = mark.bytes.lowerBound..<max(mark.bytes.lowerBound, upper)
-        return Node(content: content, tag: event.tag, mark: mark)
+        return Node(content: content, tag: event.tag, isFlow: isFlow, mark: mark)
     }
 
     private mutating func sequence() throws(SyntaxError) -> Contents {

@@ -85,7 +85,27 @@ final class EventParser {
         case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT: result.kind = .collectionEnd
         default: throw result.mark.error("libyaml tells of something unknown")
         }
+        if result.anchor != nil || result.tag != nil { result.mark.contentStart = contentStart(result.mark.bytes) }
         return result
+    }
+
+    /// Where a node begins behind its anchor and its tag, between which blanks, comments and line ends may stand.
+    private func contentStart(_ range: Range<Int>) -> Int {
+        var index = range.lowerBound
+        while index < range.upperBound {
+            switch bytes[index] {
+            case 0x20, 0x09, 0x0A, 0x0D: index += 1
+            case UInt8(ascii: "#"): index = end(of: index..<range.upperBound) { $0 == 0x0A || $0 == 0x0D }
+            case UInt8(ascii: "&"), UInt8(ascii: "!"):
+                index = end(of: index..<range.upperBound) { [0x20, 0x09, 0x0A, 0x0D].contains($0) }
+            default: return index
+            }
+        }
+        return index
+    }
+
+    private func end(of range: Range<Int>, where isEnd: (UInt8) -> Bool) -> Int {
+        bytes[range].firstIndex(where: isEnd) ?? range.upperBound
     }
 
     private static func string(_ text: UnsafeMutablePointer<yaml_char_t>?) -> String? {
@@ -107,7 +127,8 @@ final class EventParser {
     private func mark(_ start: yaml_mark_t, _ end: yaml_mark_t) -> Node.Mark {
         let lower = byteOffset(of: start)
         return Node.Mark(
-            line: Int(start.line) + 1, column: Int(start.column) + 1, bytes: lower..<max(lower, byteOffset(of: end)))
+            line: Int(start.line) + 1, column: Int(start.column) + 1, bytes: lower..<max(lower, byteOffset(of: end)),
+            contentStart: lower)
     }
 
     /// libyaml counts characters; events come nearly in their order, so the way from the last one is short.

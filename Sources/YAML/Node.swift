@@ -51,12 +51,23 @@ public struct Node: Sendable {
         /// A scalar's are those that it is written with: quotes, and an anchor or a tag before it, included. A block
         /// collection ends where its last node does.
         public var bytes: Range<Int>
+        /// Where anchor and tag are over and the node itself begins, with its quote, bracket or first character.
+        public var contentStart: Int
+
+        /// The bytes without anchor and tag: what to replace for another value.
+        public var contentBytes: Range<Int> { min(contentStart, bytes.upperBound)..<bytes.upperBound }
     }
 
     /// What the node is.
     public var content: Content
     /// The tag that the document gives explicitly, such as `tag:yaml.org,2002:str`.
     public var tag: String?
+    /// The name that aliases repeat the node by.
+    public var anchor: String?
+    /// Whether an alias stands in the document, for a node that is written elsewhere.
+    public var isAlias = false
+    /// Whether a collection is written in brackets or braces.
+    public var isFlow = false
     /// Where the node stands; in place of an alias the alias, while the nodes below have their own places.
     public var mark: Mark
 
@@ -84,6 +95,17 @@ public struct Node: Sendable {
     /// The value of a mapping's key; nil if there is none, or no mapping.
     public subscript(_ key: String) -> Node? {
         mapping?.first { $0.key.text == key }?.value
+    }
+
+    /// Whether text written without quotes is read as the same string by every reader, of YAML 1.1 and 1.2.
+    ///
+    /// - Parameter isInFlow: whether it stands within brackets, where a comma would end it and some readers take `?` for a key.
+    public static func isPlainText(_ text: String, isInFlow: Bool = false) -> Bool {
+        // A dash is no item of a list where anything but a space follows; numbers are for the other check.
+        let dashCount = min(2, text.utf8.prefix { $0 == UInt8(ascii: "-") }.count)
+        let rest = text.dropFirst(dashCount)
+        guard dashCount == 0 || rest.first?.isLetter == true, PlainText.isSafe(String(rest)) else { return false }
+        return !isInFlow || !text.utf8.contains { ",[]{}?".utf8.contains($0) }
     }
 
     /// The text of a scalar that may be something else than a string: plain and without a tag.

@@ -36,6 +36,27 @@ import YAML
         #expect(source(pairs[5].value) == "!!str 5")
     }
 
+    @Test func `the place behind anchors and tags is known, and what repeats a node`() throws {
+        let text = "ä: &x !!str 'y'\nb: *x\nc: !t &z\n  # &q\n  w\nd: &e [f]\ng: !!null\nh: |\n  i\n"
+        let bytes = Array(text.utf8)
+        let pairs = try #require(try read(text).mapping)
+        let sources = pairs.map { String(decoding: bytes[$0.value.mark.contentBytes], as: UTF8.self) }
+        #expect(sources == ["'y'", "*x", "w", "[f]", "", "|\n  i\n"])
+        #expect(pairs.map(\.value.anchor) == ["x", "x", "z", "e", nil, nil])
+        #expect(pairs.map(\.value.isAlias) == [false, true, false, false, false, false])
+        #expect(pairs.map(\.value.isFlow) == [false, false, false, true, false, false])
+    }
+
+    @Test func `all documents can be read, each with its own anchors`() throws {
+        let text = "a: &x b\n---\n# nothing\n---\nc\n...\n"
+        #expect(try Node.documents(in: Array(text.utf8)).map(\.text) == [nil, "", "c"])
+        #expect(try Node.documents(in: []).isEmpty && Node.documents(in: Array("# x\n".utf8)).isEmpty)
+        #expect(throws: SyntaxError.self) { try Node.documents(in: Array("a: &x b\n---\nc: *x\n".utf8)) }
+        #expect(throws: SyntaxError.self) { try Node.documents(in: Array("a: b\n---\nc: [\n".utf8)) }
+        let limits = Limits(nodeCount: 3)
+        #expect(throws: SyntaxError.self) { try Node.documents(in: Array("a: b\n---\nc\n".utf8), limits: limits) }
+    }
+
     @Test func `collections have their places too`() throws {
         let text = "a:\n- {b: c}   # d\n- [e,\n  f ]\n- - g\n  - h\n\n\ni: j\n"
         let root = try read(text)
