@@ -116,6 +116,7 @@ let package = Package(
                 systemPackage,
             ]),
         library("KubernetesObjects", ["Protobuf", "HostIO"]),
+        library("NodeRewrite", ["HostIO", "YAML"]),
         library(
             "Operations",
             [
@@ -171,6 +172,7 @@ let package = Package(
             ]),
         tests("EncryptionAtRestTests", ["EncryptionAtRest", "HostIO", "TestSupport", crypto, cryptoExtras]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
+        tests("NodeRewriteTests", ["NodeRewrite", "YAML", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport", crypto, cryptoExtras]),
     ],

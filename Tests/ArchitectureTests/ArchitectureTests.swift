@@ -25,6 +25,7 @@ enum Architecture {
             "S3": host.union(["CExpat"]),
             "Certificates": host.union(["YAML"]),
             "NodeFiles": archive,
+            "NodeRewrite": host.union(["YAML"]),
             "EncryptionAtRest": host.union(["YAML", "CSodium"]),
             "PKIBackup": nodeFiles.union(["Certificates", "EncryptionAtRest", "YAML"]),
             "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
