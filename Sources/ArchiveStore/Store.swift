@@ -11,6 +11,9 @@ public protocol Store: Sendable {
     /// What people call it: a path or a URL.
     var name: String { get }
 
+    /// What tells it from all others: two servers may have stores of one name.
+    var place: String { get }
+
     /// The directory of this host that it is; nil for one elsewhere.
     var directory: String? { get }
 
@@ -219,4 +222,9 @@ public struct SidecarDocument: Sendable {
         sidecar = backup.sidecar
         bytes = backup.sidecarBytes
     }
+}
+
+extension Store {
+    /// Its name, where that says it.
+    public var place: String { name }
 }

@@ -153,7 +153,7 @@ struct Prune: ParsableCommand {
                 archive.cluster, archive.node, archive.id.description, age(archive.createdAt),
                 size(sidecar.object.size), sidecar.retentionClass.map(printable) ?? "",
                 decision.reasons.isEmpty ? (dryRun ? "would be removed" : "removed") : "kept",
-                decision.reasons.joined(separator: ", "),
+                decision.reasons.isEmpty ? "no rule keeps it" : decision.reasons.joined(separator: ", "),
             ]
         }
         let list = table(

@@ -28,4 +28,26 @@ import Testing
         }
         #expect(error?.code == .usage && error?.message.contains(line.prefix { $0 != ":" }) == true)
     }
+
+    /// A bucket of one name may be on several servers, and what is remembered of one is not of the other.
+    @Test func bucketsOfOneNameOnTwoServersAreTwoPlaces() throws {
+        func places(_ endpoints: String...) throws -> [String] {
+            let text =
+                "stores:\n"
+                + endpoints.enumerated().map {
+                    "- {name: s\($0), location: s3://backups/q, s3: {endpoint: '\($1)', region: r}}\n"
+                }.joined()
+            let configuration = try Configuration.parse(Array(text.utf8), name: "config.yaml")
+            let stores = try configuration.storeSet { section in
+                let opening = StoreOpening(
+                    s3: try #require(section.s3), variables: [:], isRoot: false, observer: Observer())
+                return try opening.open(StoreLocation(section.location))
+            }
+            return try #require(stores).stores.map { $0.store.place }
+        }
+        let two = try places("https://127.0.0.1:9000", "https://127.0.0.1:9001")
+        #expect(two.count == 2 && two[0] != two[1])
+        let error = #expect(throws: Failure.self) { try places("https://127.0.0.1:9000", "https://127.0.0.1:9000") }
+        #expect(error?.message.contains("it is where") == true)
+    }
 }

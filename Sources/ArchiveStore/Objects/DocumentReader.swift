@@ -23,7 +23,7 @@ struct DocumentReader {
 
     /// The bytes of each object of a scope, or why they could not be read.
     func read(_ documents: [StoredObject], of scope: StoreScope) -> [String: Result<[UInt8], any Error>] {
-        let path = home.cachePath(of: objects.name, scope)
+        let path = home.cachePath(of: objects.place, scope)
         var cache = DocumentCache(path: path)
         var results: [String: Result<[UInt8], any Error>] = [:]
         var missing: [StoredObject] = []

@@ -11,6 +11,9 @@ public protocol ObjectStorage: Sendable {
     /// What people call the place, and begin the names of objects with: `s3://bucket/prefix`, `rclone:remote:path`.
     var name: String { get }
 
+    /// What tells the place from all others, for a bucket of one name may be on several servers.
+    var place: String { get }
+
     /// How many bytes a read should ask for at least, because each costs about as much as so many bytes.
     var readByteCount: Int { get }
 
@@ -202,4 +205,9 @@ public struct ObjectError: FailureConvertible, Sendable {
         self.failure = failure
         self.retry = retry
     }
+}
+
+extension ObjectStorage {
+    /// Its name, where that says it.
+    public var place: String { name }
 }

@@ -20,6 +20,9 @@ public struct ObjectStore: Store {
     /// `s3://bucket/prefix`, say.
     public var name: String { objects.name }
 
+    /// What tells the place of its objects from others.
+    public var place: String { objects.place }
+
     /// It is no directory of this host.
     public var directory: String? { nil }
 
@@ -75,7 +78,7 @@ public struct ObjectStore: Store {
 
     /// What this host has written to a scope last, if it has.
     private func ownRecord(of scope: StoreScope) -> ChainRecord {
-        guard let directory = try? OpenDirectory(path: home.statePath(of: name, scope)) else { return ChainRecord() }
+        guard let directory = try? OpenDirectory(path: home.statePath(of: place, scope)) else { return ChainRecord() }
         return (try? ChainRecord.read(in: directory)) ?? ChainRecord()
     }
 
@@ -153,7 +156,7 @@ public struct ObjectStore: Store {
 
     /// Checks that this host can remember what it writes, and that the store answers.
     public func checkWritable(for scope: StoreScope) throws {
-        if let directory = try OpenDirectory.checkMake(path: home.statePath(of: name, scope)) {
+        if let directory = try OpenDirectory.checkMake(path: home.statePath(of: place, scope)) {
             try directory.checkWritable("open", DirectoryLock.fileName)
         }
         try objects.checkReachable()

@@ -22,7 +22,7 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     init(_ store: ObjectStore, _ scope: StoreScope) throws {
         self.store = store
         self.scope = scope
-        state = try OpenDirectory.make(path: store.home.statePath(of: store.name, scope))
+        state = try OpenDirectory.make(path: store.home.statePath(of: store.place, scope))
         lock = try DirectoryLock(state)
         (removedLeftovers, remainingLeftovers) = Self.removeLeftovers(in: state, of: store.objects)
     }

@@ -21,6 +21,9 @@ public struct RetryingObjects: ObjectStorage {
     /// The name of the place.
     public var name: String { objects.name }
 
+    /// What tells the place from others.
+    public var place: String { objects.place }
+
     /// As the place itself.
     public var readByteCount: Int { objects.readByteCount }
 

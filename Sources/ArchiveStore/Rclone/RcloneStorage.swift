@@ -27,11 +27,15 @@ public struct RcloneStorage: ObjectStorage {
     /// - Throws: ``Failure``, of the code `usage` if rclone is missing or too old, or a setting can't be.
     public init(_ location: RcloneLocation, _ settings: RcloneSettings) throws {
         self.location = location
+        place = location.description + (settings.configFile.map { " of \($0)" } ?? "")
         program = try RcloneProgram(settings, place: location.description)
     }
 
     /// The location.
     public var name: String { location.description }
+
+    /// With the file that says what the remote is, where that is not the user's own.
+    public let place: String
 
     /// A process and a connection for each read cost about as much as this.
     public var readByteCount: Int { 8 << 20 }

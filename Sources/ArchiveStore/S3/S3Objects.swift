@@ -40,6 +40,8 @@ public final class S3Objects: ObjectStorage {
         self.report = report
         let profile = try S3CredentialSearch.profile(settings, variables)
         let endpoint = try settings.endpoint(profile)
+        let server = settings.endpointURL ?? profile?.endpointURL
+        place = location.description + (server.map { " at \($0)" } ?? "")
         let http = try settings.http(profile, variables)
         let search = S3CredentialSearch(
             settings: settings, variables: variables, profile: profile, region: endpoint.region, http: http)
@@ -50,6 +52,9 @@ public final class S3Objects: ObjectStorage {
 
     /// `s3://BUCKET/PREFIX`.
     public var name: String { location.description }
+
+    /// With the server, where it is not Amazon's: there a bucket has a name of its own.
+    public let place: String
 
     /// A request over a network takes about as long as so many bytes.
     public var readByteCount: Int { 128 << 10 }

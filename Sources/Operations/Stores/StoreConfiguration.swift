@@ -84,7 +84,7 @@ extension Configuration {
     private func checkPlaces(_ stores: [NamedStore]) throws {
         for (index, store) in stores.enumerated() {
             let same = stores[..<index].first { other in
-                if other.store.name == store.store.name { return true }
+                if other.store.place == store.store.place { return true }
                 guard let one = other.store.directory, let two = store.store.directory else { return false }
                 return absolutePath(one) == absolutePath(two) || isSameFile(one, two)
             }
