@@ -36,6 +36,14 @@ public protocol Store: Sendable {
     /// Where the archive with an identifier is, whether it has a sidecar or not.
     func location(of id: BackupID, in scope: StoreScope) -> String
 
+    /// For how many days what is written is to be locked; nil if it is not.
+    var lockDays: Int? { get }
+
+    /// How a backup is kept from being removed, by its archive and its sidecar; nil if one of them can be.
+    ///
+    /// - Throws: ``ObjectError`` of the kind `denied` if this host may not ask.
+    func lock(of id: BackupID, in scope: StoreScope) throws -> ObjectLock?
+
     /// Opens the sealed bytes of an archive.
     func open(_ backup: StoredBackup) throws -> any RandomAccessBytes
 
@@ -91,6 +99,12 @@ extension Store {
 
     /// Where each writer clears up after the ones before it nothing is left.
     public func removeAbandoned(cluster: String?, node: String?, before date: Date) throws -> [String] { [] }
+
+    /// What is in files of this host can always be removed.
+    public var lockDays: Int? { nil }
+
+    /// As ``lockDays``.
+    public func lock(of id: BackupID, in scope: StoreScope) throws -> ObjectLock? { nil }
 
     /// A store that the operating system answers for has nothing to be tried.
     public func probe(for scope: StoreScope) throws -> [StoreTrait] { [] }

@@ -1,5 +1,6 @@
 import ArchiveStore
 import ArgumentParser
+import FoundationEssentials
 import HostIO
 import Operations
 import SealedArchive
@@ -35,7 +36,8 @@ struct Describe: ParsableCommand {
         let manifest = try identities.map { try DescribeOperation.run(archive, identities: $0) }
         switch output.format {
         case .table:
-            let description = Description(sidecar: archive.sidecar, manifest: manifest?.manifest)
+            let description = Description(
+                sidecar: archive.sidecar, manifest: manifest?.manifest, lock: archive.lock())
             try printOutput(description.text(archive.file))
         case .json, .yaml:
             try render(StoredDocuments(archive, manifestBytes: manifest?.bytes), as: output.format) { "" }
@@ -47,10 +49,17 @@ struct Describe: ParsableCommand {
 private struct StoredDocuments: Encodable {
     var sidecar: DocumentValue?
     var manifest: DocumentValue?
+    var lock: Lock?
+
+    struct Lock: Encodable {
+        var mode: String
+        var until: Date?
+    }
 
     init(_ archive: OpenedArchive, manifestBytes: [UInt8]?) throws {
         sidecar = try archive.sidecarBytes.map { try DocumentValue($0, name: "sidecar") }
         manifest = try manifestBytes.map { try DocumentValue($0, name: ArchiveFormat.manifestPath) }
+        lock = archive.lock().map { Lock(mode: $0.mode, until: $0.until) }
     }
 }
 
@@ -58,6 +67,7 @@ private struct StoredDocuments: Encodable {
 private struct Description {
     var sidecar: Sidecar?
     var manifest: Manifest?
+    var lock: ObjectLock?
 
     func text(_ file: any RandomAccessBytes) -> String {
         var sections = [fields(overview(file))]
@@ -107,6 +117,9 @@ private struct Description {
             ("verified", verified(sidecar)),
             ("findings", "\(sidecar.findingCount)"),
         ]
+        if let lock {
+            lines.append(("locked", (lock.until.map { "until \(time($0)), " } ?? "") + lock.mode))
+        }
         if sidecar.rebuilt == true { lines.append(("sidecar", "rebuilt from the archive, its own was lost")) }
         return lines
     }

@@ -82,6 +82,7 @@ struct StoreOptions: ParsableArguments {
         if place.isDirectory { _ = try localPlace(location, of: "the store") }
         let opening = StoreOpening(
             s3: configuration.s3 ?? .init(), rclone: configuration.rclone ?? .init(),
+            lock: configuration.lock(ofStoreAt: location),
             variables: ProcessInfo.processInfo.environment, isRoot: geteuid() == 0,
             observer: Console.shared.observer, patience: patience)
         return try opening.open(place)

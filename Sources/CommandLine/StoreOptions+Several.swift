@@ -75,6 +75,7 @@ extension StoreOptions {
             var own = configuration
             own.s3 = $0.s3 ?? own.s3
             own.rclone = $0.rclone ?? own.rclone
+            (own.store, own.lock) = ($0.location, $0.lock)
             return try store(at: $0.location, own, patience: patience)
         }
     }

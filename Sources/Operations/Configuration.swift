@@ -44,6 +44,8 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
     public var retentionClass: String?
     /// Which backups are kept when the store is pruned.
     public var retention: Retention?
+    /// For how long nobody may remove what is written to the store.
+    public var lock: Lock?
     /// How the nodes of a cluster share snapshots of its etcd.
     public var snapshot: Snapshot?
     /// How to reach the cluster's own etcd.
@@ -144,7 +146,7 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case cluster, node, store, s3, rclone, stores, quorum, recipients, recipientsFiles, discover, include, exclude
-        case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, snapshot, etcd, otherEtcds
+        case fileByteLimits, expiryWarningDays, accept, hostFacts, verify, retention, lock, snapshot, etcd, otherEtcds
         case retentionClass = "class"
     }
 
@@ -210,12 +212,14 @@ public struct Configuration: Codable, Sendable, Equatable, StrictlyKeyed {
         if let section = node["etcd"] { try Etcd.checkKeys(of: section, name: "\(name): etcd") }
         if let section = node["snapshot"] { try Snapshot.checkKeys(of: section, name: "\(name): snapshot") }
         if let section = node["retention"] { try Retention.checkAll(section, name: "\(name): retention") }
+        if let section = node["lock"] { try Lock.checkKeys(of: section, name: "\(name): lock") }
         if let section = node["s3"] { try S3.checkKeys(of: section, name: "\(name): s3") }
         if let section = node["rclone"] { try Rclone.checkKeys(of: section, name: "\(name): rclone") }
         for section in node["stores"]?.sequence ?? [] {
             try StoreSection.checkKeys(of: section, name: "\(name): stores")
             if let s3 = section["s3"] { try S3.checkKeys(of: s3, name: "\(name): stores.s3") }
             if let rclone = section["rclone"] { try Rclone.checkKeys(of: rclone, name: "\(name): stores.rclone") }
+            if let lock = section["lock"] { try Lock.checkKeys(of: lock, name: "\(name): stores.lock") }
             guard let retention = section["retention"] else { continue }
             try Retention.checkAll(retention, name: "\(name): stores.retention")
         }

@@ -85,19 +85,33 @@ public enum DeleteOperation {
         let writers = try Set(removals.compactMap(\.scope)).sorted().map { try store.writer(for: $0) }
         var removed: [String] = []
         do {
+            var locked: ObjectError?
             for writer in writers {
                 let own = removals.filter { $0.scope == writer.scope }
-                try writer.delete(own.compactMap(\.whole)) { removed.append($0.reference) }
+                do {
+                    try writer.delete(own.compactMap(\.whole)) { removed.append($0.reference) }
+                } catch let error as ObjectError where error.isLock {
+                    // What is locked keeps nothing else.
+                    locked = locked ?? error
+                }
                 for backup in own.compactMap(\.damaged) {
                     try writer.remove(backup)
                     removed.append(backup.reference)
                 }
             }
+            if let locked { throw locked }
         } catch {
             var failure = Failure(wrapping: error)
             if !removed.isEmpty { failure.message += "; removed before: \(removed.joined(separator: ", "))" }
             throw failure
         }
+    }
+}
+
+extension ObjectError {
+    fileprivate var isLock: Bool {
+        if case .locked = kind { return true }
+        return false
     }
 }
 

@@ -21,6 +21,9 @@ public struct OpenedArchive: Sendable {
 
     private static let maximumSidecarByteCount = 16 << 20
 
+    /// Looks up how it is kept from being removed; nil where it is in no store.
+    var lookUpLock: (@Sendable () throws -> ObjectLock?)?
+
     /// An archive from its parts.
     public init(file: any RandomAccessBytes, reference: String, sidecar: Sidecar?) {
         self.file = file
@@ -35,7 +38,11 @@ public struct OpenedArchive: Sendable {
         sidecar = backup.sidecar
         sidecarBytes = backup.sidecarBytes
         stores = [store]
+        lookUpLock = { try store.lock(of: backup.id, in: backup.scope) }
     }
+
+    /// How it is kept from being removed; nil if it can be, or nothing here may know.
+    public func lock() -> ObjectLock? { try? lookUpLock?() }
 
     /// The archive of a path, which may be that of its sidecar, with the sidecar beside it if there is one.
     ///

@@ -31,10 +31,6 @@ extension Configuration {
         public var serverSideEncryption: String?
         /// The key of the key management service.
         public var kmsKeyID: String?
-        /// Whom the retention of new objects binds: `governance` or `compliance`.
-        public var lockMode: String?
-        /// For how many days.
-        public var lockDays: Int?
         /// Whether writes ask that nothing is there yet; default true, false for servers that refuse to be asked.
         public var conditionalWrites: Bool?
         /// Whether the server is sent checksums to keep; default true.
@@ -49,7 +45,7 @@ extension Configuration {
 
         enum CodingKeys: String, CodingKey, CaseIterable {
             case endpoint, region, pathStyle, dualStack, fips, ca, proxy, credentials, profile
-            case credentialsFromEnvironment, storageClass, serverSideEncryption, kmsKeyID, lockMode, lockDays
+            case credentialsFromEnvironment, storageClass, serverSideEncryption, kmsKeyID
             case conditionalWrites, checksums, retrySeconds, stallSeconds
         }
 
@@ -70,7 +66,6 @@ extension Configuration {
             settings.credentials.usesEnvironment = credentialsFromEnvironment ?? false
             settings.storageClass = storageClass
             settings.encryption = try encryption()
-            settings.lock = try lock()
             settings.createsConditionally = conditionalWrites ?? true
             settings.sendsChecksums = checksums ?? true
             settings.stallTimeout = try Self.duration(stallSeconds, "stallSeconds", from: 1)
@@ -110,27 +105,6 @@ extension Configuration {
                     .usage, "there is no server-side encryption \(quoted(text))",
                     hint: "there are AES256, aws:kms and aws:kms:dsse")
             }
-        }
-
-        private func lock() throws(Failure) -> S3Settings.Lock? {
-            guard let lockMode else {
-                guard lockDays == nil else {
-                    throw Failure(
-                        .usage, "lockDays is set and lockMode is not", hint: "set it to governance or compliance")
-                }
-                return nil
-            }
-            guard let mode = S3WriteAttributes.Lock.Mode(rawValue: lockMode.uppercased()) else {
-                throw Failure(
-                    .usage, "there is no mode of locking \(quoted(lockMode))",
-                    hint: "there are governance and compliance")
-            }
-            guard let days = lockDays, (1...36_500).contains(days) else {
-                throw Failure(
-                    .usage, "objects can't be locked for \(lockDays.map { "\($0)" } ?? "no") days",
-                    hint: "set lockDays to a number from 1 to 36500")
-            }
-            return S3Settings.Lock(mode: mode, days: days)
         }
     }
 }

@@ -23,6 +23,15 @@ public enum StoreLocation: Sendable, Equatable {
         return false
     }
 
+    /// What kind of place it is, for people.
+    fileprivate var kind: String {
+        switch self {
+        case .directory: "a directory"
+        case .s3: "a bucket"
+        case .rclone: "a remote of rclone"
+        }
+    }
+
     /// Whether it is on this host.
     public var isDirectory: Bool {
         if case .directory = self { return true }
@@ -36,6 +45,8 @@ public struct StoreOpening: Sendable {
     public var s3: Configuration.S3
     /// The section of the configuration.
     public var rclone: Configuration.Rclone
+    /// For how long what is written is locked.
+    public var lock: Configuration.Lock?
     /// The environment.
     public var variables: [String: String]
     /// Whether this user is root.
@@ -52,12 +63,12 @@ public struct StoreOpening: Sendable {
 
     /// An opening from its parts.
     public init(
-        s3: Configuration.S3, rclone: Configuration.Rclone = .init(), variables: [String: String], isRoot: Bool,
-        observer: Observer,
-        patience: Duration = Self.watchedPatience
+        s3: Configuration.S3, rclone: Configuration.Rclone = .init(), lock: Configuration.Lock? = nil,
+        variables: [String: String], isRoot: Bool, observer: Observer, patience: Duration = Self.watchedPatience
     ) {
         self.s3 = s3
         self.rclone = rclone
+        self.lock = lock
         self.variables = variables
         self.isRoot = isRoot
         self.observer = observer
@@ -70,11 +81,24 @@ public struct StoreOpening: Sendable {
     public func open(_ location: StoreLocation) throws -> any Store {
         let observer = observer
         let home = StoreHome(variables: variables, isRoot: isRoot)
+        let lock = try lock?.settings()
+        if lock != nil, !location.isInS3 {
+            throw Failure(
+                .usage, "what is written to \(location.kind) can't be locked from here, and is to be",
+                hint: "take the lock out, and set a retention where the place has one of its own")
+        }
         switch location {
         case .directory(let path): return LocalStore(root: path)
         case .s3(let text):
+            var settings = try s3.settings()
+            settings.lock = lock
+            if lock != nil, !settings.sendsChecksums {
+                throw Failure(
+                    .usage, "what is to be locked has to be sent with its checksum, and checksums are off",
+                    hint: "take checksums: false out, or the lock")
+            }
             let objects = try S3Objects(
-                S3Location(text), s3.settings(), variables: variables,
+                S3Location(text), settings, variables: variables,
                 retries: retries(try s3.patience() ?? patience), report: { observer.warn($0) })
             return ObjectStore(objects, home: home)
         case .rclone(let text):

@@ -40,7 +40,7 @@ private final class NotedObjects: ObjectStorage {
     func directories(below prefix: String) throws -> [String] { throw unused() }
     func object(_ key: String) throws -> StoredObject? { throw unused() }
     func bytes(of key: String, limit: Int) throws -> (object: StoredObject, bytes: [UInt8]) { throw unused() }
-    func create(_ key: String, _ bytes: [UInt8]) throws { throw unused() }
+    func create(_ key: String, _ bytes: [UInt8], isLocked: Bool) throws { throw unused() }
     func begin(
         _ key: String, byteCount: Int?, note: @escaping @Sendable (String) throws -> Void
     ) throws -> any PendingObject { throw unused() }

@@ -14,6 +14,8 @@ extension Integration {
         /// Three that have a backup each, of which one has a snapshot that the others name; returns its reference.
         private func started(_ masters: Masters) throws -> String {
             let first = try masters.makeBackup(0)
+            // Times are whole seconds, and of one second none of several nodes' backups is the latest.
+            Thread.sleep(forTimeInterval: 1)
             for index in 1...2 { _ = try masters.makeBackup(index) }
             return first.reference.string
         }

@@ -14,6 +14,9 @@ public protocol ObjectStorage: Sendable {
     /// What tells the place from all others, for a bucket of one name may be on several servers.
     var place: String { get }
 
+    /// For how many days what is created with a lock and what is begun is locked; nil if it is not.
+    var lockDays: Int? { get }
+
     /// How many bytes a read should ask for at least, because each costs about as much as so many bytes.
     var readByteCount: Int { get }
 
@@ -45,8 +48,9 @@ public protocol ObjectStorage: Sendable {
 
     /// Writes a small object, unless there is one of the key; returns when it is durable.
     ///
+    /// - Parameter isLocked: whether it is locked for ``lockDays``.
     /// - Throws: ``ObjectError`` of the kind `exists` if there is one.
-    func create(_ key: String, _ bytes: [UInt8]) throws
+    func create(_ key: String, _ bytes: [UInt8], isLocked: Bool) throws
 
     /// Begins an object of any size; nobody sees a part of it under its key.
     ///
@@ -69,7 +73,12 @@ public protocol ObjectStorage: Sendable {
     /// - Throws: ``ObjectError`` if nothing is known of any of them.
     func remove(_ keys: [String]) throws -> [ObjectRemovalFailure]
 
-    /// Until when an object can't be removed; nil if it can.
+    /// Whether objects can be locked at all, as far as that is known: if not, none has to be asked.
+    func mayLock() throws -> Bool
+
+    /// Until when an object can't be removed; nil if it can, or is not there.
+    ///
+    /// - Throws: ``ObjectError`` of the kind `denied` for whoever may not ask.
     func lock(of key: String) throws -> ObjectLock?
 
     /// Removes what interrupted writers have left below a prefix since before `date`, and readers don't see: it costs room.
@@ -87,6 +96,17 @@ public protocol ObjectStorage: Sendable {
     ///
     /// - Throws: ``ObjectError`` if nothing can be written there.
     func probe(below prefix: String) throws -> [StoreTrait]
+}
+
+extension ObjectStorage {
+    /// A place that knows no locks.
+    public var lockDays: Int? { nil }
+
+    /// As ``lockDays``.
+    public func mayLock() -> Bool { false }
+
+    /// Writes a small object that may be removed at any time.
+    public func create(_ key: String, _ bytes: [UInt8]) throws { try create(key, bytes, isLocked: false) }
 }
 
 /// An object that is there.

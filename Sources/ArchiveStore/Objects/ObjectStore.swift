@@ -132,6 +132,18 @@ public struct ObjectStore: Store {
         "\(scope)/\(StoredBackup.sidecarName(id))"
     }
 
+    /// What its objects are asked for.
+    public var lockDays: Int? { objects.lockDays }
+
+    /// The lock that ends first of those of the archive and its sidecar.
+    public func lock(of id: BackupID, in scope: StoreScope) throws -> ObjectLock? {
+        guard let archive = try objects.lock(of: Self.archiveKey(id, in: scope)),
+            let sidecar = try objects.lock(of: Self.sidecarKey(id, in: scope))
+        else { return nil }
+        guard let end = archive.until else { return sidecar }
+        return sidecar.until.map { $0 < end } == true ? sidecar : archive
+    }
+
     /// Opens the sealed bytes of an archive; its size is known, so nothing is asked before something is read.
     public func open(_ backup: StoredBackup) throws -> any RandomAccessBytes {
         CoalescedBytes(

@@ -121,7 +121,7 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     /// Publishes an archive that is there whole.
     fileprivate func publish(_ document: SidecarDocument) throws {
         let sidecar = document.sidecar
-        try objects.create(ObjectStore.sidecarKey(sidecar.archive.id, in: scope), document.bytes)
+        try objects.create(ObjectStore.sidecarKey(sidecar.archive.id, in: scope), document.bytes, isLocked: true)
         forgetUpload(sidecar.archive.id)
         // It is published, whatever becomes of this: where the store can be listed the next run sees it there.
         try? remember(document)
@@ -154,7 +154,7 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         guard isThere, try objects.object(ObjectStore.sidecarKey(id, in: scope)) == nil else {
             throw Failure(.failed, "\(quoted("\(scope)/\(id)")) is no archive without a sidecar any more")
         }
-        try objects.create(ObjectStore.sidecarKey(id, in: scope), document.bytes)
+        try objects.create(ObjectStore.sidecarKey(id, in: scope), document.bytes, isLocked: true)
     }
 
     // MARK: - Removing
@@ -206,7 +206,9 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
     private func remove(
         _ ids: [BackupID], _ removing: Set<BackupID>, removedRuns: (Set<BackupID>) -> [ChainRecord.RemovedRun]
     ) throws -> [BackupID: ObjectError] {
-        for id in ids { try refuseLocked(id) }
+        let locked = try locked(ids)
+        let ids = ids.filter { locked[$0] == nil }
+        guard !ids.isEmpty else { return locked }
         let earlier = try removalRecords().keys
         let key = try write(RemovalRecord(removed: removedRuns(Set(ids)), removing: removing.union(ids).sorted()))
         let failures: [BackupID: ObjectError]
@@ -226,11 +228,11 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
                 _ = try write(RemovalRecord(removed: removedRuns(gone), removing: removing.union(gone).sorted()))
             }
             _ = try objects.remove([key])
-            return failures
+            return failures.merging(locked) { $1 }
         }
         // Each record has all that those before it had.
         _ = try objects.remove(earlier)
-        return [:]
+        return locked
     }
 
     private func write(_ record: RemovalRecord) throws -> String {
@@ -255,16 +257,33 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         return failures
     }
 
-    private func refuseLocked(_ id: BackupID) throws {
-        for key in [ObjectStore.sidecarKey(id, in: scope), ObjectStore.archiveKey(id, in: scope)] {
-            guard let lock = try objects.lock(of: key) else { continue }
-            let time = lock.until.map { " until \($0.formatted(.iso8601))" } ?? ""
-            throw ObjectError(
-                .locked(until: lock.until),
-                Failure(
-                    .failed, "\(quoted("\(scope)/\(id)")) can't be deleted: \(lock.mode) locks it\(time)",
-                    hint: "wait until then, or have a legal hold taken away"))
+    /// Those that can't be removed now: nothing of them is touched.
+    private func locked(_ ids: [BackupID]) throws -> [BackupID: ObjectError] {
+        var locked: [BackupID: ObjectError] = [:]
+        guard try objects.mayLock() else { return locked }
+        for id in ids {
+            if let lock = try lock(of: id) { locked[id] = Self.error(lock, of: "\(scope)/\(id)") }
         }
+        return locked
+    }
+
+    /// A lock of the sidecar or of the archive; who may not ask is told by the server when something is removed.
+    private func lock(of id: BackupID) throws -> ObjectLock? {
+        do {
+            return try objects.lock(of: ObjectStore.sidecarKey(id, in: scope))
+                ?? objects.lock(of: ObjectStore.archiveKey(id, in: scope))
+        } catch let error as ObjectError where error.kind == .denied {
+            return nil
+        }
+    }
+
+    private static func error(_ lock: ObjectLock, of reference: String) -> ObjectError {
+        let time = lock.until.map { " until \($0.formatted(.iso8601))" } ?? ""
+        return ObjectError(
+            .locked(until: lock.until),
+            Failure(
+                .failed, "\(quoted(reference)) can't be deleted: \(lock.mode) locks it\(time)",
+                hint: "wait until then, or have a legal hold taken away"))
     }
 }
 

@@ -53,10 +53,10 @@ public struct RetryingObjects: ObjectStorage {
     }
 
     /// Writes a small object; what is there after an attempt that failed may be of that.
-    public func create(_ key: String, _ bytes: [UInt8]) throws {
+    public func create(_ key: String, _ bytes: [UInt8], isLocked: Bool) throws {
         try repeating { isRepetition in
             do {
-                try objects.create(key, bytes)
+                try objects.create(key, bytes, isLocked: isLocked)
             } catch let error as ObjectError where error.kind == .exists && isRepetition {
                 guard try objects.bytes(of: key, limit: max(1, bytes.count)).bytes == bytes else { throw error }
             }
@@ -79,6 +79,12 @@ public struct RetryingObjects: ObjectStorage {
     public func remove(_ keys: [String]) throws -> [ObjectRemovalFailure] {
         try repeating { _ in try objects.remove(keys) }
     }
+
+    /// For how many days what is written is locked.
+    public var lockDays: Int? { objects.lockDays }
+
+    /// Whether objects can be locked.
+    public func mayLock() throws -> Bool { try repeating { _ in try objects.mayLock() } }
 
     /// Until when an object is locked.
     public func lock(of key: String) throws -> ObjectLock? { try repeating { _ in try objects.lock(of: key) } }

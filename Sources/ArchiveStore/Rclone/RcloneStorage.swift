@@ -190,7 +190,7 @@ public struct RcloneStorage: ObjectStorage {
     // MARK: Writing
 
     /// Writes a small object, of which rclone has all bytes before it starts.
-    public func create(_ key: String, _ bytes: [UInt8]) throws {
+    public func create(_ key: String, _ bytes: [UInt8], isLocked: Bool) throws {
         let upload = RcloneUpload(self, key, try remote())
         do {
             try upload.send(bytes)

@@ -12,9 +12,11 @@ extension S3Objects {
 
     /// What new objects are given beside their bytes.
     ///
-    /// - Parameter isArchive: whether it is large, and may be kept where reading costs more.
-    func attributes(isArchive: Bool) -> S3WriteAttributes {
-        let lock = settings.lock.map { lock in
+    /// - Parameters:
+    ///   - isArchive: whether it is large, and may be kept where reading costs more.
+    ///   - isLocked: whether it is locked, where the settings say so.
+    func attributes(isArchive: Bool, isLocked: Bool = true) -> S3WriteAttributes {
+        let lock = (isLocked ? settings.lock : nil).map { lock in
             S3WriteAttributes.Lock(
                 retention: (lock.mode, connection.now.addingTimeInterval(Double(lock.days) * 86_400)))
         }
@@ -27,11 +29,11 @@ extension S3Objects {
     private static let smallObjectTimeout = Duration.seconds(20)
 
     /// Writes a small object, unless there is one of the key.
-    public func create(_ key: String, _ bytes: [UInt8]) throws {
+    public func create(_ key: String, _ bytes: [UInt8], isLocked: Bool) throws {
         let call = S3Call(deadline: Self.smallObjectTimeout)
         do {
             try put(
-                key, .bytes(bytes), nil, attributes(isArchive: false), call: call,
+                key, .bytes(bytes), nil, attributes(isArchive: false, isLocked: isLocked), call: call,
                 isOwn: { try self.bytes(of: key, limit: max(1, bytes.count)).bytes == bytes })
         } catch var error as ObjectError {
             error.isCertainlyUndone = !call.mayHaveLostAnswer || error.kind == .exists

@@ -62,6 +62,9 @@ public final class S3Objects: ObjectStorage {
     /// The bucket has no limit that it would tell.
     public func availableByteCount() throws -> Int? { nil }
 
+    /// For how many days archives and their sidecars are locked.
+    public var lockDays: Int? { settings.lock?.days }
+
     func key(_ key: String) throws -> S3Key { try location.key(key) }
 
     /// The prefix of keys in the bucket.
@@ -171,11 +174,10 @@ public final class S3Objects: ObjectStorage {
 
     /// Until when an object is locked.
     public func lock(of key: String) throws -> ObjectLock? {
-        guard mayLock() else { return nil }
         let facts: S3ObjectFacts
         do {
             facts = try translating { try sender.send(HeadObject(self.key(key))) }
-        } catch let error as ObjectError where error.kind == .absent || error.kind == .denied {
+        } catch let error as ObjectError where error.kind == .absent {
             return nil
         }
         if facts.isOnLegalHold { return ObjectLock(until: nil, mode: "a legal hold") }
@@ -184,7 +186,7 @@ public final class S3Objects: ObjectStorage {
     }
 
     /// Whether objects of the bucket can be locked; who may not ask takes it for possible.
-    private func mayLock() -> Bool {
+    public func mayLock() -> Bool {
         if let known = adaption.withLock({ $0.mayLock }) { return known }
         let mayLock = (try? sender.send(GetObjectLockConfiguration()))?.isEnabled ?? true
         adaption.withLock { $0.mayLock = mayLock }

@@ -120,7 +120,7 @@ extension S3Objects {
                 guard settings.lock == nil else {
                     return StoreTrait(
                         "objects of this bucket can't be locked, and are to be", isFault: true,
-                        advice: "make a bucket with object lock, or set no lockMode")
+                        advice: "make a bucket with object lock, or take out the lock")
                 }
                 return StoreTrait("objects of this bucket can't be locked")
             }

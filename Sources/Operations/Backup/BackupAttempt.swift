@@ -120,7 +120,9 @@ struct BackupAttempt: Sendable {
         }
         let unread = try verifier.checkStored(stored, &checks)
         try Task.checkCancellation()
-        return try toSink { try publisher.publish(file, manifest, sealed, checks, unread) }
+        var report = try toSink { try publisher.publish(file, manifest, sealed, checks, unread) }
+        report.findings += plan.node.judged(publisher.store.lockFindings(of: manifest.archive, observer: observer))
+        return report
     }
 
     /// Keys that changed between the files and the snapshot may not open it: once the whole attempt is repeated.

@@ -91,6 +91,9 @@ struct BackupCopies: Sendable {
         // Those that could not be used at first, and still can't, are told once.
         let labels = Set(failed.map(\.store.label))
         report.findings.removeAll { $0.code == Finding.storeFailedCode && labels.contains($0.subject) }
+        let holders = stores.filter { $0.label != first.label && !labels.contains($0.label) }
+        let header = backup.sidecar.archive
+        report.findings += plan.node.judged(holders.flatMap { $0.lockFindings(of: header, observer: observer) })
         report.findings += plan.node.judged(failed.map { Finding.storeFailed($0, backup.reference) })
         let holderCount = stores.count - failed.count
         guard holderCount >= plan.stores.quorum else {

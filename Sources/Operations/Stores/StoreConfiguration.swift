@@ -15,6 +15,8 @@ extension Configuration {
         public var rclone: Rclone?
         /// Which backups it keeps; without it what the configuration says for all.
         public var retention: Retention?
+        /// For how long nobody may remove what is written to it.
+        public var lock: Lock?
 
         /// A store from its parts.
         public init(name: String, location: String, retention: Retention? = nil) {
@@ -24,7 +26,7 @@ extension Configuration {
         }
 
         enum CodingKeys: String, CodingKey, CaseIterable {
-            case name, location, s3, rclone, retention
+            case name, location, s3, rclone, retention, lock
         }
     }
 
@@ -42,6 +44,7 @@ extension Configuration {
             }
             return nil
         }
+        try checkLock()
         try checkStores(stores)
         try check(quorum, isIn: 1...stores.count, at: "quorum")
         let named = try stores.enumerated().map { index, section in

@@ -130,6 +130,7 @@ struct StoreFilling {
                 }
                 doneByteCount += missing.backup.sidecar.object.size
                 result.copied.append(self.copy(missing, from: source))
+                findings += target.lockFindings(of: missing.backup.sidecar.archive, observer: observer)
                 observer.note("\(reference) was copied from \(source.label) to \(target.label)")
                 return
             } catch let error as ArchiveCopy.SourceError {

@@ -30,7 +30,11 @@ public struct PutObject: S3Operation {
         var request = S3Request(.put, .object(key), action: "write", payload: payload)
         attributes.write(to: &request.headers)
         condition?.write(to: &request.headers)
-        if sendsChecksum { request.headers["x-amz-checksum-sha256"] = payload.checksum }
+        if sendsChecksum {
+            request.headers["x-amz-checksum-sha256"] = payload.checksum
+            // Some servers look for the name of the algorithm where a lock is asked for.
+            if attributes.lock != nil { request.headers["x-amz-sdk-checksum-algorithm"] = "SHA256" }
+        }
         return request
     }
 
