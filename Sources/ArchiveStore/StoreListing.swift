@@ -168,7 +168,10 @@ public struct StoreListing: Sendable {
 
 extension StoredBackup {
     /// Whether it says that it was made later than now, by more than clocks differ.
-    public var isFromTheFuture: Bool { BackupOrder.isFuture(sidecar.archive.createdAt, at: Date()) }
+    public var isFromTheFuture: Bool { isFromTheFuture(at: Date()) }
+
+    /// Whether it says that it was made later than a time, by more than clocks differ.
+    public func isFromTheFuture(at now: Date) -> Bool { BackupOrder.isFuture(sidecar.archive.createdAt, at: now) }
 
     fileprivate var ordered: OrderedBackup {
         OrderedBackup(

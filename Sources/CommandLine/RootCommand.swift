@@ -19,7 +19,7 @@ struct RootCommand: ParsableCommand {
             CommandGroup(name: "Backing up", subcommands: [Doctor.self, Backup.self, Keygen.self]),
             CommandGroup(
                 name: "Looking at backups",
-                subcommands: [List.self, Describe.self, Verify.self, Certs.self, Inspect.self]),
+                subcommands: [List.self, Describe.self, Verify.self, Audit.self, Certs.self, Inspect.self]),
             CommandGroup(
                 name: "Getting it back", subcommands: [Restore.self, Download.self, Unseal.self]),
             CommandGroup(

@@ -10,7 +10,8 @@ extension StoreListing {
 }
 
 extension ChainProblem {
-    fileprivate var finding: Finding {
+    /// The finding of a store.
+    var finding: Finding {
         Finding(.warning, code: code.rawValue, subject: subject, message: message, advice: advice)
     }
 }
@@ -23,7 +24,8 @@ extension UnreadableBackup {
         return finding
     }
 
-    fileprivate var finding: Finding {
+    /// The finding of the only store.
+    var finding: Finding {
         Finding(.warning, code: findingCode, subject: reference, message: failure.description, advice: findingAdvice)
     }
 

@@ -3,7 +3,8 @@ public enum FindingCodes {
     /// All of them: a configuration that accepts another one is misspelt.
     public static let known: Set<String> = [
         "algorithm-weak", "attributes-too-large", "attributes-unreadable", "backup-chain-broken",
-        "backup-chain-unknown", "backup-chains-disagree", "backup-copies-differ", "backup-damaged", "backup-missing",
+        "backup-chain-unknown", "backup-chains-disagree", "backup-check-failed", "backup-copies-differ",
+        "backup-copies-few", "backup-damaged", "backup-from-future", "backup-gap", "backup-level-low", "backup-missing",
         "backup-number-reused",
         "backup-sidecar-missing", "backup-unreadable", "ca-key-missing",
         "ca-missing", "ca-replaced", "certificate-expired", "certificate-expires-soon", "certificate-name-missing",
@@ -27,6 +28,7 @@ public enum FindingCodes {
         "path-unresolved",
         "path-unusable", "pem-damaged", "pem-label", "pem-missing", "processes-unseen", "reference-missing",
         "reference-unreadable", "rows-unreadable", "service-account-key-mismatch", "service-account-key-refused",
-        "snapshot-may-be-old", "store-failed", "token-missing", "volumes-incomplete",
+        "snapshot-may-be-old", "store-directory-unread", "store-failed", "store-link-not-followed", "token-missing",
+        "volumes-incomplete",
     ]
 }

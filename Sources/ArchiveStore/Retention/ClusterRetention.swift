@@ -15,7 +15,8 @@ struct ClusterRetention {
     init(_ candidates: [[RetentionCandidate]], rules: RetentionRules, now: Date) {
         var plans = candidates.map { RetentionPlan($0, rules: rules, now: now) }
         for place in Self.floor(candidates, rules.floor, now) {
-            plans[place.node].keep(place.index, because: "floor of \(rules.floor.count) of the cluster")
+            plans[place.node].keep(
+                place.index, because: "\(RetentionFloor.reasonPrefix)\(rules.floor.count) of the cluster")
         }
         nodes = plans
     }

@@ -44,7 +44,7 @@ public struct RetentionPeriod: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// The time that is so much before another.
-    func start(before end: Date) -> Date {
+    public func start(before end: Date) -> Date {
         var components = DateComponents()
         components.year = -years
         components.month = -months

@@ -78,11 +78,12 @@ struct RetentionPlan {
         }
         for hasSnapshot in [true, false] {
             let proven = kinds[Kind(hasSnapshot: hasSnapshot, isProven: true), default: []].prefix(rules.floor.count)
-            for index in proven { reasons[index].append("floor of \(rules.floor.count)") }
+            for index in proven { reasons[index].append("\(RetentionFloor.reasonPrefix)\(rules.floor.count)") }
             // Where too few are proven the others are all there is.
             let others = kinds[Kind(hasSnapshot: hasSnapshot, isProven: false), default: []]
             for index in others.prefix(rules.floor.count - proven.count) {
-                reasons[index].append("floor of \(rules.floor.count), of which \(proven.count) are proven")
+                reasons[index].append(
+                    "\(RetentionFloor.reasonPrefix)\(rules.floor.count), of which \(proven.count) are proven")
             }
         }
         self.reasons = reasons

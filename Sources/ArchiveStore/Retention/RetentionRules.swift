@@ -50,6 +50,9 @@ public struct RetentionFloor: Sendable, Equatable {
     /// What they must have reached to count.
     public var level = VerificationLevel.structural
 
+    /// How the reasons begin for which a backup is kept because it is one of the floor.
+    static let reasonPrefix = "floor of "
+
     /// Three backups whose databases were checked page by page.
     public init() {}
 }

@@ -7,6 +7,9 @@ public struct RetentionDecision: Sendable {
     public let backup: StoredBackup
     /// Why it is kept; nothing for one that is to be removed.
     public let reasons: [String]
+
+    /// Those of them by which it is one of the floor.
+    public var floorReasons: [String] { reasons.filter { $0.hasPrefix(RetentionFloor.reasonPrefix) } }
 }
 
 /// What becomes of the backups in a store.

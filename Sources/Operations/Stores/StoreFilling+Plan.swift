@@ -46,7 +46,9 @@ extension StoreFilling {
         var candidates: [Missing] = []
         for (backup, sources) in offers(scope) {
             if let present = own[backup.id] {
-                if let finding = Finding.differing(present, in: target, backup, in: sources[0]) {
+                if let finding = Finding.differing(
+                    present, in: target.label, backup, in: sources[0].label)
+                {
                     plan.findings.append(finding)
                 }
             } else if !includesRemoved, there.hasRemoved(backup) {
@@ -112,15 +114,15 @@ extension Finding {
     }
 
     /// That two stores have different sidecars of one backup; nil if they don't, or one was made anew.
-    fileprivate static func differing(
-        _ one: StoredBackup, in store: NamedStore, _ other: StoredBackup, in source: NamedStore
+    static func differing(
+        _ one: StoredBackup, in store: String, _ other: StoredBackup, in source: String
     ) -> Finding? {
         guard one.sidecarBytes != other.sidecarBytes, one.sidecar.rebuilt != true, other.sidecar.rebuilt != true else {
             return nil
         }
         return Finding(
             .warning, code: "backup-copies-differ", subject: one.reference,
-            message: "\(store.label) and \(source.label) have different sidecars of it",
+            message: "\(store) and \(source) have different sidecars of it",
             advice:
                 "one of them was changed or replaced: check both with `etcd-snap verify` and your key, and delete the "
                 + "wrong one")
