@@ -17,9 +17,14 @@ struct AuditText {
     var text: String {
         var sections = [fields(head)]
         if report.nodes.count > 1 { sections.append(overview) }
-        sections += report.nodes.map(section)
+        sections += shownNodes.map(section)
         if !report.findings.isEmpty { sections.append(findingLines(report.findings)) }
         return (sections + [lastLine]).joined(separator: "\n\n")
+    }
+
+    /// Of a fleet those that something is against.
+    private var shownNodes: [NodeAudit] {
+        report.nodes.count <= Self.lineCount ? report.nodes : report.nodes.filter { $0.verdict != .passed }
     }
 
     private var head: [(String, String)] {

@@ -66,7 +66,7 @@ public struct RcloneStorage: ObjectStorage {
     }
 
     private func list(_ prefix: String, _ options: [String]) throws -> [RcloneListing.Entry] {
-        let action = "list \(quoted(prefix))"
+        let action = prefix.isEmpty ? "list" : "list \(quoted(prefix))"
         var listing = RcloneListing()
         let run: RcloneProgram.Run
         do {

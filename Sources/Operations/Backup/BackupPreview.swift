@@ -43,6 +43,8 @@ public struct BackupPreview: Codable, Sendable {
     public var store: String
     /// Where all of several stores are.
     public var stores: [String]?
+    /// The class of the backup; nil for none.
+    public var retentionClass: String?
     /// What was found on the node rather than given.
     public var discovered: [String]
     /// The snapshots.
@@ -69,6 +71,7 @@ public struct BackupPreview: Codable, Sendable {
         node = plan.scope.node
         store = plan.stores.first.store.name
         stores = plan.stores.areSeveral ? plan.stores.stores.map(\.store.name) : nil
+        retentionClass = plan.retentionClass
         discovered = plan.etcds.flatMap(\.discovered)
         if round.slot != nil {
             sharedSnapshots = round.shared
@@ -99,6 +102,8 @@ public struct BackupPreview: Codable, Sendable {
             (findings + report.findings).joined(with: NodeCapture.findings(plan.node, members: members)))
     }
 
+    private var ofClass: String { retentionClass.map { ", of the class \($0)" } ?? "" }
+
     /// The same in sentences.
     public var lines: [String] {
         discovered.map { "found \($0)" }
@@ -116,6 +121,6 @@ public struct BackupPreview: Codable, Sendable {
             + ["\(fileCount) files, \(byteCount) bytes"]
             + findings.map { "\($0.code): \(quoted($0.subject)): \($0.message)" }
             + ["would seal for \(recipients.map(\.name).joined(separator: ", "))"]
-            + (stores ?? [store]).map { "would store in \($0)/\(cluster)/\(node)" }
+            + (stores ?? [store]).map { "would store in \($0)/\(cluster)/\(node)" + ofClass }
     }
 }
