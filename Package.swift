@@ -153,7 +153,7 @@ let package = Package(
         tests("SealedArchiveTests", ["SealedArchive", "Age", "HostIO", "TestSupport", crypto, systemPackage]),
         tests("ArchiveStoreTests", ["ArchiveStore", "SealedArchive", "Age", "HTTP", "S3", "HostIO", "TestSupport"]),
         tests("S3Tests", ["S3", "HostIO", "TestSupport", crypto]),
-        tests("CertificatesTests", ["Certificates", "HostIO", "YAML", "TestSupport"]),
+        tests("CertificatesTests", ["Certificates", "HostIO", "YAML", "TestSupport", x509, asn1]),
         tests(
             "PKIBackupTests",
             ["PKIBackup", "Certificates", "NodeFiles", "SealedArchive", "Age", "HostIO", "TestSupport"]),

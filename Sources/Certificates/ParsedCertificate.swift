@@ -18,6 +18,8 @@ public struct ParsedCertificate: Sendable {
     public let issuer: ArraySlice<UInt8>
     /// Whether subject and issuer have one name.
     public let isSelfIssued: Bool
+    /// Every extension, whether it can be decoded or not.
+    let extensions: [Certificate.Extension]
     private let signed: ArraySlice<UInt8>
     private let signature: ArraySlice<UInt8>
     private let subjectPublicKeyInfo: ArraySlice<UInt8>
@@ -34,15 +36,19 @@ public struct ParsedCertificate: Sendable {
         signed = outer.signed.encodedBytes
         signature = outer.signature
         subjectPublicKeyInfo = inner.subjectPublicKeyInfo.encodedBytes
-        let extensions = try KnownExtensions(inner.extensions)
+        extensions =
+            try inner.extensions.map {
+                try DER.sequence(of: Certificate.Extension.self, identifier: .sequence, rootNode: $0)
+            } ?? []
+        let known = KnownExtensions(extensions)
         record = CertificateRecord(
             subject: try Self.text(inner.subject), issuer: try Self.text(inner.issuer),
-            serial: inner.serial.drop { $0 == 0 }.hexadecimal, dnsNames: extensions.dnsNames,
-            ipAddresses: extensions.ipAddresses, uris: extensions.uris, emailAddresses: extensions.emailAddresses,
+            serial: inner.serial.drop { $0 == 0 }.hexadecimal, dnsNames: known.dnsNames,
+            ipAddresses: known.ipAddresses, uris: known.uris, emailAddresses: known.emailAddresses,
             publicKey: try PublicKey(subjectPublicKeyInfo: subjectPublicKeyInfo),
             signatureAlgorithm: SignatureName.names[outer.algorithm] ?? outer.algorithm,
-            notBefore: inner.notBefore, notAfter: inner.notAfter, isCA: extensions.isCA, uses: extensions.uses,
-            unreadableExtensions: extensions.unreadable, fingerprint: SHA256.hash(data: bytes).hexadecimal, path: path,
+            notBefore: inner.notBefore, notAfter: inner.notAfter, isCA: known.isCA, uses: known.uses,
+            unreadableExtensions: known.unreadable, fingerprint: SHA256.hash(data: bytes).hexadecimal, path: path,
             index: index, embeddedIn: embeddedIn, referencedBy: [])
     }
 
@@ -144,9 +150,8 @@ private struct KnownExtensions {
     var uses: [String] = []
     var unreadable: [String] = []
 
-    init(_ node: ASN1Node?) throws {
-        guard let node else { return }
-        for part in try DER.sequence(of: Certificate.Extension.self, identifier: .sequence, rootNode: node) {
+    init(_ extensions: [Certificate.Extension]) {
+        for part in extensions {
             do {
                 try add(part)
             } catch {
