@@ -117,8 +117,8 @@ struct AuditText {
         lines.append(
             (
                 "retention\(place)",
-                "\(retention.rules.joined(separator: ", ")); never removed are \(retention.floor) that reached "
-                    + "\(retention.floorLevel): \(held.isEmpty ? "none is there" : held.joined(separator: ", ")); "
+                "\(retention.rules.joined(separator: ", ")); never removed are the newest \(retention.floor) that "
+                    + "reached \(retention.floorLevel), and as many of files alone: \(held.isEmpty ? "none is there" : held.joined(separator: ", ")); "
                     + "\(retention.expiredCount) would go now"
             ))
         return lines

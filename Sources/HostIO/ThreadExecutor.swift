@@ -25,3 +25,11 @@ public func withBlockingThread<Result: Sendable>(
         task.cancel()
     }
 }
+
+/// Runs `body` beside the caller, on a thread of its own.
+///
+/// For work that somebody waits for: a concurrent queue has as many threads as there are cores, and where all of them wait for
+/// work that is behind them in the queue nothing ever goes on.
+public func runBeside(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    DispatchQueue(label: name).async(execute: body)
+}

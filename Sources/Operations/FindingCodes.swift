@@ -6,7 +6,7 @@ public enum FindingCodes {
         "backup-chain-unknown", "backup-chains-disagree", "backup-check-failed", "backup-copies-differ",
         "backup-copies-few", "backup-damaged", "backup-from-future", "backup-gap", "backup-level-low", "backup-missing",
         "backup-number-reused",
-        "backup-sidecar-missing", "backup-unreadable", "ca-key-missing",
+        "backup-sidecar-missing", "backup-snapshot-missing", "backup-unreadable", "ca-key-missing",
         "ca-missing", "ca-replaced", "certificate-expired", "certificate-expires-soon", "certificate-name-missing",
         "certificate-not-yet-valid", "certificate-unreadable", "certificate-usage", "chain-broken",
         "component-paths-unknown", "configuration-unparsable", "credential-encrypted", "datastore-elsewhere",

@@ -50,7 +50,6 @@ final class FrameCache: Sendable {
     private let state: Mutex<State>
     /// Counts the loaders that may be taken.
     private let freeLoaders = DispatchSemaphore(value: 0)
-    private let queue = DispatchQueue(label: "etcd-snap.frames", attributes: .concurrent)
 
     init(_ frames: FrameTable, workerCount: Int) {
         self.frames = frames
@@ -68,7 +67,7 @@ final class FrameCache: Sendable {
             let (frame, isNew) = take(index, &state)
             return (frame, isNew, framesAhead(index, &state))
         }
-        for (index, frame) in ahead { queue.async { [self] in load(index, into: frame) } }
+        for (index, frame) in ahead { runBeside("etcd-snap.frames") { [self] in load(index, into: frame) } }
         if isNew { load(index, into: frame) }
         return try frame.wait()
     }

@@ -30,6 +30,17 @@ extension Integration {
             #expect(store.proxy.faultyRequests.count == 7)
         }
 
+        /// Pages of the database are asked for by several threads at once, while windows are read ahead.
+        @Test func aLargeDatabaseIsInspected() throws {
+            let store = try S3TestStore(Laboratory.shared().bulkServer(.v3_5))
+            _ = try store.makeBackupID()
+            for _ in 0..<3 {
+                let result = try store.attempt(
+                    ["inspect", "status", "latest", "-i", store.key.path, "-o", "json"] + store.flags(isDirect: true))
+                #expect(try result.status == 0 && JSON(result.output).liveKeys.int > 0, "\(result.errorText)")
+            }
+        }
+
         @Test func anArchiveIsReadBack() throws {
             let store = try S3TestStore(Laboratory.shared().bulkServer(.v3_5))
             store.proxy.inject(.resetInResponse(after: 50_000), into: .init("GET", key: ".age", skip: 1))

@@ -18,14 +18,14 @@ extension Integration {
             for name in ["state", "cache"] { try run("mkdir", ["-m", "0700", directory.file(name)]) }
         }
 
-        private func makeBucket(_ name: String, on url: String) throws {
+        private func makeBucket(_ name: String, on url: String, isLockable: Bool = true) throws {
             for _ in 0..<50 {
                 let made = try run(
                     "curl",
                     [
                         "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u",
                         "\(Self.identity.key):\(Self.identity.secret)", "-X", "PUT", "-H",
-                        "x-amz-bucket-object-lock-enabled: true", "\(url)/\(name)",
+                        "x-amz-bucket-object-lock-enabled: \(isLockable)", "\(url)/\(name)",
                     ], allowsFailure: true)
                 if made.text == "200" { return }
                 usleep(200_000)
@@ -67,6 +67,11 @@ extension Integration {
         @Test func whatIsLockedStaysAndTheRestGoes() throws {
             let server = try SeaweedServer([Self.identity])
             defer { server.stop() }
+            try makeBucket("plain", on: server.url, isLockable: false)
+            let plain = try write("plain", server.url, lock: "{mode: governance, days: 1}")
+            let laboratory = try Laboratory.shared()
+            let backup = try ["backup", "-r", laboratory.key().recipient] + laboratory.server(.v3_5).flags()
+            expectFailure(try attempt(backup, plain), 1, naming: "objects of this bucket can't be locked")
             try makeBucket("held", on: server.url)
             let locked = try write("held", server.url, lock: "{mode: compliance, days: 2}")
             let free = try write("held", server.url, lock: nil)

@@ -28,9 +28,10 @@ import Testing
     @discardableResult
     private func add(
         hours: [Double], to store: LocalStore, level: VerificationLevel? = nil, recipientCount: Int = 1,
-        findings: [Finding] = []
+        findings: [Finding] = [], in other: StoreScope? = nil, change: (inout Sidecar) -> Void = { _ in }
     ) throws -> [StoredBackup] {
-        try hours.map { hour in
+        let scope = other ?? scope
+        return try hours.map { hour in
             let writer = try store.writer(for: scope)
             let header = ArchiveHeader(
                 id: BackupID(time: time(hour)), cluster: scope.cluster, node: scope.node, createdAt: time(hour))
@@ -54,6 +55,7 @@ import Testing
                 ]
             }
             sidecar.checkFindings = findings
+            change(&sidecar)
             try file.publish(SidecarDocument(sidecar))
             return try #require(try store.list().backups.first { $0.id == header.id })
         }
@@ -298,6 +300,30 @@ import Testing
         rules.classes["monthly"] = rules
         let ofClasses = try audit([("local", store)], hour: 130, rules: rules).nodes[0].stores[0].retention
         #expect(ofClasses?.rules == ["last 1", "of the class monthly: last 1", "of the class pre-upgrade: all"])
+    }
+
+    /// Files whose snapshot somebody has removed are half a backup.
+    @Test func aSharedSnapshotThatIsGoneIsFound() throws {
+        let store = store()
+        let backups = try add(hours: [0, 24], to: store, level: .stored)
+        let other = try StoreScope(cluster: "prod", node: "cp-1")
+        let shared = SharedSnapshot(name: "etcd", clusterID: "1", slot: 1)
+        try add(hours: [25], to: store, in: other) { sidecar in
+            var shared = shared
+            shared.reference = backups[1].reference
+            sidecar.sharedSnapshots = [shared]
+        }
+        #expect(try codes(audit([("local", store)], hour: 30)) == [])
+        try store.writer(for: scope).delete(backups[1])
+        let report = try audit([("local", store)], hour: 30)
+        #expect(codes(report) == ["backup-snapshot-missing"] && report.verdict == .findings)
+        #expect(report.allFindings.first { $0.isDefect }?.subject == "prod/cp-1")
+        // Who did not look at the other nodes knows nothing of it, and says so.
+        let contents = StoreContents(
+            store: NamedStore(store), listing: try store.list(cluster: "prod", node: "cp-1"))
+        let alone = AuditOperation.report(
+            [contents], isOfOneNode: true, criteria: try AuditCriteria(since: nil, now: time(30)), now: time(30))
+        #expect(codes(alone) == [] && alone.notLookedAt.contains { $0.contains("by other nodes") })
     }
 
     /// All that was known of a node is not forgotten with its last backup.

@@ -37,7 +37,6 @@ final class CoalescedBytes: RandomAccessBytes, @unchecked Sendable {
     private let objects: any ObjectStorage
     /// The last used last.
     private let windows = Mutex<[Window]>([])
-    private let queue = DispatchQueue(label: "etcd-snap.read-ahead", attributes: .concurrent)
 
     /// The largest window.
     private static let maximumWindowByteCount = 4 << 20
@@ -83,7 +82,7 @@ final class CoalescedBytes: RandomAccessBytes, @unchecked Sendable {
             Self.add(window, to: &windows)
             return (window, true, Self.ahead(of: window, byteCount, &windows))
         }
-        if let ahead { queue.async { self.fetch(ahead) } }
+        if let ahead { runBeside("etcd-snap.read-ahead") { self.fetch(ahead) } }
         if isNew { fetch(window) }
         return window
     }

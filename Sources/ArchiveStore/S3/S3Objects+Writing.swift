@@ -72,10 +72,26 @@ extension S3Objects {
         call: S3Call? = nil, isOwn: () throws -> Bool
     ) throws {
         let name = try self.key(key)
-        try creating(key, isOwn: isOwn) { condition in
-            let put = PutObject(
-                name, payload, condition: condition, attributes: attributes, sendsChecksum: settings.sendsChecksums)
-            _ = try sender.send(put, block, call)
+        try explainingLocks {
+            try creating(key, isOwn: isOwn) { condition in
+                let put = PutObject(
+                    name, payload, condition: condition, attributes: attributes, sendsChecksum: settings.sendsChecksums)
+                _ = try sender.send(put, block, call)
+            }
+        }
+    }
+
+    /// Servers say nothing of use to who asks for a lock where there can't be one.
+    func explainingLocks<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as ObjectError
+            where settings.lock != nil && error.kind == .failed && error.retry == .never && !mayLock()
+        {
+            var failure = error.failure
+            failure.message = "objects of this bucket can't be locked, and are to be: \(failure.message)"
+            failure.hint = "make a bucket with object lock, or take the lock out of the configuration"
+            throw ObjectError(.failed, failure)
         }
     }
 

@@ -23,7 +23,6 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
     private let note: @Sendable (String) throws -> Void
     private let cancellation = HTTPCancellation()
     private let shared = Mutex(Shared())
-    private let queue = DispatchQueue(label: "etcd-snap.upload", attributes: .concurrent)
     private let sending = DispatchGroup()
     private let free: DispatchSemaphore
     private var pool = ByteBlockPool(capacity: MultipartPlan.partByteCount)
@@ -81,7 +80,7 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
             let number = partCount
             shared.withLock { $0.blocks[number] = block }
             sending.enter()
-            queue.async { [self] in
+            runBeside("etcd-snap.upload") { [self] in
                 // When it is through nothing refers to the block any more: the next one is filled in it.
                 upload(number, of: uploadID)
                 free.signal()
@@ -106,7 +105,7 @@ final class S3PendingObject: PendingObject, @unchecked Sendable {
             key, attributes: objects.attributes(isArchive: true), sendsChecksums: objects.settings.sendsChecksums)
         let call = S3Call(cancellation)
         defer { hasNamelessUpload = call.mayHaveLostAnswer }
-        let id = try sending(create, call)
+        let id = try objects.explainingLocks { try sending(create, call) }
         uploadID = id
         UnfinishedWork.add(self) { [objects, key, cancellation] in
             cancellation.cancel()

@@ -21,7 +21,7 @@ extension NodeAuditor {
         }
         findings += audit.fromTheFuture.map(Self.future)
         findings += audit.failedChecks.map(Self.failedCheck)
-        findings += [level(judged), copies(audit.belowQuorum ?? [])].compactMap(\.self)
+        findings += [level(judged), snapshots(judged), copies(audit.belowQuorum ?? [])].compactMap(\.self)
         findings += differingCopies()
         if audit.last == nil { findings.append(nothing(audit)) }
         return findings + audit.gaps.filter(\.isCertain).map(gap)
@@ -80,6 +80,21 @@ extension NodeAuditor {
             advice:
                 "`etcd-snap verify` checks what is there with your key; have backups made with the level that is wanted"
         )
+    }
+
+    /// Files are half a backup without the snapshot that another node took for them.
+    private func snapshots(_ judged: [StoredBackup]) -> Finding? {
+        guard let references else { return nil }
+        let halves = judged.filter { backup in
+            (backup.sidecar.sharedSnapshots ?? []).contains { $0.reference.map { !references.contains($0) } == true }
+        }
+        guard !halves.isEmpty else { return nil }
+        return Finding(
+            .warning, code: "backup-snapshot-missing", subject: "\(scope)",
+            message:
+                "\(halves.count) of files alone \(halves.count == 1 ? "names" : "name") a snapshot of another node "
+                + "that is not there: " + Self.names(halves.map(\.reference)),
+            advice: "a restore takes an earlier snapshot of the same etcd; copy the missing one back, or back up anew")
     }
 
     /// Files alone can't reach more than that they were read whole.

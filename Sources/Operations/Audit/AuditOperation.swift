@@ -60,6 +60,7 @@ public enum AuditOperation {
         let lists = read.map { $0.listing.byScope() }
         let backups = read.dropFirst().reduce(read[0].listing) { $0.joined(with: [$1.listing]) }.backups
         let joined = Dictionary(grouping: backups, by: \.scope)
+        let references = isOfOneNode || !failed.isEmpty ? nil : Set(backups.map(\.reference))
         let nodes = Set(read.flatMap(\.listing.knownScopes)).sorted().map { scope in
             NodeAuditor(
                 scope: scope,
@@ -70,7 +71,7 @@ public enum AuditOperation {
                         store: read[index].store.label, listing: listing, retention: retention[index][scope])
                 },
                 backups: joined[scope] ?? [], storeCount: read.count + failed.count, quorum: quorum,
-                criteria: criteria, now: now
+                references: references, criteria: criteria, now: now
             ).run()
         }
         let stores =
@@ -178,6 +179,9 @@ extension AuditReport {
             notLookedAt.append(
                 "when backups were made that are not there any more: times longer than allowed that they may have filled, "
                     + "and that are not judged: \(possible)")
+        }
+        if isOfOneNode {
+            notLookedAt.append("whether the snapshots that files alone were backed up with are there, by other nodes")
         }
         if hasRules {
             notLookedAt.append(

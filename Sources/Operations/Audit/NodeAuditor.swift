@@ -20,6 +20,8 @@ struct NodeAuditor {
     /// How many stores were to be read.
     let storeCount: Int
     let quorum: Int
+    /// The references of all backups that are there; nil where not all that could be there were looked at.
+    let references: Set<String>?
     let criteria: AuditCriteria
     let now: Date
 

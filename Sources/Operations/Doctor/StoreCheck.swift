@@ -55,7 +55,7 @@ struct StoreCheck {
         let free = space.availableByteCount.map { ", \($0) bytes are free" } ?? ""
         var check = DoctorReport.Check(
             name: name, status: .ok,
-            message: "\(space.place) can be written to\(free), an archive needs about \(expected)")
+            message: "\(space.place) can be written to\(free), an archive needs about \(expected) bytes")
         if space.availableByteCount == 0 {
             check.message = "\(space.place) has no room"
             check.advice = "name another store"

@@ -119,7 +119,10 @@ struct SlotTurns: Sendable {
     private func reasonAgainst(sharing target: EtcdTarget) -> String? {
         if sharing.isOff { return "as was asked for" }
         if target.survey.voterCount == 1 { return "" }
-        if !target.source.isOfThisNode { return "it was not found as an etcd that runs on this node" }
+        if !target.source.isOfThisNode {
+            return "it is not known to run on this node: its endpoints were given, or its static pod or unit names no "
+                + "data directory that is mounted from here"
+        }
         if plan.node.isEmpty { return "there are no files of this node to make a backup of" }
         if target.ownMember == nil { return "it is not known which of the members runs on this node" }
         return nil
