@@ -5,7 +5,7 @@ import Testing
 extension Integration {
     /// Archives that real servers are booted from, and what is left of that.
     @Suite struct DrillTests {
-        private static let stages = [
+        static let stages = [
             "verify", "files", "restore", "boot", "hash", "keys", "raised restore", "raised boot", "compaction",
         ]
 

@@ -9,6 +9,8 @@ struct DatabaseDrill {
     let record: EtcdSnapshotRecord
     let program: EtcdProgram
     let scratch: DrillScratch
+    /// The API servers, with the keys that were restored.
+    let encryption: NodeEncryption
     let run: DrillRun
 
     private var name: String { record.name }
@@ -51,11 +53,17 @@ struct DatabaseDrill {
         try await run.stage("hash", name) {
             try await compareHash(contents, of: etcd)
         }
+        let secrets = SecretsDrill(encryption.readers(ofEtcd: name))
         let keys = try await run.stage("keys", name) {
-            let found = try await etcd.keySpace(at: contents.revision, observer: run.observer)
+            let found = try await etcd.keySpace(at: contents.revision, observer: run.observer) { secrets.look(at: $0) }
             return try compare(found, with: contents.keySpace)
         }.result
         try etcd.kill()
+        try await run.stage("secrets", name) {
+            guard keys != nil else { return ((), .notMade, "no key could be read") }
+            let (outcome, detail) = try secrets.result(of: name)
+            return ((), outcome, detail)
+        }
         return keys
     }
 
@@ -111,8 +119,11 @@ struct DatabaseDrill {
         defer { try? scratch.directory.removeTree("raised") }
         let (contents, restoreSeconds) = try await run.stage("raised restore", name) {
             let (report, contents) = try await restore(into: directory, bump: nil)
-            return (contents, .passed, "raised by \(report.revisionBump) to revision \(report.revision)")
-        }
+            return (
+                (contents, report.durationSeconds), .passed,
+                "raised by \(report.revisionBump) to revision \(report.revision)"
+            )
+        }.result
         run.update { $0.raisedRevision = contents.revision }
         let (etcd, bootSeconds) = try await boot("raised boot", directory) {
             try expect("revision", contents.revision, $0, orMore: true)

@@ -90,15 +90,17 @@ public enum DrillOperation {
                 plan.archive, identities: plan.identities, observer: run.observer)
             return ((), .passed, report.checked.joined(separator: "; "))
         }
-        var seconds = try await run.stage("files") {
-            let (detail, seconds) = try await FilesDrill(
+        let files = try await run.stage("files") {
+            let files = try await FilesDrill(
                 archive: plan.archive, identities: plan.identities, scratch: scratch, manifest: plan.manifest
             ).run(observer: run.observer)
-            return (seconds, .passed, detail)
+            return (files, .passed, files.detail)
         }.result
+        var seconds = files.seconds
         for (source, record) in plan.sources {
             seconds += try await DatabaseDrill(
-                source: source, record: record, program: plan.program, scratch: scratch, run: run
+                source: source, record: record, program: plan.program, scratch: scratch,
+                encryption: files.encryption, run: run
             ).drill()
         }
         return seconds

@@ -140,8 +140,11 @@ final class DrilledEtcd: Sendable {
 
     /// All keys at a revision, read as the API server reads them, page by page.
     ///
+    /// - Parameter look: called with each of them.
     /// - Returns: their digest; nil where etcd answers no one without a password.
-    func keySpace(at revision: Int64, observer: Observer) async throws -> KeySpaceDigest? {
+    func keySpace(
+        at revision: Int64, observer: Observer, look: @escaping @Sendable (RangeRow) -> Void = { _ in }
+    ) async throws -> KeySpaceDigest? {
         let sum = Mutex(KeySpaceDigest())
         var first: [UInt8] = [0]
         var limit = 64
@@ -151,6 +154,7 @@ final class DrilledEtcd: Sendable {
                 page = try await asking {
                     try await connected.range(endpoint: endpoint, from: first, limit: limit, revision: revision) {
                         row in
+                        look(row)
                         sum.withLock {
                             $0.add(
                                 key: row.key, value: row.value, createRevision: row.createRevision,

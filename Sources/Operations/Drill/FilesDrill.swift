@@ -11,31 +11,40 @@ struct FilesDrill {
 
     private static let directoryName = "files"
 
+    /// What came of it.
+    struct Result: Sendable {
+        var detail: String
+        var seconds: Double
+        var encryption: NodeEncryption
+    }
+
     /// Restores all files, compares what is on the file system then with the manifest, and removes it.
     ///
-    /// - Returns: what was compared, in words, and the seconds of the restore alone.
+    /// - Returns: what was compared, in words, the seconds of the restore alone, and the API servers of the node with the
+    ///   keys of their configurations.
     /// - Throws: ``Failure`` with the code `integrity` for the first that is not as the manifest says.
-    func run(observer: Observer) async throws -> (detail: String, seconds: Double) {
+    func run(observer: Observer) async throws -> Result {
         let target = scratch.directory.path(of: Self.directoryName)
         defer { try? scratch.directory.removeTree(Self.directoryName) }
         let report = try await RestoreOperation.run(
             archive, identities: identities, to: target, selection: .files, observer: observer)
-        let count = try await withBlockingThread("etcd-snap.drill.files") { [manifest] in
+        let (count, encryption) = try await withBlockingThread("etcd-snap.drill.files") { [manifest] in
             let root = try OpenDirectory(path: target)
-            return try manifest.entries.filter { $0.path.hasPrefix(RestoreSelection.files.prefix) }
+            let count = try manifest.entries.filter { $0.path.hasPrefix(RestoreSelection.files.prefix) }
                 .reduce(into: 0) { count, entry in
                     try Self.compare(entry, below: root)
                     count += 1
                 }
+            return (count, SecretsDrill.encryption(below: joinPath(target, ArchiveFormat.filesPrefix)))
         }
         let refused = report.refusedAttributeCount
         let besides =
             refused == 0
             ? "" : "; \(refused) owners or attributes could not be set here, and were not compared"
-        return (
-            "\(count) entries with \(report.byteCount) bytes: kind, SHA-256, mode and target of links\(besides)",
-            report.durationSeconds
-        )
+        return Result(
+            detail:
+                "\(count) entries with \(report.byteCount) bytes: kind, SHA-256, mode and target of links\(besides)",
+            seconds: report.durationSeconds, encryption: encryption)
     }
 
     private static func compare(_ entry: ManifestEntry, below root: OpenDirectory) throws {
