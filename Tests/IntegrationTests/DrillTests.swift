@@ -107,6 +107,53 @@ extension Integration {
             try server.etcdctl("put", "/registry/kept", "1")
         }
 
+        /// Where no etcd is in PATH the one that runs is booted once more, by its program as the kernel has it.
+        @Test func theEtcdThatRunsWillDo() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            try store.makeBackup()
+            let arguments = try drill(store, .v3_5).filter { $0 != "--etcd" && $0 != EtcdVersion.v3_5.path(of: "etcd") }
+            // What can't be executed is no etcd.
+            let script = "mount --bind /dev/null /usr/bin/etcd && exec env PATH=/usr/bin \"$@\""
+            let result = try run(
+                "unshare", ["-m", "sh", "-c", script, "sh", SnapTool.executable()] + arguments + ["-o", "json"])
+            let record = try JSON(result.output)
+            #expect(record.etcd.path.string.hasPrefix("the etcd that runs here (/proc/"))
+            for stage in Self.stages { #expect(outcomes(record)[stage] == "passed", "\(stage)") }
+            try expectNothingLeft(store)
+        }
+
+        /// What etcd tells nobody without a password is not claimed to have been compared.
+        @Test func usersAreDemanded() throws {
+            let server = try EtcdServer.start(.v3_5)
+            defer { server.kill() }
+            try server.etcdctl("put", "/a", "b")
+            try server.etcdctl("user", "add", "root:secret")
+            try server.etcdctl("user", "grant-role", "root", "root")
+            try server.etcdctl("auth", "enable")
+            let store = try TestStore(server)
+            let password = try store.directory.write("secret\n", to: "password")
+            chmod(password, 0o600)
+            try store.makeBackup(["--user", "root", "--password-file", password])
+            let result = try SnapTool.attempt(drill(store, .v3_5) + ["-o", "json"])
+            #expect(result.status == 3, "\(result.errorText)")
+            let found = outcomes(try JSON(result.output))
+            for stage in ["hash", "keys", "secrets"] { #expect(found[stage] == "notMade", "\(stage)") }
+            for stage in ["boot", "raised boot", "compaction"] { #expect(found[stage] == "passed", "\(stage)") }
+            #expect(try !SnapTool.run(["list"] + store.flags).text.contains("drill"))
+        }
+
+        /// A socket's path has no more than 107 bytes.
+        @Test func theScratchDirectoryMayBeDeep() throws {
+            let store = try TestStore(Laboratory.shared().server(.v3_5))
+            try store.makeBackup()
+            let deep = store.directory.file(Array(repeating: "directory", count: 12).joined(separator: "/"))
+            try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)
+            try SnapTool.run(
+                ["drill", "-i", store.key.path, "--scratch", deep, "--etcd", EtcdVersion.v3_5.path(of: "etcd")]
+                    + store.flags)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: deep) == [])
+        }
+
         // MARK: What does not pass
 
         @Test func damageIsAFailedStage() throws {

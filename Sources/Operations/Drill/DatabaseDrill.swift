@@ -72,7 +72,8 @@ struct DatabaseDrill {
     ) async throws -> (Void, DrillRecord.Outcome, String) {
         guard let found = try await etcd.hashKV(at: contents.revision) else {
             return (
-                (), .notMade, "a lease expired, and HashKV at revision \(contents.revision) could not be had any more"
+                (), .notMade,
+                "etcd did not tell HashKV at revision \(contents.revision): it demands a user, or a lease has expired"
             )
         }
         try expect("compact revision", contents.compactRevision, max(-1, found.compactRevision))
