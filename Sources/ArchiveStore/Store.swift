@@ -171,6 +171,11 @@ public protocol StoreWriter: AnyObject {
     /// - Throws: ``Failure`` if it has one by now, or is gone.
     func adopt(_ sidecar: SidecarDocument) throws
 
+    /// Keeps the record of a drill beside a backup, in the place of those before; returns when that is durable.
+    ///
+    /// - Throws: ``Failure`` with the code `notFound` if the backup is gone, or is another one by now; errors of the store.
+    func keep(_ drill: DrillDocument, of backup: StoredBackup) throws
+
     /// Removes backups; those that are not gone when it throws are there as before.
     ///
     /// - Parameter onRemoval: told of each that is gone.

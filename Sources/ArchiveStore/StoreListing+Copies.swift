@@ -27,6 +27,13 @@ extension StoreListing {
     public func joined(with others: [StoreListing]) -> StoreListing {
         var joined = self
         var references = Set(backups.map(\.reference))
+        var drills: [String: DrillRecord] = [:]
+        for backup in ([self] + others).flatMap(\.backups) {
+            guard let drill = backup.drill else { continue }
+            drills[backup.reference] = [drills[backup.reference], drill].compactMap(\.self).max {
+                $0.startedAt < $1.startedAt
+            }
+        }
         for other in others {
             joined.backups += other.backups.filter { references.insert($0.reference).inserted }
             joined.unreadable += other.unreadable
@@ -34,6 +41,7 @@ extension StoreListing {
             joined.unpublished += other.unpublished
             joined.records.merge(other.records) { first, _ in first }
         }
+        for index in joined.backups.indices { joined.backups[index].drill = drills[joined.backups[index].reference] }
         joined.unreadable.removeAll { references.contains($0.reference) }
         joined.unpublished.removeAll { references.contains($0.backup.reference) }
         joined.chain = []

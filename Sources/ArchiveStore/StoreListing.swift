@@ -14,6 +14,8 @@ public struct StoredBackup: Sendable {
     public let sidecarBytes: [UInt8]
     /// Whether it lies in the root of the store itself, beside archives of any cluster and node: such are only read.
     public let isFlat: Bool
+    /// What the newest drill of it has proved; nil where there is none, or none that can be read.
+    public var drill: DrillRecord?
 
     /// The file name of the archive.
     public var archiveName: String { Self.archiveName(id) }

@@ -29,6 +29,7 @@ const char *path_of(cgrpc_method method) {
         case CGRPC_METHOD_MEMBERS: return "/etcdserverpb.Cluster/MemberList";
         case CGRPC_METHOD_AUTHENTICATE: return "/etcdserverpb.Auth/Authenticate";
         case CGRPC_METHOD_AUTH_STATUS: return "/etcdserverpb.Auth/AuthStatus";
+        case CGRPC_METHOD_RANGE: return "/etcdserverpb.KV/Range";
     }
     return "";
 }
@@ -174,4 +175,24 @@ bool cgrpc_call_fetch_auth_status(cgrpc_call *call, cgrpc_auth_status_fields *fi
     if (response == nullptr) return false;
     *fields = {response->enabled(), response->auth_revision()};
     return true;
+}
+
+bool cgrpc_call_fetch_range(cgrpc_call *call, const cgrpc_range_request *range, cgrpc_range_fields *fields,
+                            cgrpc_error **error) {
+    RangeRequest request;
+    request.set_key(range->key, range->key_bytes);
+    request.set_range_end(range->range_end, range->range_end_bytes);
+    request.set_limit(range->limit);
+    request.set_revision(range->revision);
+    const auto *response = fetch<RangeResponse>(*call, CGRPC_METHOD_RANGE, request, error);
+    if (response == nullptr) return false;
+    *fields = {fields_of(response->header()), static_cast<size_t>(response->kvs_size()), response->count(),
+               response->more()};
+    return true;
+}
+
+void cgrpc_call_get_key_value(const cgrpc_call *call, size_t index, cgrpc_key_value_fields *fields) {
+    const KeyValue &row = fetched<RangeResponse>(call).kvs(static_cast<int>(index));
+    *fields = {row.key().data(), row.key().size(), row.value().data(), row.value().size(), row.create_revision(),
+               row.mod_revision(), row.version(), row.lease()};
 }

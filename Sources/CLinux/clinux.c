@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -136,9 +139,63 @@ int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t
     return result;
 }
 
+int clinux_is_in_memory(int descriptor) {
+    struct statfs kind;
+    return fstatfs(descriptor, &kind) == 0 && (kind.f_type == TMPFS_MAGIC || kind.f_type == RAMFS_MAGIC);
+}
+
 int clinux_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 int clinux_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }
+
+/// In the child between fork and exec, where other threads may have held any lock: only system calls.
+static void run_tied(const struct clinux_program *program, pid_t parent, int report) {
+    sigset_t none;
+    sigemptyset(&none);
+    for (int number = 1; number < NSIG; number++) (void)signal(number, SIG_DFL);
+    if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && chdir(program->directory) == 0) {
+        // It may have ended before that.
+        if (getppid() != parent) _exit(127);
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (null >= 0 && dup2(null, 0) >= 0 && dup2(program->output, 1) >= 0 && dup2(program->output, 2) >= 0) {
+#ifdef SYS_close_range
+            // CLOSE_RANGE_CLOEXEC: what a library has left open; before Linux 5.11 that is nothing of ours.
+            (void)syscall(SYS_close_range, 3U, ~0U, 4U);
+#endif
+            (void)sigprocmask(SIG_SETMASK, &none, NULL);
+            (void)execve(program->path, program->arguments, program->environment);
+        }
+    }
+    int error = errno;
+    (void)!write(report, &error, sizeof error);
+    _exit(127);
+}
+
+int clinux_spawn_tied(const struct clinux_program *program) {
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) return -1;
+    // No handler of this process may run in the child.
+    sigset_t all, before;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child == 0) run_tied(program, parent, report[1]);
+    int error = errno;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(report[1]);
+    if (child > 0) {
+        ssize_t count;
+        while ((count = read(report[0], &error, sizeof error)) < 0 && errno == EINTR) {}
+        if (count > 0) {
+            while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+            child = -1;
+        }
+    }
+    close(report[0]);
+    errno = error;
+    return child;
+}
 
 void clinux_return_freed_blocks(int threshold, int arena_count) {
     (void)mallopt(M_MMAP_THRESHOLD, threshold);

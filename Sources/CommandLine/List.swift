@@ -1,5 +1,6 @@
 import ArchiveStore
 import ArgumentParser
+import FoundationEssentials
 import HostIO
 import Operations
 import SealedArchive
@@ -64,7 +65,7 @@ struct List: ParsableCommand {
             return table(
                 columns,
                 backups.map { backup in
-                    row(backup.sidecar)
+                    row(backup.sidecar, verified: level(backup))
                         + (haveClasses ? [backup.sidecar.retentionClass.map(printable) ?? ""] : [])
                         + (contents.areSeveral ? [contents.holders(of: backup).joined(separator: ",")] : [])
                 })
@@ -87,13 +88,20 @@ struct List: ParsableCommand {
         (sidecar.etcd.map { size($0.databaseSize) } + sharedSnapshotLines(sidecar)).joined(separator: ",")
     }
 
-    private func row(_ sidecar: Sidecar) -> [String] {
+    /// How far it was verified when it was made, or since: the newest drill counts.
+    private func level(_ backup: StoredBackup) -> String {
+        guard let drill = backup.drill else { return backup.sidecar.verification.rawValue }
+        if drill.isDrilled { return VerificationLevel.drilled.rawValue }
+        return drill.hasFailed ? "drill failed" : backup.sidecar.verification.rawValue
+    }
+
+    private func row(_ sidecar: Sidecar, verified: String) -> [String] {
         [
             sidecar.archive.cluster, sidecar.archive.node, sidecar.archive.id.description,
             age(sidecar.archive.createdAt), size(sidecar.object.size),
             databases(sidecar),
             sidecar.etcd.map { "\($0.revision ?? $0.revisionAtStart)" }.joined(separator: ","),
-            sidecar.verification.rawValue,
+            verified,
             "\(sidecar.findingCount)",
         ]
     }
@@ -135,11 +143,15 @@ private struct ListedStores {
     /// The names of the stores that have a backup.
     func holders(of backup: StoredBackup) -> [String] { labels[backup.reference] ?? [] }
 
-    /// The sidecar as it is stored; of several stores with the names of those that have it.
+    /// The sidecar as it is stored, with what the newest drill came to; of several stores with the names of those that have
+    /// it.
     func document(_ backup: StoredBackup) throws -> DocumentValue {
         let document = try DocumentValue(backup.sidecarBytes, name: backup.sidecarName)
-        guard areSeveral, case .object(var fields) = document else { return document }
-        fields["stores"] = .array(holders(of: backup).map(DocumentValue.text))
+        guard areSeveral || backup.drill != nil, case .object(var fields) = document else { return document }
+        if areSeveral { fields["stores"] = .array(holders(of: backup).map(DocumentValue.text)) }
+        if let drill = backup.drill {
+            fields["drill"] = try DocumentValue(DocumentCoding.encode(DrillSummary(drill)), name: "drill")
+        }
         return .object(fields)
     }
 
@@ -182,6 +194,23 @@ private struct ListedStores {
         codes += listings.compactMap(\.obstacle?.code)
         if codes.contains(.integrity) { return .integrity }
         return codes.isEmpty && failed.isEmpty ? .findings : .failed
+    }
+}
+
+/// What a drill came to.
+private struct DrillSummary: Encodable {
+    var isDrilled: Bool
+    var hasFailed: Bool
+    var startedAt: Date
+    var etcdVersion: String?
+    var recoverySeconds: Double?
+
+    init(_ record: DrillRecord) {
+        isDrilled = record.isDrilled
+        hasFailed = record.hasFailed
+        startedAt = record.startedAt
+        etcdVersion = record.etcd?.version
+        recoverySeconds = record.recoverySeconds
     }
 }
 

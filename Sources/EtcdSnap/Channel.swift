@@ -37,9 +37,6 @@ final class Channel: @unchecked Sendable {
     let tls: TLSMaterial?
     fileprivate let pointer: OpaquePointer
 
-    /// The largest message that is accepted: a snapshot's have 32 KiB, a member list a few KiB.
-    private static let maxMessageByteCount: Int32 = 16 << 20
-
     /// - Parameter readAheadByteCount: the most bytes to receive ahead of the reader of the one snapshot that the channel
     ///   is for; nil for a channel of unary calls.
     init(
@@ -65,7 +62,7 @@ final class Channel: @unchecked Sendable {
                     keepalive_interval_ms: readAheadByteCount == nil
                         ? configuration.keepaliveInterval.milliseconds : 0,
                     keepalive_timeout_ms: configuration.keepaliveTimeout.milliseconds,
-                    max_message_bytes: Self.maxMessageByteCount)
+                    max_message_bytes: Int32(clamping: configuration.maxMessageByteCount))
                 return cgrpc_channel_create(&options, &error)
             }
         }

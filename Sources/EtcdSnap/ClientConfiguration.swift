@@ -25,6 +25,8 @@ public struct ClientConfiguration: Sendable {
     ///
     /// etcd closes connections that ping more often than every 5 s (`--grpc-keepalive-min-time`).
     public var keepaliveInterval: Duration = .seconds(10)
+    /// The largest message that is accepted, in bytes: a snapshot's have 32 KiB, a member list a few KiB.
+    public var maxMessageByteCount = 16 << 20
     /// How long to wait for the answer to a ping.
     public var keepaliveTimeout: Duration = .seconds(20)
 

@@ -72,7 +72,10 @@ private func reasonForUnavailable(_ error: ShimError, on channel: Channel) -> Et
     guard text.contains("failed to connect") || text.contains("resolution failed") || text.contains("address list")
     else { return .status(code: error.code) }
     guard !neverConnected.contains(where: { text.contains($0) }) else { return .unreachable }
-    switch (channel.endpoint.transport, ServerProbe.greet(channel.addresses)) {
+    let transport = channel.endpoint.transport
+    guard transport != .socket else { return .unreachable }
+    switch (transport, ServerProbe.greet(channel.addresses)) {
+    case (.socket, _): return .unreachable
     case (.plaintext, .tls): return .serverSpeaksTLS
     case (.plaintext, .http2): return .unreachable
     case (.plaintext, .brokenTLS), (_, .other): return .notEtcd

@@ -12,6 +12,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         case plaintext = "http"
         /// HTTP/2 over TLS.
         case tls = "https"
+        /// HTTP/2 without TLS over a socket of this host (unix(7)); never what a person writes.
+        case socket = "unix"
     }
 
     /// Whether the connection uses TLS.
@@ -33,6 +35,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         self.port = port
         self.expectedName = expectedName
     }
+
+    /// The socket at a path of this host, as its ``host``.
+    public init(socket path: String) { self.init(transport: .socket, host: path, port: 0, expectedName: "localhost") }
 
     /// The same endpoint, with another name in the server's certificate.
     public init(_ endpoint: Endpoint, expecting name: String) {
@@ -62,7 +67,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         var rest = text
         self.transport = transport
         if let separator = rest.firstRange(of: "://") {
-            guard let named = Transport(rawValue: rest[..<separator.lowerBound].lowercased()) else {
+            guard let named = Transport(rawValue: rest[..<separator.lowerBound].lowercased()), named != .socket else {
                 throw invalid("has a scheme other than http and https")
             }
             self.transport = named
@@ -165,8 +170,11 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// The endpoint as a URL.
     public var description: String { "\(transport.rawValue)://\(address)" }
 
-    /// Host and port, an IPv6 address in brackets.
-    var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    /// Host and port, an IPv6 address in brackets; of a socket its path.
+    var address: String {
+        if transport == .socket { return host }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
 
     /// Whether it leads to this host, whatever becomes of its addresses.
     public var isLoopback: Bool { host == "localhost" || host == "::1" || isAddress && host.hasPrefix("127.") }

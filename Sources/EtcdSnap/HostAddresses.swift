@@ -14,10 +14,13 @@ struct HostAddresses: Sendable, Equatable {
     /// IPv4 or IPv6 addresses as text.
     var addresses: [String]
     var port: UInt16
+    /// The path of a socket of this host, which has no address.
+    var socketPath: String?
 
     /// The addresses in gRPC's syntax (gRPC's `doc/naming.md`), which has one family in a target: IPv4 addresses among IPv6
     /// ones are mapped (RFC 4291, section 2.5.5.2).
     var target: String {
+        if let socketPath { return "unix:\(socketPath)" }
         guard addresses.contains(where: { $0.contains(":") }) else {
             return "ipv4:" + addresses.map { "\($0):\(port)" }.joined(separator: ",")
         }
@@ -28,7 +31,7 @@ struct HostAddresses: Sendable, Equatable {
     /// Each address by itself, families in turns: where one family does not work, the second attempt is of the other
     /// (RFC 8305, section 4).
     var interleaved: [HostAddresses] {
-        guard let first = addresses.first else { return [] }
+        guard let first = addresses.first else { return socketPath == nil ? [] : [self] }
         let isSixFirst = first.contains(":")
         var leading = addresses.filter { $0.contains(":") == isSixFirst }[...]
         var others = addresses.filter { $0.contains(":") != isSixFirst }[...]
@@ -48,6 +51,7 @@ struct HostAddresses: Sendable, Equatable {
     /// - Parameter timeout: how long a connection may take; a lookup gets as much, and no less than 20 seconds.
     /// - Throws: ``EtcdError`` if the name has no address or that can't be told in time, `CancellationError`.
     static func find(_ endpoint: Endpoint, timeout: Duration) async throws -> HostAddresses {
+        if endpoint.transport == .socket { return HostAddresses(addresses: [], port: 0, socketPath: endpoint.host) }
         if endpoint.isAddress { return HostAddresses(addresses: [endpoint.host], port: endpoint.port) }
         let lookup = Lookup()
         // Neither can the system be told to stop looking, nor may it hold up a thread that others need.

@@ -185,8 +185,7 @@ public final class ChildProcess {
         var status: CInt = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
         drainErrors()
-        // WIFEXITED and WEXITSTATUS of wait(2).
-        let end = status & 0x7F == 0 ? End.status(Int(status >> 8) & 0xFF) : End.signal(Int(status & 0x7F))
+        let end = End(waitStatus: status)
         self.end = end
         return end
     }

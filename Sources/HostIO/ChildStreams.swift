@@ -119,7 +119,8 @@ private func makeInput(
     }
 }
 
-private func withCStrings<Result>(
+/// Lends strings as `execve` takes them.
+func withCStrings<Result>(
     _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
 ) -> Result {
     let pointers = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: strings.count + 1)

@@ -196,6 +196,9 @@ public final class OpenDirectory: Sendable {
         try rename(entry(source), to: entry(target), replacing: replacing)
     }
 
+    /// Whether its file system keeps files in memory alone, and on no disk but where memory is swapped to one.
+    public var isInMemory: Bool { clinux_is_in_memory(descriptor.rawValue) != 0 }
+
     /// Returns after the entries of this directory are durable, as far as the file system can say that.
     public func sync() throws(SystemCallError) {
         do {

@@ -51,6 +51,32 @@ public func memoryLimitByteCount() -> Int? {
     return limits.min()
 }
 
+/// The memory, in bytes, that can be had now without taking it from others: what the kernel says of the host
+/// (`MemAvailable`, proc(5)), and what the control group of this process leaves; nil where neither can be told.
+public func availableMemoryByteCount() -> Int? {
+    let host = lines(of: "/proc/meminfo").lazy.compactMap { line -> Int? in
+        let fields = line.split(separator: " ")
+        guard fields.count >= 2, fields[0] == "MemAvailable:" else { return nil }
+        return Int(fields[1]).map { $0 << 10 }
+    }.first
+    return [host, controlGroupAvailableByteCount()].compactMap(\.self).min()
+}
+
+/// What the control group leaves, if it is one of version 2; the page cache of files counts as free.
+private func controlGroupAvailableByteCount() -> Int? {
+    guard let group = controlGroup("::").map({ "/sys/fs/cgroup\($0)" }),
+        let limit = firstLine(of: "\(group)/memory.max").flatMap({ Int($0) }),
+        let current = firstLine(of: "\(group)/memory.current").flatMap({ Int($0) })
+    else { return nil }
+    var statistics: [Substring: Int] = [:]
+    for line in lines(of: "\(group)/memory.stat") {
+        let fields = line.split(separator: " ")
+        if fields.count == 2, let value = Int(fields[1]) { statistics[fields[0]] = value }
+    }
+    let cache = max(0, (statistics["file"] ?? 0) - (statistics["shmem"] ?? 0))
+    return max(0, limit - current + cache)
+}
+
 /// The path of this process' control group: `::` for that of version 2, `:memory:` and such for version 1
 /// (cgroups(7), `/proc/pid/cgroup`).
 private func controlGroup(_ controllers: String) -> String? {

@@ -85,6 +85,9 @@ public final class RandomAccessFile: RandomAccessBytes {
 
     deinit { try? descriptor.close() }
 
+    /// The number of its descriptor: `/proc/self/fd` leads to the very file by it, while this object lives.
+    public var descriptorNumber: Int32 { descriptor.rawValue }
+
     /// Reads by position, without moving a file offset.
     public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         try readFully(descriptor, name: name, at: offset, into: buffer)

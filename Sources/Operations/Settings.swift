@@ -31,4 +31,8 @@ extension Failure.Setting {
     static let restoreSelection = Self("restoreSelection")
     /// Keeping the revision.
     static let noBump = Self("noBump")
+    /// The etcd that is booted.
+    static let etcdProgram = Self("etcdProgram")
+    /// The directory of a drill.
+    static let scratch = Self("scratch")
 }

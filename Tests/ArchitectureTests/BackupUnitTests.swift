@@ -68,20 +68,34 @@ import Testing
     }
 
     /// What prunes and synchronises is tried again while a backup runs, and has no more powers than it needs.
-    @Test(arguments: ["prune", "sync"]) func housekeeping(command: String) throws {
-        let service = try settings("etcd-snap-\(command).service")
+    @Test(arguments: ["prune", "sync", "drill latest"]) func housekeeping(command: String) throws {
+        let name = command.prefix { $0 != " " }
+        let service = try settings("etcd-snap-\(name).service")
         #expect(service["Service.ExecStart"]?.last?.contains("etcd-snap \(command) --config") == true)
         #expect(service["Service.Type"] == ["simple"] && service["Service.Restart"] == ["on-failure"])
         #expect(service["Service.SuccessExitStatus"] == ["3"])
         let hopeless = try #require(service["Service.RestartPreventExitStatus"]?.last).split(separator: " ")
         #expect(!hopeless.contains("5") && hopeless.contains("2"))
         #expect(service["Service.CapabilityBoundingSet"] == [""])
-        let timer = try settings("etcd-snap-\(command).timer")
+        let timer = try settings("etcd-snap-\(name).timer")
         #expect(timer["Timer.Persistent"] == ["true"] && timer["Timer.OnCalendar"]?.count == 1)
         #expect(timer["Timer.Unit"] == nil && timer["Install.WantedBy"] == ["timers.target"])
     }
 
-    @Test(arguments: ["backup", "prune", "sync"]) func nothingOfTheMemoryIsLeftBehind(command: String) throws {
+    /// A drill needs a key, which no node of a control plane has: without it the unit does nothing.
+    @Test func drillsAreForHostsWithAKey() throws {
+        let service = try settings("etcd-snap-drill.service")
+        let conditions = try #require(service["Unit.ConditionPathExists"])
+        let key = try #require(conditions.last)
+        #expect(conditions.count == 2 && service["Service.ExecStart"]?.last?.hasSuffix(" -i \(key)") == true)
+        let codes = try exitCodes()
+        let list = try #require(service["Service.RestartPreventExitStatus"]?.last).split(separator: " ").map(
+            String.init)
+        let hopeless = ["usage", "not found", "no space", "integrity", "untrusted"]
+        #expect(list == hopeless.compactMap { codes[$0] } && service["Service.MemoryMax"] == nil)
+    }
+
+    @Test(arguments: ["backup", "prune", "sync", "drill"]) func nothingOfTheMemoryIsLeftBehind(command: String) throws {
         let service = try settings("etcd-snap-\(command).service")
         #expect(service["Service.LimitCORE"] == ["0"] && service["Service.MemorySwapMax"] == ["0"])
         #expect(service["Service.UMask"] == ["0077"] && service["Service.StateDirectoryMode"] == ["0700"])

@@ -55,6 +55,15 @@ private struct StorePromise: Sendable {
             try StoreScope(cluster: cluster, node: node)
         }
 
+        /// Expects that no file of a drill is left.
+        func expectNoDrills() throws {
+            let names =
+                laboratory.kind == .local
+                ? try FileManager.default.subpathsOfDirectory(atPath: store.name)
+                : try laboratory.objects(name).objects(below: "", behind: nil).map(\.key)
+            #expect(names.filter { $0.contains("drill") } == [])
+        }
+
         @discardableResult
         func add(_ second: Int, to scope: StoreScope) throws -> StoredBackup {
             try steps.add(second, to: scope, in: store)
@@ -75,7 +84,46 @@ private struct StorePromise: Sendable {
         StorePromise(name: "a-sidecar-without-archive-is-damage", check: sidecarAlone),
         StorePromise(name: "what-was-never-published-goes", check: abandoned),
         StorePromise(name: "what-is-not-there-on-purpose-is-known", check: absences),
+        StorePromise(name: "the-newest-drill-counts-and-goes-with-its-archive", check: drills),
     ]
+
+    private static func drill(of backup: StoredBackup, _ second: Double) throws -> DrillDocument {
+        let record = DrillRecord(
+            of: backup.sidecar.archive, manifestSHA256: backup.sidecar.manifestSHA256,
+            startedAt: Date(timeIntervalSince1970: second),
+            host: .init(coreCount: 1, availableMemory: nil, isScratchInMemory: true))
+        return try DrillDocument(record, page: Array("page \(second)".utf8))
+    }
+
+    @Sendable private static func drills(_ place: Place) throws {
+        let scope = try place.scope()
+        let backups = try (0..<2).map { try place.add($0, to: scope) }
+        #expect(try place.store.list().backups.allSatisfy { $0.drill == nil })
+        for second in [5.0, 6] {
+            try place.store.writer(for: scope).keep(drill(of: backups[0], second), of: backups[0])
+            // Names have whole seconds and something random, which does not tell their order.
+            Thread.sleep(forTimeInterval: 1.1)
+        }
+        var listing = try place.store.list()
+        #expect(listing.problems.isEmpty && listing.chain.isEmpty && listing.unpublished.isEmpty)
+        #expect(listing.backups.map(\.id) == backups.map(\.id))
+        #expect(listing.backups.map { $0.drill?.startedAt.timeIntervalSince1970 } == [6, nil])
+        // One of other bytes under the same name is of no backup that is there.
+        var other = try drill(of: backups[1], 7).record
+        other.manifestSHA256 = "another"
+        try place.store.writer(for: scope).keep(DrillDocument(other, page: []), of: backups[1])
+        listing = try place.store.list()
+        #expect(listing.backups[1].drill == nil && listing.problems.isEmpty)
+        try place.store.writer(for: scope).delete(backups[0])
+        let gone = try #require(throws: Failure.self) {
+            try place.store.writer(for: scope).keep(drill(of: backups[0], 8), of: backups[0])
+        }
+        #expect(gone.code == .notFound)
+        listing = try place.store.list()
+        #expect(listing.backups.map(\.id) == [backups[1].id] && listing.problems.isEmpty && listing.chain.isEmpty)
+        try place.store.writer(for: scope).delete(backups[1])
+        try place.expectNoDrills()
+    }
 
     @Sendable private static func whatIsPublished(_ place: Place) throws {
         let scope = try place.scope()

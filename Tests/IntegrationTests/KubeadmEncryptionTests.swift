@@ -177,8 +177,30 @@ extension Integration {
                 try node.startEtcd()
                 return node
             }
-            try start(secret).expect([])
-            try start(Data(secret.reversed())).expect([Self.wrong])
+            let good = try start(secret)
+            try expectDrill(of: good.expect([]), 0, "passed", "opened with the restored encryption configuration")
+            let bad = try start(Data(secret.reversed()))
+            try expectDrill(of: bad.expect([Self.wrong]), 7, "failed", "are not opened by the key of that name")
+            withExtendedLifetime([good, bad]) {}
+        }
+
+        /// What a real etcd returns of a backup is opened with the files of the same backup.
+        private func expectDrill(
+            of backup: KubeadmNode.Outcome, _ status: Int32, _ outcome: String, _ words: String
+        ) throws {
+            let scratch = try TemporaryDirectory()
+            let result = try SnapTool.attempt(
+                [
+                    "drill", backup.report.path.string, "-i", Laboratory.shared().key().path, "--scratch", scratch.path,
+                    "--etcd", EtcdVersion.v3_5.path(of: "etcd"), "-o", "json",
+                ])
+            #expect(result.status == status, "\(result.errorText)")
+            let stages = try JSON(result.output).stages.array
+            let stage = try #require(stages.first { $0.name.string == "secrets" })
+            #expect(stage.outcome.string == outcome && stage.detail.string.contains(words), "\(stage.detail.string)")
+            #expect(
+                stages.contains { $0.name.string == "compaction" && $0.outcome.string == "passed" } == (status == 0))
+            #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path) == [])
         }
 
         // MARK: Defects

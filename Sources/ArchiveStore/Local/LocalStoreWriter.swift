@@ -76,6 +76,27 @@ public final class LocalStoreWriter: StoreWriter {
         try file.publish()
     }
 
+    /// Keeps the record of a drill beside a backup; the page first, for the record is what counts.
+    public func keep(_ drill: DrillDocument, of backup: StoredBackup) throws {
+        guard case .whole(let found) = try contents.entry(backup.id), found.sidecarBytes == backup.sidecarBytes else {
+            throw Self.replaced(backup)
+        }
+        let earlier = try contents.drillNames().filter { $0.backup == backup.id }
+        let name = DrillName.new(of: backup.id)
+        for (name, bytes) in [(name.page, drill.page), (name, drill.bytes)] {
+            let file = try PendingFile(in: directory, name: name.fileName)
+            try file.write(bytes)
+            try file.publish()
+        }
+        for name in earlier { try? directory.removeFile(name.fileName) }
+        _ = try? directory.sync()
+    }
+
+    private static func replaced(_ backup: StoredBackup) -> Failure {
+        Failure(
+            .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`")
+    }
+
     /// Removes backups, one after the other.
     public func delete(_ backups: [StoredBackup], onRemoval: (StoredBackup) -> Void) throws {
         for backup in backups {
@@ -89,9 +110,7 @@ public final class LocalStoreWriter: StoreWriter {
         guard case .whole(let found) = try contents.entry(backup.id), found.sidecarBytes == backup.sidecarBytes else {
             // An interrupted removal came to its end with the leftovers.
             if removedLeftovers.contains(PendingFile.temporaryPrefix + backup.sidecarName) { return }
-            throw Failure(
-                .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
-            )
+            throw Self.replaced(backup)
         }
         let others = try contents.contents().backups.filter { $0.id != backup.id }.inOrderOfNumbers
         let isNoted = try noteIfThereIsRoom { $0.remove(backup, among: others) }
@@ -108,6 +127,7 @@ public final class LocalStoreWriter: StoreWriter {
         }
         // What of this fails or is lost is done by the next writer.
         _ = try? directory.removeFile(PendingFile.temporaryPrefix + backup.sidecarName)
+        _ = try? contents.removeDrills { $0 == backup.id }
         // Now there is room; if there is still none the number is missed later, which is said.
         if !isNoted { try? note { $0.remove(backup, among: others) } }
         _ = try? directory.sync()
@@ -132,6 +152,7 @@ public final class LocalStoreWriter: StoreWriter {
             try directory.removeFile(name)
             try directory.removeFile(PendingFile.temporaryPrefix + name)
         }
+        try contents.removeDrills { $0 == backup.id }
         if !isNoted { try? note(removal) }
         try directory.sync()
     }
@@ -204,8 +225,9 @@ public final class LocalStoreWriter: StoreWriter {
             try leftover.remove()
             return true
         }
-        if !removed.isEmpty { try contents.directory.sync() }
-        return removed
+        let drills = try contents.removeDrills { try !contents.mayHaveDrills($0) }
+        if !removed.isEmpty || !drills.isEmpty { try contents.directory.sync() }
+        return removed + drills
     }
 
     /// What is left free for others, for a full disk under etcd stops the cluster: 2 % of the file system, at most 256 MiB.

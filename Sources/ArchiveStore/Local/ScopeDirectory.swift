@@ -29,10 +29,13 @@ struct ScopeDirectory {
         // Read first: what is published or removed later is then in neither.
         let isRecorded = directory.contains(ChainRecord.fileName)
         let record = Result { try ChainRecord.read(in: directory) }
+        let drills = try drillNames().newestRecords
         for id in try ids() {
             do {
                 switch try entry(id) {
-                case .whole(let backup): listing.backups.append(backup)
+                case .whole(var backup):
+                    backup.drill = drills[id].flatMap { drill($0, of: backup) }
+                    listing.backups.append(backup)
                 case .orphan: listing.unreadable.append(.orphan(scope: scope, id: id))
                 case .absent: break
                 }
@@ -90,8 +93,44 @@ struct ScopeDirectory {
 
     /// The temporary names of archives and sidecars that are in use or left over.
     func temporaryNames() throws -> [String] {
-        try directory.utf8Names().filter { Self.id($0, behind: PendingFile.temporaryPrefix) != nil }
+        try directory.utf8Names().filter { name in
+            guard name.hasPrefix(PendingFile.temporaryPrefix) else { return false }
+            return Self.id(name, behind: PendingFile.temporaryPrefix) != nil
+                || DrillName(name.dropFirst(PendingFile.temporaryPrefix.count)) != nil
+        }
     }
+
+    // MARK: Drills
+
+    /// The records and pages of drills that are here.
+    func drillNames() throws -> [DrillName] { try directory.utf8Names().compactMap { DrillName($0) } }
+
+    /// What a record says, if it can be read and is of this backup.
+    private func drill(_ name: DrillName, of backup: StoredBackup) -> DrillRecord? {
+        let path = directory.path(of: name.fileName)
+        guard let file = try? RandomAccessFile(path: path), file.byteCount <= DrillDocument.maximumByteCount,
+            let bytes = try? file.bytes(at: 0, count: file.byteCount)
+        else { return nil }
+        return DrillDocument.record(bytes, of: backup.sidecar, name: path)
+    }
+
+    /// Whether there is anything that a record of a drill can belong to.
+    func mayHaveDrills(_ id: BackupID) throws -> Bool {
+        let names = [StoredBackup.archiveName(id), StoredBackup.sidecarName(id)]
+        return names.contains { directory.contains($0) || directory.contains(PendingFile.temporaryPrefix + $0) }
+    }
+
+    /// Removes the records and pages of drills of some backups.
+    ///
+    /// - Returns: their names.
+    @discardableResult
+    func removeDrills(where isWanted: (BackupID) throws -> Bool) throws -> [String] {
+        let names = try drillNames().filter { try isWanted($0.backup) }.map(\.fileName)
+        for name in names { try directory.removeFile(name) }
+        return names
+    }
+
+    // MARK: Archives
 
     private func ids(named prefix: String) throws -> [BackupID] {
         Set(try directory.utf8Names().compactMap { Self.id($0, behind: prefix) }).sorted()

@@ -13,6 +13,8 @@ struct ObjectScope {
     private(set) var sidecars: [BackupID: StoredObject] = [:]
     /// What says which backups were removed.
     private(set) var removalRecords: [StoredObject] = []
+    /// The records and pages of drills.
+    private(set) var drills: [DrillName: StoredObject] = [:]
 
     /// What cluster, node and file name a key has; nil for what is not ours.
     static func parts(of key: String) -> (scope: StoreScope, name: String)? {
@@ -35,6 +37,7 @@ struct ObjectScope {
 
     private mutating func add(_ object: StoredObject, _ name: String) {
         if RemovalRecord.isName(name) { return removalRecords.append(object) }
+        if let drill = DrillName(name) { return drills[drill] = object }
         if name.hasSuffix(ArchiveFormat.archiveSuffix) {
             if let id = BackupID(name.dropLast(ArchiveFormat.archiveSuffix.count)) { archives[id] = object }
         } else if name.hasSuffix(ArchiveFormat.sidecarSuffix) {
@@ -43,7 +46,15 @@ struct ObjectScope {
     }
 
     /// The small objects that have to be read to know the scope.
-    var documents: [StoredObject] { sidecars.values.sorted { $0.key < $1.key } + removalRecords }
+    var documents: [StoredObject] {
+        sidecars.values.sorted { $0.key < $1.key } + removalRecords + newestDrills.values.sorted { $0.key < $1.key }
+    }
+
+    /// The newest record of each backup's drills, of those that are small enough to be one.
+    private var newestDrills: [BackupID: StoredObject] {
+        Array(drills.keys).newestRecords.compactMapValues { drills[$0] }
+            .filter { sidecars[$0.key] != nil && $0.value.byteCount <= DrillDocument.maximumByteCount }
+    }
 
     /// What is there, by the bytes of its documents.
     ///
@@ -98,8 +109,11 @@ struct ObjectScope {
                     modifiedAt: archives[id]?.modifiedAt))
         }
         do {
-            listing.backups.append(
-                try backup(id, Self.bytes(sidecar, documents), "\(store)/\(sidecar.key)", in: store))
+            var backup = try backup(id, Self.bytes(sidecar, documents), "\(store)/\(sidecar.key)", in: store)
+            if let drill = newestDrills[id], let bytes = try? Self.bytes(drill, documents) {
+                backup.drill = DrillDocument.record(bytes, of: backup.sidecar, name: "\(store)/\(drill.key)")
+            }
+            listing.backups.append(backup)
         } catch let error as ObjectError where error.kind == .absent {
             return
         } catch {

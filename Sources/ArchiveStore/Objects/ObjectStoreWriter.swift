@@ -157,6 +157,27 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
         try objects.create(ObjectStore.sidecarKey(id, in: scope), document.bytes, isLocked: true)
     }
 
+    func keep(_ drill: DrillDocument, of backup: StoredBackup) throws {
+        guard let found = try store.backup(backup.id, in: scope), found.sidecarBytes == backup.sidecarBytes else {
+            throw Failure(
+                .notFound, "\(quoted(backup.reference)) was removed or replaced meanwhile", hint: "see `etcd-snap list`"
+            )
+        }
+        let name = DrillName.new(of: backup.id)
+        try objects.create("\(scope)/\(name.page.fileName)", drill.page)
+        try objects.create("\(scope)/\(name.fileName)", drill.bytes)
+        // Whoever may only write leaves the earlier ones: the newest counts.
+        try? removeDrills { $0.backup == backup.id && $0.drill != name.drill }
+    }
+
+    /// Removes the records and pages of drills.
+    private func removeDrills(where isWanted: (DrillName) -> Bool) throws {
+        let keys = try objects.objects(below: "\(scope)/", behind: nil).map(\.key).filter { key in
+            ObjectScope.parts(of: key).flatMap { DrillName($0.name) }.map(isWanted) == true
+        }
+        if !keys.isEmpty { _ = try objects.remove(keys) }
+    }
+
     // MARK: - Removing
 
     func delete(_ backups: [StoredBackup], onRemoval: (StoredBackup) -> Void) throws {
@@ -226,12 +247,15 @@ final class ObjectStoreWriter: StoreWriter, @unchecked Sendable {
             if ids.contains(where: { failures[$0] == nil }) {
                 let gone = Set(ids).subtracting(failures.keys)
                 _ = try write(RemovalRecord(removed: removedRuns(gone), removing: removing.union(gone).sorted()))
+                try? removeDrills { gone.contains($0.backup) }
             }
             _ = try objects.remove([key])
             return failures.merging(locked) { $1 }
         }
         // Each record has all that those before it had.
         _ = try objects.remove(earlier)
+        // What is left of a drill is of no archive, and nobody counts it.
+        try? removeDrills { ids.contains($0.backup) || removing.contains($0.backup) }
         return locked
     }
 

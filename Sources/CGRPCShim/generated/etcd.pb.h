@@ -71,6 +71,9 @@ extern HashKVRequestDefaultTypeInternal _HashKVRequest_default_instance_;
 class HashKVResponse;
 struct HashKVResponseDefaultTypeInternal;
 extern HashKVResponseDefaultTypeInternal _HashKVResponse_default_instance_;
+class KeyValue;
+struct KeyValueDefaultTypeInternal;
+extern KeyValueDefaultTypeInternal _KeyValue_default_instance_;
 class Member;
 struct MemberDefaultTypeInternal;
 extern MemberDefaultTypeInternal _Member_default_instance_;
@@ -80,6 +83,12 @@ extern MemberListRequestDefaultTypeInternal _MemberListRequest_default_instance_
 class MemberListResponse;
 struct MemberListResponseDefaultTypeInternal;
 extern MemberListResponseDefaultTypeInternal _MemberListResponse_default_instance_;
+class RangeRequest;
+struct RangeRequestDefaultTypeInternal;
+extern RangeRequestDefaultTypeInternal _RangeRequest_default_instance_;
+class RangeResponse;
+struct RangeResponseDefaultTypeInternal;
+extern RangeResponseDefaultTypeInternal _RangeResponse_default_instance_;
 class ResponseHeader;
 struct ResponseHeaderDefaultTypeInternal;
 extern ResponseHeaderDefaultTypeInternal _ResponseHeader_default_instance_;
@@ -106,9 +115,12 @@ template<> ::etcdserverpb::AuthenticateRequest* Arena::CreateMaybeMessage<::etcd
 template<> ::etcdserverpb::AuthenticateResponse* Arena::CreateMaybeMessage<::etcdserverpb::AuthenticateResponse>(Arena*);
 template<> ::etcdserverpb::HashKVRequest* Arena::CreateMaybeMessage<::etcdserverpb::HashKVRequest>(Arena*);
 template<> ::etcdserverpb::HashKVResponse* Arena::CreateMaybeMessage<::etcdserverpb::HashKVResponse>(Arena*);
+template<> ::etcdserverpb::KeyValue* Arena::CreateMaybeMessage<::etcdserverpb::KeyValue>(Arena*);
 template<> ::etcdserverpb::Member* Arena::CreateMaybeMessage<::etcdserverpb::Member>(Arena*);
 template<> ::etcdserverpb::MemberListRequest* Arena::CreateMaybeMessage<::etcdserverpb::MemberListRequest>(Arena*);
 template<> ::etcdserverpb::MemberListResponse* Arena::CreateMaybeMessage<::etcdserverpb::MemberListResponse>(Arena*);
+template<> ::etcdserverpb::RangeRequest* Arena::CreateMaybeMessage<::etcdserverpb::RangeRequest>(Arena*);
+template<> ::etcdserverpb::RangeResponse* Arena::CreateMaybeMessage<::etcdserverpb::RangeResponse>(Arena*);
 template<> ::etcdserverpb::ResponseHeader* Arena::CreateMaybeMessage<::etcdserverpb::ResponseHeader>(Arena*);
 template<> ::etcdserverpb::SnapshotRequest* Arena::CreateMaybeMessage<::etcdserverpb::SnapshotRequest>(Arena*);
 template<> ::etcdserverpb::SnapshotResponse* Arena::CreateMaybeMessage<::etcdserverpb::SnapshotResponse>(Arena*);
@@ -2869,6 +2881,555 @@ class AuthStatusResponse final :
   union { Impl_ _impl_; };
   friend struct ::TableStruct_etcd_2eproto;
 };
+// -------------------------------------------------------------------
+
+class RangeRequest final :
+    public ::PROTOBUF_NAMESPACE_ID::MessageLite /* @@protoc_insertion_point(class_definition:etcdserverpb.RangeRequest) */ {
+ public:
+  inline RangeRequest() : RangeRequest(nullptr) {}
+  ~RangeRequest() override;
+  explicit PROTOBUF_CONSTEXPR RangeRequest(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  RangeRequest(const RangeRequest& from);
+  RangeRequest(RangeRequest&& from) noexcept
+    : RangeRequest() {
+    *this = ::std::move(from);
+  }
+
+  inline RangeRequest& operator=(const RangeRequest& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline RangeRequest& operator=(RangeRequest&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const RangeRequest& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const RangeRequest* internal_default_instance() {
+    return reinterpret_cast<const RangeRequest*>(
+               &_RangeRequest_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    17;
+
+  friend void swap(RangeRequest& a, RangeRequest& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(RangeRequest* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(RangeRequest* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  RangeRequest* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<RangeRequest>(arena);
+  }
+  void CheckTypeAndMergeFrom(const ::PROTOBUF_NAMESPACE_ID::MessageLite& from)  final;
+  void CopyFrom(const RangeRequest& from);
+  void MergeFrom(const RangeRequest& from);
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const;
+  void InternalSwap(RangeRequest* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "etcdserverpb.RangeRequest";
+  }
+  protected:
+  explicit RangeRequest(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  std::string GetTypeName() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kKeyFieldNumber = 1,
+    kRangeEndFieldNumber = 2,
+    kLimitFieldNumber = 3,
+    kRevisionFieldNumber = 4,
+  };
+  // bytes key = 1;
+  void clear_key();
+  const std::string& key() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_key(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_key();
+  PROTOBUF_NODISCARD std::string* release_key();
+  void set_allocated_key(std::string* key);
+  private:
+  const std::string& _internal_key() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_key(const std::string& value);
+  std::string* _internal_mutable_key();
+  public:
+
+  // bytes range_end = 2;
+  void clear_range_end();
+  const std::string& range_end() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_range_end(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_range_end();
+  PROTOBUF_NODISCARD std::string* release_range_end();
+  void set_allocated_range_end(std::string* range_end);
+  private:
+  const std::string& _internal_range_end() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_range_end(const std::string& value);
+  std::string* _internal_mutable_range_end();
+  public:
+
+  // int64 limit = 3;
+  void clear_limit();
+  int64_t limit() const;
+  void set_limit(int64_t value);
+  private:
+  int64_t _internal_limit() const;
+  void _internal_set_limit(int64_t value);
+  public:
+
+  // int64 revision = 4;
+  void clear_revision();
+  int64_t revision() const;
+  void set_revision(int64_t value);
+  private:
+  int64_t _internal_revision() const;
+  void _internal_set_revision(int64_t value);
+  public:
+
+  // @@protoc_insertion_point(class_scope:etcdserverpb.RangeRequest)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr key_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr range_end_;
+    int64_t limit_;
+    int64_t revision_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_etcd_2eproto;
+};
+// -------------------------------------------------------------------
+
+class KeyValue final :
+    public ::PROTOBUF_NAMESPACE_ID::MessageLite /* @@protoc_insertion_point(class_definition:etcdserverpb.KeyValue) */ {
+ public:
+  inline KeyValue() : KeyValue(nullptr) {}
+  ~KeyValue() override;
+  explicit PROTOBUF_CONSTEXPR KeyValue(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  KeyValue(const KeyValue& from);
+  KeyValue(KeyValue&& from) noexcept
+    : KeyValue() {
+    *this = ::std::move(from);
+  }
+
+  inline KeyValue& operator=(const KeyValue& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline KeyValue& operator=(KeyValue&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const KeyValue& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const KeyValue* internal_default_instance() {
+    return reinterpret_cast<const KeyValue*>(
+               &_KeyValue_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    18;
+
+  friend void swap(KeyValue& a, KeyValue& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(KeyValue* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(KeyValue* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  KeyValue* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<KeyValue>(arena);
+  }
+  void CheckTypeAndMergeFrom(const ::PROTOBUF_NAMESPACE_ID::MessageLite& from)  final;
+  void CopyFrom(const KeyValue& from);
+  void MergeFrom(const KeyValue& from);
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const;
+  void InternalSwap(KeyValue* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "etcdserverpb.KeyValue";
+  }
+  protected:
+  explicit KeyValue(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  std::string GetTypeName() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kKeyFieldNumber = 1,
+    kValueFieldNumber = 5,
+    kCreateRevisionFieldNumber = 2,
+    kModRevisionFieldNumber = 3,
+    kVersionFieldNumber = 4,
+    kLeaseFieldNumber = 6,
+  };
+  // bytes key = 1;
+  void clear_key();
+  const std::string& key() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_key(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_key();
+  PROTOBUF_NODISCARD std::string* release_key();
+  void set_allocated_key(std::string* key);
+  private:
+  const std::string& _internal_key() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_key(const std::string& value);
+  std::string* _internal_mutable_key();
+  public:
+
+  // bytes value = 5;
+  void clear_value();
+  const std::string& value() const;
+  template <typename ArgT0 = const std::string&, typename... ArgT>
+  void set_value(ArgT0&& arg0, ArgT... args);
+  std::string* mutable_value();
+  PROTOBUF_NODISCARD std::string* release_value();
+  void set_allocated_value(std::string* value);
+  private:
+  const std::string& _internal_value() const;
+  inline PROTOBUF_ALWAYS_INLINE void _internal_set_value(const std::string& value);
+  std::string* _internal_mutable_value();
+  public:
+
+  // int64 create_revision = 2;
+  void clear_create_revision();
+  int64_t create_revision() const;
+  void set_create_revision(int64_t value);
+  private:
+  int64_t _internal_create_revision() const;
+  void _internal_set_create_revision(int64_t value);
+  public:
+
+  // int64 mod_revision = 3;
+  void clear_mod_revision();
+  int64_t mod_revision() const;
+  void set_mod_revision(int64_t value);
+  private:
+  int64_t _internal_mod_revision() const;
+  void _internal_set_mod_revision(int64_t value);
+  public:
+
+  // int64 version = 4;
+  void clear_version();
+  int64_t version() const;
+  void set_version(int64_t value);
+  private:
+  int64_t _internal_version() const;
+  void _internal_set_version(int64_t value);
+  public:
+
+  // int64 lease = 6;
+  void clear_lease();
+  int64_t lease() const;
+  void set_lease(int64_t value);
+  private:
+  int64_t _internal_lease() const;
+  void _internal_set_lease(int64_t value);
+  public:
+
+  // @@protoc_insertion_point(class_scope:etcdserverpb.KeyValue)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr key_;
+    ::PROTOBUF_NAMESPACE_ID::internal::ArenaStringPtr value_;
+    int64_t create_revision_;
+    int64_t mod_revision_;
+    int64_t version_;
+    int64_t lease_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_etcd_2eproto;
+};
+// -------------------------------------------------------------------
+
+class RangeResponse final :
+    public ::PROTOBUF_NAMESPACE_ID::MessageLite /* @@protoc_insertion_point(class_definition:etcdserverpb.RangeResponse) */ {
+ public:
+  inline RangeResponse() : RangeResponse(nullptr) {}
+  ~RangeResponse() override;
+  explicit PROTOBUF_CONSTEXPR RangeResponse(::PROTOBUF_NAMESPACE_ID::internal::ConstantInitialized);
+
+  RangeResponse(const RangeResponse& from);
+  RangeResponse(RangeResponse&& from) noexcept
+    : RangeResponse() {
+    *this = ::std::move(from);
+  }
+
+  inline RangeResponse& operator=(const RangeResponse& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline RangeResponse& operator=(RangeResponse&& from) noexcept {
+    if (this == &from) return *this;
+    if (GetOwningArena() == from.GetOwningArena()
+  #ifdef PROTOBUF_FORCE_COPY_IN_MOVE
+        && GetOwningArena() != nullptr
+  #endif  // !PROTOBUF_FORCE_COPY_IN_MOVE
+    ) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  static const RangeResponse& default_instance() {
+    return *internal_default_instance();
+  }
+  static inline const RangeResponse* internal_default_instance() {
+    return reinterpret_cast<const RangeResponse*>(
+               &_RangeResponse_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages =
+    19;
+
+  friend void swap(RangeResponse& a, RangeResponse& b) {
+    a.Swap(&b);
+  }
+  inline void Swap(RangeResponse* other) {
+    if (other == this) return;
+  #ifdef PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() != nullptr &&
+        GetOwningArena() == other->GetOwningArena()) {
+   #else  // PROTOBUF_FORCE_COPY_IN_SWAP
+    if (GetOwningArena() == other->GetOwningArena()) {
+  #endif  // !PROTOBUF_FORCE_COPY_IN_SWAP
+      InternalSwap(other);
+    } else {
+      ::PROTOBUF_NAMESPACE_ID::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(RangeResponse* other) {
+    if (other == this) return;
+    GOOGLE_DCHECK(GetOwningArena() == other->GetOwningArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  RangeResponse* New(::PROTOBUF_NAMESPACE_ID::Arena* arena = nullptr) const final {
+    return CreateMaybeMessage<RangeResponse>(arena);
+  }
+  void CheckTypeAndMergeFrom(const ::PROTOBUF_NAMESPACE_ID::MessageLite& from)  final;
+  void CopyFrom(const RangeResponse& from);
+  void MergeFrom(const RangeResponse& from);
+  PROTOBUF_ATTRIBUTE_REINITIALIZES void Clear() final;
+  bool IsInitialized() const final;
+
+  size_t ByteSizeLong() const final;
+  const char* _InternalParse(const char* ptr, ::PROTOBUF_NAMESPACE_ID::internal::ParseContext* ctx) final;
+  uint8_t* _InternalSerialize(
+      uint8_t* target, ::PROTOBUF_NAMESPACE_ID::io::EpsCopyOutputStream* stream) const final;
+  int GetCachedSize() const final { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::PROTOBUF_NAMESPACE_ID::Arena* arena, bool is_message_owned);
+  void SharedDtor();
+  void SetCachedSize(int size) const;
+  void InternalSwap(RangeResponse* other);
+
+  private:
+  friend class ::PROTOBUF_NAMESPACE_ID::internal::AnyMetadata;
+  static ::PROTOBUF_NAMESPACE_ID::StringPiece FullMessageName() {
+    return "etcdserverpb.RangeResponse";
+  }
+  protected:
+  explicit RangeResponse(::PROTOBUF_NAMESPACE_ID::Arena* arena,
+                       bool is_message_owned = false);
+  public:
+
+  std::string GetTypeName() const final;
+
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+
+  enum : int {
+    kKvsFieldNumber = 2,
+    kHeaderFieldNumber = 1,
+    kCountFieldNumber = 4,
+    kMoreFieldNumber = 3,
+  };
+  // repeated .etcdserverpb.KeyValue kvs = 2;
+  int kvs_size() const;
+  private:
+  int _internal_kvs_size() const;
+  public:
+  void clear_kvs();
+  ::etcdserverpb::KeyValue* mutable_kvs(int index);
+  ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::etcdserverpb::KeyValue >*
+      mutable_kvs();
+  private:
+  const ::etcdserverpb::KeyValue& _internal_kvs(int index) const;
+  ::etcdserverpb::KeyValue* _internal_add_kvs();
+  public:
+  const ::etcdserverpb::KeyValue& kvs(int index) const;
+  ::etcdserverpb::KeyValue* add_kvs();
+  const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::etcdserverpb::KeyValue >&
+      kvs() const;
+
+  // .etcdserverpb.ResponseHeader header = 1;
+  bool has_header() const;
+  private:
+  bool _internal_has_header() const;
+  public:
+  void clear_header();
+  const ::etcdserverpb::ResponseHeader& header() const;
+  PROTOBUF_NODISCARD ::etcdserverpb::ResponseHeader* release_header();
+  ::etcdserverpb::ResponseHeader* mutable_header();
+  void set_allocated_header(::etcdserverpb::ResponseHeader* header);
+  private:
+  const ::etcdserverpb::ResponseHeader& _internal_header() const;
+  ::etcdserverpb::ResponseHeader* _internal_mutable_header();
+  public:
+  void unsafe_arena_set_allocated_header(
+      ::etcdserverpb::ResponseHeader* header);
+  ::etcdserverpb::ResponseHeader* unsafe_arena_release_header();
+
+  // int64 count = 4;
+  void clear_count();
+  int64_t count() const;
+  void set_count(int64_t value);
+  private:
+  int64_t _internal_count() const;
+  void _internal_set_count(int64_t value);
+  public:
+
+  // bool more = 3;
+  void clear_more();
+  bool more() const;
+  void set_more(bool value);
+  private:
+  bool _internal_more() const;
+  void _internal_set_more(bool value);
+  public:
+
+  // @@protoc_insertion_point(class_scope:etcdserverpb.RangeResponse)
+ private:
+  class _Internal;
+
+  template <typename T> friend class ::PROTOBUF_NAMESPACE_ID::Arena::InternalHelper;
+  typedef void InternalArenaConstructable_;
+  typedef void DestructorSkippable_;
+  struct Impl_ {
+    ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::etcdserverpb::KeyValue > kvs_;
+    ::etcdserverpb::ResponseHeader* header_;
+    int64_t count_;
+    bool more_;
+    mutable ::PROTOBUF_NAMESPACE_ID::internal::CachedSize _cached_size_;
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_etcd_2eproto;
+};
 // ===================================================================
 
 
@@ -4729,9 +5290,517 @@ inline void AuthStatusResponse::set_auth_revision(uint64_t value) {
   // @@protoc_insertion_point(field_set:etcdserverpb.AuthStatusResponse.auth_revision)
 }
 
+// -------------------------------------------------------------------
+
+// RangeRequest
+
+// bytes key = 1;
+inline void RangeRequest::clear_key() {
+  _impl_.key_.ClearToEmpty();
+}
+inline const std::string& RangeRequest::key() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeRequest.key)
+  return _internal_key();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void RangeRequest::set_key(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.key_.SetBytes(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:etcdserverpb.RangeRequest.key)
+}
+inline std::string* RangeRequest::mutable_key() {
+  std::string* _s = _internal_mutable_key();
+  // @@protoc_insertion_point(field_mutable:etcdserverpb.RangeRequest.key)
+  return _s;
+}
+inline const std::string& RangeRequest::_internal_key() const {
+  return _impl_.key_.Get();
+}
+inline void RangeRequest::_internal_set_key(const std::string& value) {
+  
+  _impl_.key_.Set(value, GetArenaForAllocation());
+}
+inline std::string* RangeRequest::_internal_mutable_key() {
+  
+  return _impl_.key_.Mutable(GetArenaForAllocation());
+}
+inline std::string* RangeRequest::release_key() {
+  // @@protoc_insertion_point(field_release:etcdserverpb.RangeRequest.key)
+  return _impl_.key_.Release();
+}
+inline void RangeRequest::set_allocated_key(std::string* key) {
+  if (key != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.key_.SetAllocated(key, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.key_.IsDefault()) {
+    _impl_.key_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:etcdserverpb.RangeRequest.key)
+}
+
+// bytes range_end = 2;
+inline void RangeRequest::clear_range_end() {
+  _impl_.range_end_.ClearToEmpty();
+}
+inline const std::string& RangeRequest::range_end() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeRequest.range_end)
+  return _internal_range_end();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void RangeRequest::set_range_end(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.range_end_.SetBytes(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:etcdserverpb.RangeRequest.range_end)
+}
+inline std::string* RangeRequest::mutable_range_end() {
+  std::string* _s = _internal_mutable_range_end();
+  // @@protoc_insertion_point(field_mutable:etcdserverpb.RangeRequest.range_end)
+  return _s;
+}
+inline const std::string& RangeRequest::_internal_range_end() const {
+  return _impl_.range_end_.Get();
+}
+inline void RangeRequest::_internal_set_range_end(const std::string& value) {
+  
+  _impl_.range_end_.Set(value, GetArenaForAllocation());
+}
+inline std::string* RangeRequest::_internal_mutable_range_end() {
+  
+  return _impl_.range_end_.Mutable(GetArenaForAllocation());
+}
+inline std::string* RangeRequest::release_range_end() {
+  // @@protoc_insertion_point(field_release:etcdserverpb.RangeRequest.range_end)
+  return _impl_.range_end_.Release();
+}
+inline void RangeRequest::set_allocated_range_end(std::string* range_end) {
+  if (range_end != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.range_end_.SetAllocated(range_end, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.range_end_.IsDefault()) {
+    _impl_.range_end_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:etcdserverpb.RangeRequest.range_end)
+}
+
+// int64 limit = 3;
+inline void RangeRequest::clear_limit() {
+  _impl_.limit_ = int64_t{0};
+}
+inline int64_t RangeRequest::_internal_limit() const {
+  return _impl_.limit_;
+}
+inline int64_t RangeRequest::limit() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeRequest.limit)
+  return _internal_limit();
+}
+inline void RangeRequest::_internal_set_limit(int64_t value) {
+  
+  _impl_.limit_ = value;
+}
+inline void RangeRequest::set_limit(int64_t value) {
+  _internal_set_limit(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.RangeRequest.limit)
+}
+
+// int64 revision = 4;
+inline void RangeRequest::clear_revision() {
+  _impl_.revision_ = int64_t{0};
+}
+inline int64_t RangeRequest::_internal_revision() const {
+  return _impl_.revision_;
+}
+inline int64_t RangeRequest::revision() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeRequest.revision)
+  return _internal_revision();
+}
+inline void RangeRequest::_internal_set_revision(int64_t value) {
+  
+  _impl_.revision_ = value;
+}
+inline void RangeRequest::set_revision(int64_t value) {
+  _internal_set_revision(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.RangeRequest.revision)
+}
+
+// -------------------------------------------------------------------
+
+// KeyValue
+
+// bytes key = 1;
+inline void KeyValue::clear_key() {
+  _impl_.key_.ClearToEmpty();
+}
+inline const std::string& KeyValue::key() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.KeyValue.key)
+  return _internal_key();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void KeyValue::set_key(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.key_.SetBytes(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:etcdserverpb.KeyValue.key)
+}
+inline std::string* KeyValue::mutable_key() {
+  std::string* _s = _internal_mutable_key();
+  // @@protoc_insertion_point(field_mutable:etcdserverpb.KeyValue.key)
+  return _s;
+}
+inline const std::string& KeyValue::_internal_key() const {
+  return _impl_.key_.Get();
+}
+inline void KeyValue::_internal_set_key(const std::string& value) {
+  
+  _impl_.key_.Set(value, GetArenaForAllocation());
+}
+inline std::string* KeyValue::_internal_mutable_key() {
+  
+  return _impl_.key_.Mutable(GetArenaForAllocation());
+}
+inline std::string* KeyValue::release_key() {
+  // @@protoc_insertion_point(field_release:etcdserverpb.KeyValue.key)
+  return _impl_.key_.Release();
+}
+inline void KeyValue::set_allocated_key(std::string* key) {
+  if (key != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.key_.SetAllocated(key, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.key_.IsDefault()) {
+    _impl_.key_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:etcdserverpb.KeyValue.key)
+}
+
+// int64 create_revision = 2;
+inline void KeyValue::clear_create_revision() {
+  _impl_.create_revision_ = int64_t{0};
+}
+inline int64_t KeyValue::_internal_create_revision() const {
+  return _impl_.create_revision_;
+}
+inline int64_t KeyValue::create_revision() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.KeyValue.create_revision)
+  return _internal_create_revision();
+}
+inline void KeyValue::_internal_set_create_revision(int64_t value) {
+  
+  _impl_.create_revision_ = value;
+}
+inline void KeyValue::set_create_revision(int64_t value) {
+  _internal_set_create_revision(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.KeyValue.create_revision)
+}
+
+// int64 mod_revision = 3;
+inline void KeyValue::clear_mod_revision() {
+  _impl_.mod_revision_ = int64_t{0};
+}
+inline int64_t KeyValue::_internal_mod_revision() const {
+  return _impl_.mod_revision_;
+}
+inline int64_t KeyValue::mod_revision() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.KeyValue.mod_revision)
+  return _internal_mod_revision();
+}
+inline void KeyValue::_internal_set_mod_revision(int64_t value) {
+  
+  _impl_.mod_revision_ = value;
+}
+inline void KeyValue::set_mod_revision(int64_t value) {
+  _internal_set_mod_revision(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.KeyValue.mod_revision)
+}
+
+// int64 version = 4;
+inline void KeyValue::clear_version() {
+  _impl_.version_ = int64_t{0};
+}
+inline int64_t KeyValue::_internal_version() const {
+  return _impl_.version_;
+}
+inline int64_t KeyValue::version() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.KeyValue.version)
+  return _internal_version();
+}
+inline void KeyValue::_internal_set_version(int64_t value) {
+  
+  _impl_.version_ = value;
+}
+inline void KeyValue::set_version(int64_t value) {
+  _internal_set_version(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.KeyValue.version)
+}
+
+// bytes value = 5;
+inline void KeyValue::clear_value() {
+  _impl_.value_.ClearToEmpty();
+}
+inline const std::string& KeyValue::value() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.KeyValue.value)
+  return _internal_value();
+}
+template <typename ArgT0, typename... ArgT>
+inline PROTOBUF_ALWAYS_INLINE
+void KeyValue::set_value(ArgT0&& arg0, ArgT... args) {
+ 
+ _impl_.value_.SetBytes(static_cast<ArgT0 &&>(arg0), args..., GetArenaForAllocation());
+  // @@protoc_insertion_point(field_set:etcdserverpb.KeyValue.value)
+}
+inline std::string* KeyValue::mutable_value() {
+  std::string* _s = _internal_mutable_value();
+  // @@protoc_insertion_point(field_mutable:etcdserverpb.KeyValue.value)
+  return _s;
+}
+inline const std::string& KeyValue::_internal_value() const {
+  return _impl_.value_.Get();
+}
+inline void KeyValue::_internal_set_value(const std::string& value) {
+  
+  _impl_.value_.Set(value, GetArenaForAllocation());
+}
+inline std::string* KeyValue::_internal_mutable_value() {
+  
+  return _impl_.value_.Mutable(GetArenaForAllocation());
+}
+inline std::string* KeyValue::release_value() {
+  // @@protoc_insertion_point(field_release:etcdserverpb.KeyValue.value)
+  return _impl_.value_.Release();
+}
+inline void KeyValue::set_allocated_value(std::string* value) {
+  if (value != nullptr) {
+    
+  } else {
+    
+  }
+  _impl_.value_.SetAllocated(value, GetArenaForAllocation());
+#ifdef PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  if (_impl_.value_.IsDefault()) {
+    _impl_.value_.Set("", GetArenaForAllocation());
+  }
+#endif // PROTOBUF_FORCE_COPY_DEFAULT_STRING
+  // @@protoc_insertion_point(field_set_allocated:etcdserverpb.KeyValue.value)
+}
+
+// int64 lease = 6;
+inline void KeyValue::clear_lease() {
+  _impl_.lease_ = int64_t{0};
+}
+inline int64_t KeyValue::_internal_lease() const {
+  return _impl_.lease_;
+}
+inline int64_t KeyValue::lease() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.KeyValue.lease)
+  return _internal_lease();
+}
+inline void KeyValue::_internal_set_lease(int64_t value) {
+  
+  _impl_.lease_ = value;
+}
+inline void KeyValue::set_lease(int64_t value) {
+  _internal_set_lease(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.KeyValue.lease)
+}
+
+// -------------------------------------------------------------------
+
+// RangeResponse
+
+// .etcdserverpb.ResponseHeader header = 1;
+inline bool RangeResponse::_internal_has_header() const {
+  return this != internal_default_instance() && _impl_.header_ != nullptr;
+}
+inline bool RangeResponse::has_header() const {
+  return _internal_has_header();
+}
+inline void RangeResponse::clear_header() {
+  if (GetArenaForAllocation() == nullptr && _impl_.header_ != nullptr) {
+    delete _impl_.header_;
+  }
+  _impl_.header_ = nullptr;
+}
+inline const ::etcdserverpb::ResponseHeader& RangeResponse::_internal_header() const {
+  const ::etcdserverpb::ResponseHeader* p = _impl_.header_;
+  return p != nullptr ? *p : reinterpret_cast<const ::etcdserverpb::ResponseHeader&>(
+      ::etcdserverpb::_ResponseHeader_default_instance_);
+}
+inline const ::etcdserverpb::ResponseHeader& RangeResponse::header() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeResponse.header)
+  return _internal_header();
+}
+inline void RangeResponse::unsafe_arena_set_allocated_header(
+    ::etcdserverpb::ResponseHeader* header) {
+  if (GetArenaForAllocation() == nullptr) {
+    delete reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(_impl_.header_);
+  }
+  _impl_.header_ = header;
+  if (header) {
+    
+  } else {
+    
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:etcdserverpb.RangeResponse.header)
+}
+inline ::etcdserverpb::ResponseHeader* RangeResponse::release_header() {
+  
+  ::etcdserverpb::ResponseHeader* temp = _impl_.header_;
+  _impl_.header_ = nullptr;
+#ifdef PROTOBUF_FORCE_COPY_IN_RELEASE
+  auto* old =  reinterpret_cast<::PROTOBUF_NAMESPACE_ID::MessageLite*>(temp);
+  temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  if (GetArenaForAllocation() == nullptr) { delete old; }
+#else  // PROTOBUF_FORCE_COPY_IN_RELEASE
+  if (GetArenaForAllocation() != nullptr) {
+    temp = ::PROTOBUF_NAMESPACE_ID::internal::DuplicateIfNonNull(temp);
+  }
+#endif  // !PROTOBUF_FORCE_COPY_IN_RELEASE
+  return temp;
+}
+inline ::etcdserverpb::ResponseHeader* RangeResponse::unsafe_arena_release_header() {
+  // @@protoc_insertion_point(field_release:etcdserverpb.RangeResponse.header)
+  
+  ::etcdserverpb::ResponseHeader* temp = _impl_.header_;
+  _impl_.header_ = nullptr;
+  return temp;
+}
+inline ::etcdserverpb::ResponseHeader* RangeResponse::_internal_mutable_header() {
+  
+  if (_impl_.header_ == nullptr) {
+    auto* p = CreateMaybeMessage<::etcdserverpb::ResponseHeader>(GetArenaForAllocation());
+    _impl_.header_ = p;
+  }
+  return _impl_.header_;
+}
+inline ::etcdserverpb::ResponseHeader* RangeResponse::mutable_header() {
+  ::etcdserverpb::ResponseHeader* _msg = _internal_mutable_header();
+  // @@protoc_insertion_point(field_mutable:etcdserverpb.RangeResponse.header)
+  return _msg;
+}
+inline void RangeResponse::set_allocated_header(::etcdserverpb::ResponseHeader* header) {
+  ::PROTOBUF_NAMESPACE_ID::Arena* message_arena = GetArenaForAllocation();
+  if (message_arena == nullptr) {
+    delete _impl_.header_;
+  }
+  if (header) {
+    ::PROTOBUF_NAMESPACE_ID::Arena* submessage_arena =
+        ::PROTOBUF_NAMESPACE_ID::Arena::InternalGetOwningArena(header);
+    if (message_arena != submessage_arena) {
+      header = ::PROTOBUF_NAMESPACE_ID::internal::GetOwnedMessage(
+          message_arena, header, submessage_arena);
+    }
+    
+  } else {
+    
+  }
+  _impl_.header_ = header;
+  // @@protoc_insertion_point(field_set_allocated:etcdserverpb.RangeResponse.header)
+}
+
+// repeated .etcdserverpb.KeyValue kvs = 2;
+inline int RangeResponse::_internal_kvs_size() const {
+  return _impl_.kvs_.size();
+}
+inline int RangeResponse::kvs_size() const {
+  return _internal_kvs_size();
+}
+inline void RangeResponse::clear_kvs() {
+  _impl_.kvs_.Clear();
+}
+inline ::etcdserverpb::KeyValue* RangeResponse::mutable_kvs(int index) {
+  // @@protoc_insertion_point(field_mutable:etcdserverpb.RangeResponse.kvs)
+  return _impl_.kvs_.Mutable(index);
+}
+inline ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::etcdserverpb::KeyValue >*
+RangeResponse::mutable_kvs() {
+  // @@protoc_insertion_point(field_mutable_list:etcdserverpb.RangeResponse.kvs)
+  return &_impl_.kvs_;
+}
+inline const ::etcdserverpb::KeyValue& RangeResponse::_internal_kvs(int index) const {
+  return _impl_.kvs_.Get(index);
+}
+inline const ::etcdserverpb::KeyValue& RangeResponse::kvs(int index) const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeResponse.kvs)
+  return _internal_kvs(index);
+}
+inline ::etcdserverpb::KeyValue* RangeResponse::_internal_add_kvs() {
+  return _impl_.kvs_.Add();
+}
+inline ::etcdserverpb::KeyValue* RangeResponse::add_kvs() {
+  ::etcdserverpb::KeyValue* _add = _internal_add_kvs();
+  // @@protoc_insertion_point(field_add:etcdserverpb.RangeResponse.kvs)
+  return _add;
+}
+inline const ::PROTOBUF_NAMESPACE_ID::RepeatedPtrField< ::etcdserverpb::KeyValue >&
+RangeResponse::kvs() const {
+  // @@protoc_insertion_point(field_list:etcdserverpb.RangeResponse.kvs)
+  return _impl_.kvs_;
+}
+
+// bool more = 3;
+inline void RangeResponse::clear_more() {
+  _impl_.more_ = false;
+}
+inline bool RangeResponse::_internal_more() const {
+  return _impl_.more_;
+}
+inline bool RangeResponse::more() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeResponse.more)
+  return _internal_more();
+}
+inline void RangeResponse::_internal_set_more(bool value) {
+  
+  _impl_.more_ = value;
+}
+inline void RangeResponse::set_more(bool value) {
+  _internal_set_more(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.RangeResponse.more)
+}
+
+// int64 count = 4;
+inline void RangeResponse::clear_count() {
+  _impl_.count_ = int64_t{0};
+}
+inline int64_t RangeResponse::_internal_count() const {
+  return _impl_.count_;
+}
+inline int64_t RangeResponse::count() const {
+  // @@protoc_insertion_point(field_get:etcdserverpb.RangeResponse.count)
+  return _internal_count();
+}
+inline void RangeResponse::_internal_set_count(int64_t value) {
+  
+  _impl_.count_ = value;
+}
+inline void RangeResponse::set_count(int64_t value) {
+  _internal_set_count(value);
+  // @@protoc_insertion_point(field_set:etcdserverpb.RangeResponse.count)
+}
+
 #ifdef __GNUC__
   #pragma GCC diagnostic pop
 #endif  // __GNUC__
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
+// -------------------------------------------------------------------
+
 // -------------------------------------------------------------------
 
 // -------------------------------------------------------------------

@@ -76,7 +76,8 @@ void cgrpc_error_destroy(cgrpc_error *_Nullable error);
 
 /// How to connect. Everything is copied by `cgrpc_channel_create`.
 typedef struct cgrpc_channel_options {
-    /// A gRPC target of addresses: `ipv4:127.0.0.1:2379`, or `ipv6:[::1]:2379,[::ffff:127.0.0.1]:2379`.
+    /// A gRPC target of addresses: `ipv4:127.0.0.1:2379`, or `ipv6:[::1]:2379,[::ffff:127.0.0.1]:2379`; or a socket of this
+    /// host: `unix:/path`.
     const char *_Nonnull target;
     /// Whether to use TLS; without it the PEM fields are ignored.
     bool uses_tls;
@@ -134,6 +135,7 @@ typedef enum cgrpc_method {
     CGRPC_METHOD_MEMBERS = 3,
     CGRPC_METHOD_AUTHENTICATE = 4,
     CGRPC_METHOD_AUTH_STATUS = 5,
+    CGRPC_METHOD_RANGE = 6,
 } cgrpc_method;
 
 /// etcdserverpb.ResponseHeader.
@@ -193,6 +195,39 @@ typedef struct cgrpc_auth_status_fields {
     uint64_t auth_revision;
 } cgrpc_auth_status_fields;
 
+/// etcdserverpb.RangeRequest: the keys from `key` on that are before `range_end`, or all where that is one zero byte.
+typedef struct cgrpc_range_request {
+    const void *_Nonnull key;
+    size_t key_bytes;
+    const void *_Nonnull range_end;
+    size_t range_end_bytes;
+    /// The most keys to return; 0 for all.
+    int64_t limit;
+    /// The revision to read at; 0 for the current one.
+    int64_t revision;
+} cgrpc_range_request;
+
+/// etcdserverpb.RangeResponse without its rows.
+typedef struct cgrpc_range_fields {
+    cgrpc_header_fields header;
+    size_t row_count;
+    /// The keys in the range, returned or not.
+    int64_t key_count;
+    bool has_more;
+} cgrpc_range_fields;
+
+/// mvccpb.KeyValue; borrowed from the call.
+typedef struct cgrpc_key_value_fields {
+    const void *_Null_unspecified key;
+    size_t key_bytes;
+    const void *_Null_unspecified value;
+    size_t value_bytes;
+    int64_t create_revision;
+    int64_t mod_revision;
+    int64_t version;
+    int64_t lease;
+} cgrpc_key_value_fields;
+
 /// Creates a call that fails `timeout_ms` from now, with `token` as its authentication token unless that is NULL.
 /// One fetch function, the one for `method`, may be called on it, once.
 cgrpc_call *_Nonnull cgrpc_call_create(cgrpc_channel *_Nonnull channel, cgrpc_method method, int32_t timeout_ms,
@@ -238,6 +273,12 @@ const char *_Nonnull cgrpc_call_get_token(const cgrpc_call *_Nonnull call);
 /// Auth.AuthStatus (etcd 3.5 and later).
 bool cgrpc_call_fetch_auth_status(cgrpc_call *_Nonnull call, cgrpc_auth_status_fields *_Nonnull fields,
                                   cgrpc_error *_Nullable *_Nonnull error);
+
+/// KV.Range, which a quorum has to confirm.
+bool cgrpc_call_fetch_range(cgrpc_call *_Nonnull call, const cgrpc_range_request *_Nonnull request,
+                            cgrpc_range_fields *_Nonnull fields, cgrpc_error *_Nullable *_Nonnull error);
+/// One of the fetched rows.
+void cgrpc_call_get_key_value(const cgrpc_call *_Nonnull call, size_t index, cgrpc_key_value_fields *_Nonnull fields);
 
 // Snapshots
 

@@ -44,12 +44,30 @@ int clinux_sync_file_system(int descriptor);
 /// ramfs, which does not count them.
 int clinux_file_system_space(int descriptor, uint64_t *available_bytes, uint64_t *total_bytes);
 
+/// Whether the file system of `descriptor` keeps its files in memory alone (statfs(2), tmpfs and ramfs).
+int clinux_is_in_memory(int descriptor);
+
 /// A new empty file without a name, in memory, closed by exec (`memfd_create`); -1 where there is none.
 int clinux_memory_file(const char *name);
 
 /// A new pipe, the end to read from first, both closed by exec (`pipe2` with `O_CLOEXEC`): set a moment later, a program that
 /// another thread starts in between would hold them open.
 int clinux_pipe(int *ends);
+
+/// A program that is to run beside this process and not to outlive it.
+struct clinux_program {
+    const char *path;
+    char *_Nullable const *_Nonnull arguments;
+    char *_Nullable const *_Nonnull environment;
+    /// The directory that it runs in.
+    const char *directory;
+    /// What it writes its output and its errors to; it reads nothing.
+    int output;
+};
+
+/// Starts a program in a process group of its own. The kernel kills it when the thread that called this ends, and so with
+/// the process, whatever ends that (prctl(2), `PR_SET_PDEATHSIG`). Returns its process ID, or -1.
+int clinux_spawn_tied(const struct clinux_program *program);
 
 /// Fixes the size in bytes from which on malloc(3) takes a block from the system and gives it back when it is freed;
 /// glibc would raise it with each large block. Few arenas keep what threads free from lying around in many places.

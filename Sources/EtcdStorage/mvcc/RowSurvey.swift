@@ -32,6 +32,8 @@ public struct RowSurvey: Sendable, Hashable {
     /// Keys of the encryption at rest that are in use, by name; those beyond the first 1023 are counted under the empty
     /// one.
     public var encryptionKeys: [EncryptionKeyUse]
+    /// The keys that exist at that revision; nil where ``hashKV`` is, and where that was not asked for.
+    public var keySpace: KeySpaceDigest?
 }
 
 /// A snapshot whose structure has been verified, with what further passes over the same bytes need to know.
@@ -64,9 +66,11 @@ public final class VerifiedSnapshot {
     ///   - revision: the revision of the HashKV; 0 for the current one.
     ///   - compactRevision: the compaction to hash under, at least the database's own: what a member that has compacted
     ///     further since the snapshot would hash. Nil for the database's own.
+    ///   - digestsKeySpace: whether the keys that exist are hashed one by one, ``RowSurvey/keySpace``.
     /// - Throws: ``StorageError``, also for a database with findings, and for a revision that is not there.
     public func survey(
-        rereading source: any RandomAccessBytes, revision: Int64 = 0, compactRevision: Int64? = nil
+        rereading source: any RandomAccessBytes, revision: Int64 = 0, compactRevision: Int64? = nil,
+        digestsKeySpace: Bool = false
     ) throws(StorageError) -> RowSurvey {
         let contents = try report.requireSound(trailer: .ignored)
         let target = revision == 0 ? contents.currentRevision : revision
@@ -78,7 +82,8 @@ public final class VerifiedSnapshot {
                 currentRevision: contents.currentRevision)
         }
         let survey = try SurveyPasses(
-            snapshot: self, source: source, contents: contents, revision: target, compactRevision: compaction
+            snapshot: self, source: source, contents: contents, revision: target, compactRevision: compaction,
+            digestsKeySpace: digestsKeySpace
         ).run()
         if target == contents.currentRevision, compaction == contents.compactRevision {
             report.contents?.hashKV = survey.hashKV
@@ -95,6 +100,7 @@ private struct SurveyPasses {
     let contents: SnapshotContents
     let revision: Int64
     let compactRevision: Int64
+    let digestsKeySpace: Bool
 
     /// Rows up to here are the only ones of their keys up to here, because a compaction here is finished.
     private var compactedRevision: Int64 {
@@ -106,14 +112,18 @@ private struct SurveyPasses {
         let newest = try newestRevisions()
         var sum = try surveyRows(newest, keepIsEmpty: false)
         if newest.isOverfull {
-            sum.hashKV = nil
+            if !countsEveryRow { sum.hashKV = nil }
             sum.liveKeyCount = nil
+            sum.keySpace = nil
         }
         if let knownLiveKeyCount { sum.liveKeyCount = knownLiveKeyCount }
         // etcd leaves no row out when nothing at all is to be kept (`unsafeHashByRev`).
         if sum.liveKeyCount == 0, compactRevision >= 0 { sum = try surveyRows(newest, keepIsEmpty: true) }
         return sum
     }
+
+    /// Without a compaction no row is left out of the HashKV.
+    private var countsEveryRow: Bool { compactRevision == -1 && knownLiveKeyCount != nil }
 
     private var knownLiveKeyCount: Int? {
         revision == contents.currentRevision && compactRevision == -1 ? contents.liveKeyCount : nil
@@ -125,8 +135,8 @@ private struct SurveyPasses {
 
     /// The newest revision of each key that was written after the compaction.
     private func newestRevisions() throws(StorageError) -> FingerprintMap {
-        // Without a compaction every row counts; nothing needs to be known if the live keys are counted already.
-        if compactRevision == -1, knownLiveKeyCount != nil { return FingerprintMap(slotLimit: 0) }
+        // Then nothing needs to be known of keys, if those that exist are counted already.
+        if countsEveryRow, !digestsKeySpace { return FingerprintMap(slotLimit: 0) }
         let newest = Mutex(FingerprintMap(slotLimit: FingerprintMap.slotLimit(pageCount: snapshot.meta.highWater)))
         let lowest = compactedRevision
         let isWanted = { (row: SurveyRow) in row.revision > lowest && row.revision <= revision }
@@ -180,7 +190,7 @@ private struct SurveyPasses {
         let rule = RowRule(
             revision: revision, compactRevision: compactRevision, newest: newest, keepIsEmpty: keepIsEmpty)
         let workerCount = availableCoreCount()
-        var tallies = (0...workerCount).map { _ in RowTally() }
+        var tallies = (0...workerCount).map { _ in RowTally(digestsKeySpace: digestsKeySpace) }
         var hash = CRC32C(Schema.key)
         try forEachInlineRow { row, bytes in
             if tallies[workerCount].add(row, rule) { hash.append(CRC32C(bytes)) }

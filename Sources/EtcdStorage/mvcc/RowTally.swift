@@ -9,6 +9,7 @@ struct SurveyRow {
     var userKey: UnsafeRawBufferPointer
     var value: UnsafeRawBufferPointer
     var byteCount: Int
+    private var numbers: (create: Int64, mod: Int64, version: Int64, lease: Int64)
 
     /// Nil if the key is no revision or the value no `KeyValue`.
     @inline(__always)
@@ -22,6 +23,14 @@ struct SurveyRow {
         userKey = row.key
         value = row.value
         byteCount = key.count + bytes.count
+        numbers = (row.createRevision, row.modRevision, row.version, row.lease)
+    }
+
+    /// Adds the row to a digest.
+    func add(to digest: inout KeySpaceDigest) {
+        digest.add(
+            key: userKey, value: value, createRevision: numbers.create, modRevision: numbers.mod,
+            version: numbers.version, lease: numbers.lease)
     }
 
     /// Lends a row of bucket `key`.
@@ -75,12 +84,25 @@ struct RowTally {
     private var encryption: [String: Int] = [:]
     /// Rows whose key is not among the first ones.
     private var otherKeyRowCount = 0
+    /// The keys that exist; nil where that is not asked for.
+    private var keySpace: KeySpaceDigest?
+
+    /// Sums over no rows.
+    ///
+    /// - Parameter digestsKeySpace: whether the keys that exist are hashed.
+    init(digestsKeySpace: Bool = false) { keySpace = digestsKeySpace ? KeySpaceDigest() : nil }
 
     /// Adds a row; says whether it counts for the HashKV.
     @inline(__always)
     mutating func add(_ row: SurveyRow, _ rule: RowRule) -> Bool {
         let (counts, isLive) = rule.apply(row)
-        if isLive { liveKeyCount += 1 }
+        if isLive {
+            liveKeyCount += 1
+            if var sum = keySpace {
+                row.add(to: &sum)
+                keySpace = sum
+            }
+        }
         add(Self.prefix(of: row.userKey), rows: 1, bytes: row.byteCount)
         if !row.isTombstone { addEncryption(row.value) }
         return counts
@@ -130,6 +152,11 @@ struct RowTally {
 
     mutating func merge(_ other: RowTally) {
         liveKeyCount += other.liveKeyCount
+        if let part = other.keySpace {
+            var sum = keySpace ?? KeySpaceDigest()
+            sum.merge(part)
+            keySpace = sum
+        }
         otherKeyRowCount += other.otherKeyRowCount
         for (name, rows) in other.encryption { addEncryption(name, rows: rows) }
         for (prefix, size) in zip(other.prefixes, other.sizes) {
@@ -148,6 +175,7 @@ struct RowTally {
             hashKV: hashKV, liveKeyCount: liveKeyCount,
             prefixes: sized.sorted { ($1.byteCount, $0.prefix) < ($0.byteCount, $1.prefix) },
             encryptionKeys: keys.map { EncryptionKeyUse(provider: $0.key, rowCount: $0.value) }
-                .sorted { $0.provider < $1.provider })
+                .sorted { $0.provider < $1.provider },
+            keySpace: keySpace)
     }
 }

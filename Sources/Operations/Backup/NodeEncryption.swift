@@ -4,7 +4,7 @@ import NodeFiles
 import PKIBackup
 
 /// The API servers of a node with the keys of their configurations, as they were sealed; read once for all etcds.
-struct NodeEncryption {
+struct NodeEncryption: Sendable {
     /// Each server with how it reads; nil where its configuration can't be read, which is a finding of the analysis.
     private let servers: [(server: EncryptionServer, reader: EncryptionReader?)]
 
