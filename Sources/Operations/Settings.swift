@@ -31,4 +31,8 @@ extension Failure.Setting {
     static let restoreSelection = Self("restoreSelection")
     /// Keeping the revision.
     static let noBump = Self("noBump")
+    /// The level of verification that is asked for.
+    static let minimumLevel = Self("minimumLevel")
+    /// Whether an etcd's data directory that is there is moved aside.
+    static let keepData = Self("keepData")
 }

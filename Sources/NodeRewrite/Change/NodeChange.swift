@@ -153,9 +153,9 @@ public struct NodeChange: Sendable {
 }
 
 extension IPAddress {
-    /// Loopback, or no address in particular.
+    /// What every node reaches itself by, or no address in particular.
     fileprivate var isOfEveryNode: Bool {
-        if bytes.count == 4 { return bytes[0] == 127 || bytes.allSatisfy { $0 == 0 } }
+        if bytes.count == 4 { return bytes == [127, 0, 0, 1] || bytes.allSatisfy { $0 == 0 } }
         return bytes.dropLast().allSatisfy { $0 == 0 } && (bytes.last ?? 0) <= 1
     }
 }

@@ -1,0 +1,131 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension Integration {
+    /// A lost node on a new host, under other names and addresses: what kubeadm itself would have made there.
+    @Suite struct RebuildTests {
+        /// Trees by the topology that makes them of `base`.
+        private static let trees: [(tree: String, topology: [String])] = [
+            ("base", ["--node", "cp-1=10.0.0.11"]),
+            ("addr", ["--node", "cp-1=10.0.0.21"]),
+            ("nodename", ["--node", "cp-9=10.0.0.11"]),
+            ("endpoint", ["--node", "cp-1=10.0.0.11", "--endpoint", "api.new.example:8443"]),
+            ("noendpoint", ["--node", "cp-1=10.0.0.11", "--endpoint", "none"]),
+            ("N1", ["--node", "cp-21=10.0.0.21", "--endpoint", "10.0.0.100:6443"]),
+            ("N2", ["--node", "cp-22=10.0.0.22", "--endpoint", "10.0.0.100:6443"]),
+            ("N3", ["--node", "cp-23=10.0.0.23", "--endpoint", "10.0.0.100:6443"]),
+        ]
+
+        @Test func filesAreWhatKubeadmMakes() throws {
+            let nodes = try RebuildNodes(Self.trees.map(\.tree))
+            let reference = try nodes.backUp("base", as: "cp-1")
+            for (tree, topology) in Self.trees {
+                let plan = try nodes.plan([reference], topology)
+                let node = String(topology[1].prefix { $0 != "=" })
+                let root = try nodes.newRoot("new-\(tree)")
+                let report = try SnapTool.json(nodes.applying(plan, node, root))
+                #expect(report.fileCount.int > 25 && report.node.string == node)
+                let differences = try KubeadmComparison.differences(root, nodes.tree(tree))
+                #expect(differences.isEmpty, "\(tree): \(differences.joined(separator: "\n"))")
+                if tree == "addr" { #expect(try KubeadmComparison.differences(root, nodes.tree("N1")).count >= 8) }
+                #expect(FileManager.default.fileExists(atPath: "\(root)/var/lib/etcd/member/snap/db"))
+                let left = try run("find", [root, "-name", ".*placing*"]).text
+                #expect(left == "")
+                for authority in ["", "etcd/"] {
+                    try shell(
+                        """
+                        cd "$1/etc/kubernetes/pki"
+                        case "$2" in etcd/) leaves="etcd/server etcd/peer etcd/healthcheck-client apiserver-etcd-client";;
+                            *) leaves="apiserver apiserver-kubelet-client";; esac
+                        for leaf in $leaves; do
+                            openssl verify -x509_strict -CAfile "$2ca.crt" $leaf.crt
+                            test "$(openssl x509 -pubkey -noout -in $leaf.crt)" = "$(openssl pkey -pubout -in $leaf.key)"
+                        done
+                        """, root, authority)
+                }
+            }
+        }
+
+        @Test func thePlanSaysWhatHappens() throws {
+            let nodes = try RebuildNodes(["base"])
+            let reference = try nodes.backUp("base", as: "cp-1")
+            let runbook = nodes.store.directory.file("runbook.md")
+            let arguments =
+                ["rebuild", "plan", reference] + nodes.access
+                + ["--node", "cp-21=10.0.0.21", "--endpoint", "api.new.example:8443", "--runbook", runbook]
+            let plan = try SnapTool.json(arguments)
+            #expect(
+                plan.newEndpoint.string == "api.new.example:8443"
+                    && plan.oldEndpoint.string == "lb.example.internal:6443")
+            #expect(plan.etcd.initialCluster.string == "cp-21=https://10.0.0.21:2380")
+            #expect(plan.snapshot.level.string != "" && plan.snapshot.reason.string.contains("the only one"))
+            let node = plan.nodes[0]
+            let diffs = node.changes.array.map(\.diff.string).joined()
+            #expect(diffs.contains("\n-    - --name=cp-1\n") && diffs.contains("\n+    - --name=cp-21\n"))
+            #expect(!diffs.contains("client-key-data: L"))
+            let issued = node.certificates.array.filter { $0.action.string == "issue" }.map(\.path.string)
+            #expect(
+                issued.contains("/etc/kubernetes/pki/apiserver.crt") && !issued.contains { $0.contains("front-proxy") })
+            let text = try SnapTool.run(arguments).text
+            for word in ["cp-21=https://10.0.0.21:2380", "forecast", "initial cluster", "static-pods"] {
+                #expect(text.contains(word), "\(word)")
+            }
+            let book = try String(contentsOfFile: runbook, encoding: .utf8)
+            for word in [
+                "rebuild apply --plan plan.json --node cp-21", "kubectl delete node cp-1", "sed -i", "rebuild undo",
+            ] {
+                #expect(book.contains(word), "\(word)")
+            }
+            for secret in ["PRIVATE KEY", "LS0tLS1CRUdJTiBSU0"] {
+                #expect(!text.contains(secret) && !book.contains(secret))
+            }
+            let example = try SnapTool.run(["rebuild", "plan", reference, "--example"] + nodes.access).text
+            let file = try nodes.store.directory.write(example, to: "topology.yaml")
+            let same = try SnapTool.json(["rebuild", "plan", reference, "--topology", file] + nodes.access)
+            #expect(same.nodes[0].changes.array.isEmpty && same.warnings.array.isEmpty)
+        }
+
+        @Test func whatCantBeIsRefused() throws {
+            let nodes = try RebuildNodes(["base", "addr", "N1", "N2"])
+            let base = try nodes.backUp("base", as: "cp-1")
+            let other = try nodes.backUp("addr", as: "cp-2")
+            func plan(_ references: [String], _ more: [String]) throws -> CommandResult {
+                try SnapTool.attempt(["rebuild", "plan"] + references + nodes.access + more)
+            }
+            for (topology, word) in [
+                (["--node", "a=10.0.0.1", "--node", "b=10.0.0.1"], "10.0.0.1 is given twice"),
+                (["--node", "Cp=10.0.0.1"], "\"Cp\" is no name"), (["--node", "a_b=10.0.0.1"], "a_b"),
+                (["--node", "a=10.0.0"], "is no IP address"),
+                (["--node", "a=10.0.0.1", "--node", "a=10.0.0.2"], "\"a\""),
+                (["--node", "a=10.0.0.1", "--endpoint", "x:y"], "is no endpoint"),
+                (["--node", "a"], "no node of a topology"),
+            ] {
+                expectFailure(try plan([base], topology), 2, naming: word)
+            }
+            expectFailure(try plan([base, other], ["--node", "a=10.0.0.1"]), 2, naming: "another authority")
+            let level = try plan([base], ["--node", "a=10.0.0.1", "--min-level", "stored"])
+            expectFailure(level, 1, naming: "no snapshot has the level stored")
+            let key = try Laboratory.shared().key("another")
+            let wrong = try SnapTool.attempt(
+                ["rebuild", "plan", base, "--store", nodes.store.root, "-i", key.path, "--node", "a=10.0.0.1"])
+            #expect(wrong.status == 8)
+        }
+
+        /// IPv6 and dual stack: addresses in brackets where URLs have them.
+        @Test func addressesOfBothFamilies() throws {
+            let nodes = try RebuildNodes(["base"])
+            let base = try nodes.backUp("base", as: "cp-1")
+            let plan = try nodes.plan([base], ["--node", "cp-1=fd00::11,10.0.0.12"])
+            let root = try nodes.newRoot("new")
+            try SnapTool.run(nodes.applying(plan, "cp-1", root))
+            let manifest = try String(contentsOfFile: "\(root)/etc/kubernetes/manifests/etcd.yaml", encoding: .utf8)
+            #expect(manifest.contains("--initial-cluster=cp-1=https://[fd00::11]:2380"))
+            let names = try run(
+                "openssl",
+                ["x509", "-noout", "-ext", "subjectAltName", "-in", "\(root)/etc/kubernetes/pki/etcd/peer.crt"]
+            ).text
+            #expect(names.contains("FD00:0:0:0:0:0:0:11") && names.contains("cp-1") && !names.contains("10.0.0.11"))
+        }
+    }
+}
