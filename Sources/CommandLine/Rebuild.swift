@@ -113,19 +113,20 @@ struct RebuildUndoCommand: ParsableCommand {
 
     func run() throws {
         _ = try common.start(output.format)
-        let status = try RebuildStatus.read(root: root)
         if dryRun {
+            let status = try RebuildStatus.read(root: root)
             return try render(status, as: output.format) {
                 "would take back the rebuild of \(status.node) below \(status.root): \(status.fileCount) files"
             }
         }
         guard yes else {
+            let status = try RebuildStatus.read(root: root)
             throw Failure(
                 .usage,
                 "the rebuild of \(quoted(status.node)), \(status.fileCount) files and its etcd data, would be taken back",
                 hint: "add --yes if that is meant; what etcd has written since is lost")
         }
-        let report = try RebuildUndo.run(root: root, observer: Console.shared.observer)
+        let report = try RebuildUndo.run(root: root)
         for directory in report.remaining {
             Console.shared.warn("\(quoted(directory)) was made by the rebuild and stays, for something else is in it")
         }

@@ -140,7 +140,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
     @OptionGroup(title: "Keys") var keys: IdentityOptions
 
     @Option(help: "The plan's file.", completion: .file(extensions: ["json"]))
-    var plan: String
+    var plan = "plan.json"
 
     @Option(help: "The node of the plan that this host is to be.")
     var node: String
@@ -175,8 +175,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
         request.minimumLevel = minLevel
         let opener = ArchiveOpener(named: named, stores: stores, configuration: configuration)
         if dryRun {
-            try RebuildApply.check(
-                request, identities: identities, open: opener.open, observer: Console.shared.observer)
+            try RebuildApply.check(request, identities: identities, open: opener.open)
             let part = try document.node(node)
             return try render(part, as: output.format) { RebuildText(document).text(of: part) }
         }

@@ -151,6 +151,15 @@ extension Integration {
             let values = try JSON(Data(hashes.utf8)).array.map(\.HashKV.hash.int)
             #expect(values.count == 3 && Set(values).count == 1, "\(hashes)")
             try verifyCertificates(roots)
+            let undo = try SnapTool.attempt(["rebuild", "undo", "--root", roots[0], "--yes"])
+            expectFailure(undo, 1, naming: "an etcd runs on the data", roots[0])
+            let again = try SnapTool.attempt(nodes.applying(plan, "m-1", nodes.newRoot("again")))
+            expectFailure(again, 1, naming: "something listens at 127.0.0.31")
+            for member in members { member.process.stop() }
+            for root in roots {
+                try SnapTool.run(["rebuild", "undo", "--root", root, "--yes"])
+                #expect(try run("ls", ["-A", root]).text == "")
+            }
         }
 
         private func verifyCertificates(_ roots: [String]) throws {

@@ -27,6 +27,7 @@ extension Integration {
                 ln -s /nowhere etc/kubernetes/scheduler.conf
                 echo old >var/lib/kubelet/config.yaml
                 mkdir -p var/lib/etcd/member/wal; echo data >var/lib/etcd/member/wal/0.wal; chown -R 52:53 var/lib/etcd
+                find . -exec touch -h -d 2026-01-01 '{}' +
                 """, root, nodes.tree("addr"))
             return root
         }
@@ -48,9 +49,10 @@ extension Integration {
             try shell(
                 """
                 cd "$1"
-                find . -path ./var/lib/etcd-snap-rebuild -prune -o -printf '%y %m %U:%G %P %l\\n' | LC_ALL=C sort
+                find . -path ./var/lib/etcd-snap-rebuild -prune -o -printf '%y %m %U:%G %P %l\\n' |
+                    sed 's/before-rebuild-[0-9TZ]*/before-rebuild/' | LC_ALL=C sort
                 find . -type f ! -path './var/lib/etcd-snap-rebuild/*' ! -name '*.crt' ! -name '*.key' ! -name '*.conf' \
-                    ! -path './var/lib/etcd/member/*' -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
+                    ! -path './var/lib/etcd*/member/*' -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
                 sha256sum var/lib/etcd/member/snap/db
                 """, root
             ).text
@@ -114,7 +116,25 @@ extension Integration {
                 count += 1
                 try check(root, expected: whole, before: before, "record \(count)")
             }
-            #expect(count >= 20)
+            #expect(count >= 12)
+        }
+
+        /// strace counts for each thread, and what follows etcd's data is another one's: of that one's first records none
+        /// would be met, but for a run that has less to do before.
+        @Test(.timeLimit(.minutes(20))) func killedAgainWhenItGoesOn() throws {
+            let (whole, before) = try expected()
+            var number = 2
+            while true {
+                let root = try host("host")
+                let journal = "\(root)/var/lib/etcd-snap-rebuild/journal.jsonl"
+                try #require(try killed("fsync", 6, on: journal, apply(root)))
+                let steps = try String(contentsOfFile: journal, encoding: .utf8)
+                #expect(steps.contains("makes-data") && !steps.contains("configuration"))
+                guard try killed("fsync", number, on: journal, apply(root)) else { break }
+                try check(root, expected: whole, before: before, "record \(number)")
+                number += 1
+            }
+            #expect(number >= 12)
         }
 
         /// Between records too: a sample of the renames and directories.

@@ -93,7 +93,9 @@ enum KubeadmComparison {
         let text = try run("openssl", ["x509", "-noout", "-text", "-in", path]).text
         var isSecret = false
         let lines = text.split(separator: "\n").filter { line in
-            if line.contains("Modulus:") || line.contains("Signature Value:") || line.contains("Serial Number:") {
+            if line.hasSuffix("pub:") || line.contains("Modulus:") || line.contains("Signature Value:")
+                || line.contains("Serial Number:")
+            {
                 isSecret = true
                 return false
             }

@@ -24,6 +24,19 @@ struct DataPlace {
         return try !parent.openDirectory(name).utf8Names().filter { $0 != "lost+found" }.isEmpty
     }
 
+    /// Refuses data that an etcd uses, which locks its database (bbolt, `flock`).
+    func checkUnused() throws {
+        let database = path + "/member/snap/db"
+        guard let directory = try? OpenDirectory(path: parentPath(database)),
+            let descriptor = try? directory.openFile("db")
+        else { return }
+        defer { try? descriptor.close() }
+        guard try !tryLockExclusively(descriptor, name: database) else { return }
+        throw Failure(
+            .failed, "an etcd runs on the data in \(quoted(path))",
+            hint: "if it is not what was lost, it must not be overwritten; else stop it")
+    }
+
     /// What is there.
     ///
     /// - Throws: ``Failure`` for data on a file system of its own, which can't be moved as a whole.

@@ -54,16 +54,20 @@ struct LostNode: Sendable {
         if let authority = server?["client-ca-file"] {
             layout = KubeadmLayout(certificatesDirectory: parentPath(authority))
         }
-        for file in ["admin.conf", "super-admin.conf", "kubelet.conf"] {
-            guard let url = Self.kubeconfig(files["/etc/kubernetes/\(file)"] ?? nil).server,
-                let (host, urlPort) = Self.hostAndPort(url)
-            else { continue }
-            let isOwn = IPAddress(host).map { addresses.contains($0) } ?? false
-            if !(isOwn && (urlPort ?? 443) == port) {
-                endpoint = NodeChange.Endpoint(host: host, port: urlPort ?? 443)
-            }
-            break
+        endpoint = Self.endpoint(files, of: addresses, port: port)
+    }
+
+    /// Where clients went, unless it was the node itself.
+    private static func endpoint(
+        _ files: [String: SecretBytes?], of addresses: [IPAddress], port: Int
+    ) -> NodeChange.Endpoint? {
+        let servers = ["admin.conf", "super-admin.conf", "kubelet.conf"].lazy.compactMap { file in
+            kubeconfig(files["/etc/kubernetes/\(file)"] ?? nil).server.flatMap(hostAndPort)
         }
+        guard let (host, urlPort) = servers.first else { return nil }
+        let isOwn = IPAddress(host).map { addresses.contains($0) } ?? false
+        if isOwn, (urlPort ?? 443) == port { return nil }
+        return NodeChange.Endpoint(host: host, port: urlPort ?? 443)
     }
 
     /// A lost node that only etcd's list of members tells of.
@@ -71,7 +75,10 @@ struct LostNode: Sendable {
         guard let url = member.peerURLs.first, let host = Self.hostAndPort(url)?.host, let address = IPAddress(host),
             !member.name.isEmpty
         else { return nil }
-        (name, memberName, addresses, peerURLs) = (member.name, member.name, [address], member.peerURLs)
+        // Of a member that was reached by what every host has, no address is known.
+        let isOfEveryHost = ["127.0.0.1", "::1"].contains(address.text)
+        (name, memberName, peerURLs) = (member.name, member.name, member.peerURLs)
+        addresses = isOfEveryHost ? [] : [address]
     }
 
     /// How certificates were made for it.

@@ -78,7 +78,7 @@ public enum RebuildApply {
             let planBytes = try DocumentCoding.encode(request.plan)
             let digest = Array(SHA256.hash(data: planBytes)).hexadecimal
             try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
-            try preflight(request, node, root, observer)
+            try preflight(request, node, root)
             let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
             try RebuildSources.checkClock([sources.backup], request.now)
             try checkRoom(request, node, sources, root)
@@ -100,13 +100,13 @@ public enum RebuildApply {
     /// What would be refused before anything is written; for a dry run.
     public static func check(
         _ request: RebuildApplyRequest, identities: [any Identity],
-        open: @Sendable (RebuildPlan.Archive) throws -> OpenedArchive, observer: Observer = Observer()
+        open: @Sendable (RebuildPlan.Archive) throws -> OpenedArchive
     ) throws {
         let root = try OpenDirectory(path: request.root)
         let node = try request.plan.node(request.node)
         let digest = Array(SHA256.hash(data: try DocumentCoding.encode(request.plan))).hexadecimal
         try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
-        try preflight(request, node, root, observer)
+        try preflight(request, node, root)
         let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
         try RebuildSources.checkClock([sources.backup], request.now)
         try checkRoom(request, node, sources, root)
@@ -169,13 +169,47 @@ public enum RebuildApply {
         }
     }
 
+    /// Refuses a host where a control plane runs.
+    static func checkNothingRuns(_ root: String) throws {
+        let live = LiveControlPlane()
+        guard live.isVisible else {
+            throw Failure(
+                .failed, "whether a control plane runs below \(quoted(root)) can't be told: /proc is not mounted",
+                hint: "mount it: mount -t proc proc /proc")
+        }
+        let users = try live.users(of: OpenDirectory(path: root))
+        guard !users.isEmpty else { return }
+        let others = users.count > 4 ? " and \(users.count - 4) more" : ""
+        throw Failure(
+            .failed, "a control plane runs below \(quoted(root)): \(users.prefix(4).joined(separator: ", "))\(others)",
+            hint: "if it is not what was lost, it must not be overwritten; else stop the kubelet and the static pods")
+    }
+
+    /// Refuses where something listens already at what the node is to be reached by.
+    private static func checkNothingListens(_ node: RebuildNodePlan) throws(Failure) {
+        let addresses = node.addresses.compactMap { IPAddress($0) }
+        var places = addresses.map { (address: $0, port: node.mapping.port) }
+        for url in node.member?.peerURLs ?? [] {
+            if let (host, port) = LostNode.hostAndPort(url), let address = IPAddress(host), let port {
+                places += [(address, port), (address, 2379)]
+            }
+        }
+        guard let (address, port) = LocalListener.first(of: places) else { return }
+        let what = port == node.mapping.port ? "an API server" : "an etcd"
+        throw Failure(
+            .failed,
+            "something listens at \(address.text) on port \(port) already, where \(what) of \(quoted(node.name)) is to be",
+            hint: "if a control plane lives there, nothing was lost; else stop what it is")
+    }
+
     private static func preflight(
-        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ root: OpenDirectory, _ observer: Observer
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ root: OpenDirectory
     ) throws {
-        try RestoreFilesOperation.checkNothingRuns(
-            at: InPlaceTarget(root: request.root, node: nil, stores: []), observer: observer)
+        try checkNothingRuns(request.root)
+        try checkNothingListens(node)
         guard let member = node.member, try RebuildJournal(root: root, makes: false)?.data == nil else { return }
         let place = DataPlace(member.dataDirectory, root: request.root)
+        try place.checkUnused()
         guard try place.isOccupied(), !request.keepsData else { return }
         throw Failure(
             .failed, "there is data of an etcd in \(quoted(place.path)) already",

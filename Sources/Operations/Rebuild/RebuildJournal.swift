@@ -70,6 +70,8 @@ final class RebuildJournal {
     static let version = 1
     static let name = "journal.jsonl"
     static let planName = "plan.json"
+    /// What the journal is called once nothing is left to take back.
+    private static let undoneName = "undone"
     static let keptName = "kept"
     static let requestsName = "requests"
 
@@ -217,15 +219,33 @@ final class RebuildJournal {
     /// Directories that were not there, in the order of their making.
     var madeDirectories: [String] { records.filter { $0.kind == .makes }.compactMap(\.path) }
 
-    /// Removes it with all that is kept, once there is nothing to take back.
-    func remove(root: OpenDirectory) throws {
-        let parts = RebuildDirectory.path.split(separator: "/").map(String.init)
-        var parent = root
-        for part in parts.dropLast() { parent = try parent.openDirectory(part) }
-        // Without its journal what is left of it means nothing.
-        try directory.removeFile(Self.name)
+    /// Removes it after all that is kept, once there is nothing to take back.
+    func remove() throws {
+        for name in try directory.names().compactMap({ EntryName($0) }) where name.description != Self.name {
+            try directory.removeTree(name)
+        }
         try directory.sync()
-        try parent.removeTree(parts[parts.count - 1])
-        try parent.sync()
+        try directory.rename(Self.name, to: Self.undoneName, replacing: true)
+        try directory.sync()
+    }
+
+    /// Removes the directory where there is no journal in it: what a killed run has left before its first record, or after
+    /// its last.
+    ///
+    /// - Returns: whether there was one.
+    static func removeRemains(root: OpenDirectory) throws -> Bool {
+        guard let (directory, madeParents) = try directory(root, makes: false) else { return false }
+        guard !directory.contains(name) else { return true }
+        let isUndone = directory.contains(undoneName)
+        let parts = RebuildDirectory.path.split(separator: "/").map(String.init)
+        var parents = [root]
+        for part in parts.dropLast() { parents.append(try parents[parents.count - 1].openDirectory(part)) }
+        try parents[parts.count - 1].removeTree(parts[parts.count - 1])
+        for index in (0..<parts.count - 1).reversed() where !isUndone {
+            guard madeParents.contains("/" + parts[...index].joined(separator: "/")) else { break }
+            try parents[index].removeEmptyDirectory(parts[index])
+        }
+        try root.sync()
+        return true
     }
 }

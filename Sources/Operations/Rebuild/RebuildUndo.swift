@@ -25,17 +25,27 @@ public enum RebuildUndo {
     /// - Parameter didPutBack: called behind each path; what it throws ends the work there, as a crash would.
     /// - Throws: ``Failure`` with the code `notFound` if there is no journal, `failed` where a control plane runs.
     public static func run(
-        root path: String, observer: Observer = Observer(), didPutBack: (String) throws -> Void = { _ in }
+        root path: String, didPutBack: (String) throws -> Void = { _ in }
     ) throws -> RebuildUndoReport {
         let root = try OpenDirectory(path: path)
-        guard let journal = try RebuildJournal(root: root, makes: false) else { throw none(path) }
-        try RestoreFilesOperation.checkNothingRuns(
-            at: InPlaceTarget(root: path, node: nil, stores: []), observer: observer)
-        guard let begin = journal.begin else {
-            // Nothing was announced, so nothing was done.
-            try journal.remove(root: root)
+        guard let journal = try RebuildJournal(root: root, makes: false) else {
+            guard try RebuildJournal.removeRemains(root: root) else { throw none(path) }
             return RebuildUndoReport(node: "", root: path, removedCount: 0, restoredCount: 0, remaining: [])
         }
+        try RebuildApply.checkNothingRuns(path)
+        guard let begin = journal.begin else {
+            // Nothing was announced, so nothing was done.
+            let parents = journal.madeParents
+            try journal.remove()
+            _ = try RebuildJournal.removeRemains(root: root)
+            for parent in parents.reversed() {
+                _ = try ReversiblePlacement(root: root, keptIn: root).removeDirectory(parent)
+            }
+            return RebuildUndoReport(node: "", root: path, removedCount: 0, restoredCount: 0, remaining: [])
+        }
+        let plan = try RebuildStatus.plan(in: journal)
+        let dataDirectory = try plan?.node(begin.node ?? "").member?.dataDirectory
+        if let dataDirectory { try DataPlace(dataDirectory, root: path).checkUnused() }
         if !journal.isUndoing { try journal.write(.undoes) }
         let kept = journal.directory
         let placement = ReversiblePlacement(
@@ -46,8 +56,7 @@ public enum RebuildUndo {
             try placement.putBack(place.path, place.before)
             try didPutBack(place.path)
         }
-        let plan = try RebuildStatus.plan(in: journal)
-        if let data = journal.data, let directory = try plan?.node(begin.node ?? "").member?.dataDirectory {
+        if let data = journal.data, let directory = dataDirectory {
             try DataPlace(directory, root: path).putBack(data)
             try didPutBack(directory)
         }
@@ -58,7 +67,8 @@ public enum RebuildUndo {
         }
         let above = journal.madeDirectories.reversed().filter { isPath(own, atOrBelow: $0) }
         let places = journal.places
-        try journal.remove(root: root)
+        try journal.remove()
+        _ = try RebuildJournal.removeRemains(root: root)
         for directory in above where try !placement.removeDirectory(directory) { remaining.append(directory) }
         return RebuildUndoReport(
             node: begin.node ?? "", root: path, removedCount: places.count { $0.before == .absent },

@@ -30,7 +30,14 @@ struct RebuildWork {
         let now = journal.begin?.at ?? request.now
         let work = try NodeWork(node.mapping, addresses: node.addresses, from: sources.backup, now: now)
         let issued = try work.certificates.issue()
-        let signed = issued.requests.isEmpty ? [] : try Self.signed(issued, work.certificates, journal)
+        // What was signed elsewhere is judged by the clock.
+        let signed =
+            issued.requests.isEmpty
+            ? []
+            : try Self.signed(
+                issued,
+                NodeWork(node.mapping, addresses: node.addresses, from: sources.backup, now: request.now).certificates,
+                journal)
         items = work.items(with: issued.items + signed, now: now)
         issuedCount = work.certificates.leaves.count { $0.plan.decision != .keep }
         directories = Dictionary(

@@ -83,9 +83,12 @@ struct TopologyChange {
         _ number: Int, _ other: ReplacedNode, filesOf source: LostNode, placeOf lost: LostNode?
     ) -> NodeChange.Member {
         let isSource = other.old?.memberName == source.memberName
-        if let old = isSource ? lost : other.old, let name = old.memberName, name != source.memberName {
+        let old = isSource ? lost : other.old
+        var oldName = "unknown-\(number + 1).invalid"
+        if let name = old?.memberName, name != source.memberName { oldName = name }
+        if let old, oldName == old.memberName, !old.addresses.isEmpty {
             return NodeChange.Member(
-                oldName: name, newName: other.memberName, addresses: pairs(old.addresses, other.newAddresses))
+                oldName: oldName, newName: other.memberName, addresses: pairs(old.addresses, other.newAddresses))
         }
         let addresses = other.newAddresses.enumerated().compactMap { index, address -> NodeChange.Address? in
             // Addresses that no host has: of the reserved class E, and of the prefix that is discarded (RFC 6666).
@@ -94,8 +97,7 @@ struct TopologyChange {
                 ? IPAddress("240.0.\(index).\(number + 1)") : IPAddress("100::\(index):\(number + 1)")
             return unused.map { NodeChange.Address(old: $0, new: address) }
         }
-        return NodeChange.Member(
-            oldName: "unknown-\(number + 1).invalid", newName: other.memberName, addresses: addresses)
+        return NodeChange.Member(oldName: oldName, newName: other.memberName, addresses: addresses)
     }
 
     /// Addresses of the same family take each other's place, else those of the same number.
