@@ -154,6 +154,36 @@ extension Integration {
             }
         }
 
+        /// A kubelet that renews its certificate itself, under a user of any name, with flags of its own.
+        @Test func kubeletsOwnFiles() throws {
+            let nodes = try RebuildNodes(["base"])
+            try shell(
+                """
+                cd "$1"; mkdir -p var/lib/kubelet/pki; cd var/lib/kubelet
+                for field in certificate key; do
+                    sed -n "s/.*client-$field-data: //p" ../../../etc/kubernetes/kubelet.conf | base64 -d
+                done >pki/kubelet-client-2026-11-26-06-07-44.pem
+                cp pki/kubelet-client-2026-11-26-06-07-44.pem pki/kubelet-client-2026-01-01-00-00-00.pem
+                chmod 0600 pki/*; ln -s /var/lib/kubelet/pki/kubelet-client-2026-11-26-06-07-44.pem pki/kubelet-client-current.pem
+                echo serving >pki/kubelet.crt; echo 'KUBELET_KUBEADM_ARGS="--node-ip=10.0.0.11 --hostname-override=cp-1"' >kubeadm-flags.env
+                sed -i -e 's#client-\\(.*\\)-data: .*#client-\\1: /var/lib/kubelet/pki/kubelet-client-current.pem#' \
+                    -e 's#system:node:cp-1@kubernetes#default-context#; s#system:node:cp-1#default-auth#' \
+                    ../../../etc/kubernetes/kubelet.conf
+                """, nodes.tree("base"))
+            let plan = try nodes.plan([nodes.backUp("base", as: "cp-1")], ["--node", "cp-9=10.0.0.9"])
+            let root = try nodes.newRoot("new")
+            try SnapTool.run(nodes.applying(plan, "cp-9", root))
+            let kubelet = "\(root)/var/lib/kubelet"
+            let names = try run("ls", ["\(kubelet)/pki"]).text.split(separator: "\n")
+            #expect(names.count == 2 && names.last == "kubelet-client-current.pem", "\(names)")
+            let target = try run("readlink", ["\(kubelet)/pki/kubelet-client-current.pem"]).text
+            let subject = try run("openssl", ["x509", "-noout", "-subject", "-in", root + target.dropLast()]).text
+            #expect(subject.contains("CN = system:node:cp-9"))
+            #expect(try run("stat", ["-c", "%a", root + target.dropLast()]).text == "600\n")
+            let flags = try String(contentsOfFile: "\(kubelet)/kubeadm-flags.env", encoding: .utf8)
+            #expect(flags == "KUBELET_KUBEADM_ARGS=\"--node-ip=10.0.0.9 --hostname-override=cp-9\"\n")
+        }
+
         /// Certificates are requested where an authority's key is kept elsewhere, and what comes back is checked.
         @Test func keysOfAuthoritiesElsewhere() throws {
             let nodes = try RebuildNodes(["base"])

@@ -47,14 +47,25 @@ struct LostNode: Sendable {
             addresses.append(text)
         }
         let files = files.mapValues(\.content)
-        let user = Self.kubeconfig(files["/etc/kubernetes/kubelet.conf"] ?? nil)
-        name =
-            user.users.first { $0.hasPrefix("system:node:") }.map { String($0.dropFirst("system:node:".count)) }
-            ?? memberName ?? recordedName
+        name = Self.nodeName(files) ?? memberName ?? recordedName
         if let authority = server?["client-ca-file"] {
             layout = KubeadmLayout(certificatesDirectory: parentPath(authority))
         }
         endpoint = Self.endpoint(files, of: addresses, port: port)
+    }
+
+    /// The node of the kubelet's user, by its kubeconfig or by the certificate that it has renewed itself.
+    private static func nodeName(_ files: [String: SecretBytes?]) -> String? {
+        let prefix = "system:node:"
+        let user = kubeconfig(files["/etc/kubernetes/kubelet.conf"] ?? nil).users.first { $0.hasPrefix(prefix) }
+        if let user { return String(user.dropFirst(prefix.count).prefix { $0 != "@" }) }
+        let renewed = files.keys.filter { $0.hasPrefix("/var/lib/kubelet/pki/kubelet-client-") }.sorted()
+        let names = renewed.reversed().lazy.compactMap { path -> String? in
+            guard let content = files[path] ?? nil else { return nil }
+            let certificate = content.withBytes { PEMContents(copy $0, path: path).certificates.first }
+            return certificate?.record.commonName
+        }
+        return names.first { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
     }
 
     /// Where clients went, unless it was the node itself.

@@ -80,7 +80,7 @@ public enum RebuildApply {
             try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
             try preflight(request, node, root)
             let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
-            try RebuildSources.checkClock([sources.backup], request.now)
+            try checkTime(request, node, sources)
             try checkRoom(request, node, sources, root)
             guard let journal = try RebuildJournal(root: root, makes: true) else {
                 throw Failure(.failed, "the journal can't be made")
@@ -108,7 +108,7 @@ public enum RebuildApply {
         try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
         try preflight(request, node, root)
         let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
-        try RebuildSources.checkClock([sources.backup], request.now)
+        try checkTime(request, node, sources)
         try checkRoom(request, node, sources, root)
     }
 
@@ -215,6 +215,15 @@ public enum RebuildApply {
             .failed, "there is data of an etcd in \(quoted(place.path)) already",
             hint: "if it is not what you need, have it moved aside: it may be newer than the backup",
             settings: [.keepData])
+    }
+
+    /// Refuses a time at which certificates would not be valid, and whatever else would keep them from being issued.
+    private static func checkTime(
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources
+    ) throws {
+        try RebuildSources.checkClock([sources.backup], request.now)
+        let work = try NodeWork(node.mapping, addresses: node.addresses, from: sources.backup, now: request.now)
+        if let refusal = work.certificates.refusals.first { throw refusal }
     }
 
     private static func checkRoom(
