@@ -162,7 +162,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let file = try RandomAccessFile(regular: plan)
+        let file = try planFile()
         let document = try RebuildPlan.decode(file.bytes(at: 0, count: min(file.byteCount, 64 << 20)), name: plan)
         var stores = place.place()
         if stores.store == nil, configuration.store == nil, configuration.stores == nil {
@@ -183,6 +183,16 @@ struct RebuildApplyCommand: AsyncParsableCommand {
             request, identities: identities, open: opener.open, observer: Console.shared.observer)
         for note in report.notes { Console.shared.note(note) }
         try show(report)
+    }
+
+    private func planFile() throws -> RandomAccessFile {
+        do {
+            return try RandomAccessFile(regular: plan)
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            throw Failure(
+                .notFound, "there is no plan in \(quoted(plan))",
+                hint: "make it once with `etcd-snap rebuild plan … --out plan.json`, and copy it to every host")
+        }
     }
 
     private func show(_ report: RebuildApplyReport) throws {

@@ -85,7 +85,8 @@ struct RebuildRunbook {
             etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store)
             ```
 
-            If it is interrupted, run the same line again. If there is data of an etcd on the host that is of no more use, add \
+            If the archives are elsewhere on this host, put their paths behind the line. If it is interrupted, run the same line \
+            again. If there is data of an etcd on the host that is of no more use, add \
             `--keep-data`: it is moved aside.
 
             Checks:
@@ -178,20 +179,48 @@ struct RebuildRunbook {
     }
 
     private var after: String {
+        """
+        ## \(plan.nodes.count + 5). After
+
+        \(marks)\(lostNodes)- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
+        - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
+        are needed.
+        - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
+        without it nothing can be taken back.
+
+        """
+    }
+
+    /// What kubeadm gives to the nodes of a control plane, and a kubelet may not give itself.
+    private var marks: String {
+        let new = plan.nodes.filter { $0.name != $0.oldName }.map(\.name)
+        guard !new.isEmpty else { return "" }
+        let names = new.joined(separator: " ")
+        return """
+            Nodes under new names have to be marked as kubeadm marks them; leave out the taint where the lost ones had none \
+            (`kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints`):
+
+            ```sh
+            kubectl label nodes \(names) node-role.kubernetes.io/control-plane= \\
+              node.kubernetes.io/exclude-from-external-load-balancers=
+            kubectl taint nodes \(names) node-role.kubernetes.io/control-plane:NoSchedule
+            ```
+
+
+            """
+    }
+
+    private var lostNodes: String {
         let new = Set(plan.nodes.map(\.name))
         let gone = plan.nodes.map(\.oldName).filter { !$0.isEmpty && !new.contains($0) }
-        let nodes = gone.map { "kubectl delete node \($0)" }.joined(separator: "\n")
-        let lost =
-            gone.isEmpty
-            ? "" : "The lost nodes are still listed; their pods go with them:\n\n```sh\n\(nodes)\n```\n\n"
+        guard !gone.isEmpty else { return "" }
         return """
-            ## \(plan.nodes.count + 5). After
+            The lost nodes are still listed; their pods go with them:
 
-            \(lost)- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
-            - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
-            are needed.
-            - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
-            without it nothing can be taken back.
+            ```sh
+            kubectl delete node \(gone.joined(separator: " "))
+            ```
+
 
             """
     }

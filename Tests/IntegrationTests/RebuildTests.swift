@@ -74,6 +74,7 @@ extension Integration {
             let book = try String(contentsOfFile: runbook, encoding: .utf8)
             for word in [
                 "rebuild apply --plan plan.json --node cp-21", "kubectl delete node cp-1", "sed -i", "rebuild undo",
+                "kubectl label nodes cp-21", "kubelet-start",
             ] {
                 #expect(book.contains(word), "\(word)")
             }
@@ -182,6 +183,41 @@ extension Integration {
             #expect(try run("stat", ["-c", "%a", root + target.dropLast()]).text == "600\n")
             let flags = try String(contentsOfFile: "\(kubelet)/kubeadm-flags.env", encoding: .utf8)
             #expect(flags == "KUBELET_KUBEADM_ARGS=\"--node-ip=10.0.0.9 --hostname-override=cp-9\"\n")
+        }
+
+        /// Members that talk to each other in a network of their own.
+        @Test func aNetworkOfEtcdsOwn() throws {
+            let nodes = try RebuildNodes(["base"])
+            try shell(
+                "sed -i 's#https://10.0.0.11:2380#https://172.16.0.11:2380#' \"$1/etc/kubernetes/manifests/etcd.yaml\"",
+                nodes.tree("base"))
+            let base = try nodes.backUp("base", as: "cp-1")
+            let one = try SnapTool.attempt(["rebuild", "plan", base, "--node", "cp-9=10.0.0.9"] + nodes.access)
+            expectFailure(one, 2, naming: "https://172.16.0.11:2380", "cp-9")
+            let plan = try nodes.plan([base], ["--node", "cp-9=10.0.0.9,172.16.0.9"])
+            let root = try nodes.newRoot("new")
+            try SnapTool.run(nodes.applying(plan, "cp-9", root))
+            let manifest = try String(contentsOfFile: "\(root)/etc/kubernetes/manifests/etcd.yaml", encoding: .utf8)
+            for flag in [
+                "--initial-cluster=cp-9=https://172.16.0.9:2380", "--listen-peer-urls=https://172.16.0.9:2380",
+                "--advertise-client-urls=https://10.0.0.9:2379",
+            ] { #expect(manifest.contains(flag), "\(flag)") }
+        }
+
+        /// A backup of files alone leads to the snapshot that another node made.
+        @Test func theSnapshotOfAnotherNode() throws {
+            let masters = try Masters(EtcdServer.startCluster(.v3_5, memberCount: 2))
+            try masters.makeBackup(0)
+            let reference = try masters.makeSharingBackup(1)
+            let access = ["--store", masters.store, "-i", masters.key.path]
+            let plan = masters.directory.file("plan.json")
+            let document = try SnapTool.json(
+                ["rebuild", "plan", reference, "--node", "new=10.0.0.9", "--out", plan] + access)
+            #expect(document.snapshot.reason.string.contains("taken on cp-1"))
+            let root = masters.directory.file("new")
+            try run("mkdir", [root])
+            try SnapTool.run(["rebuild", "apply", "--plan", plan, "--node", "new", "--root", root] + access)
+            #expect(FileManager.default.fileExists(atPath: "\(root)/var/lib/etcd/member/snap/db"))
         }
 
         /// Certificates are requested where an authority's key is kept elsewhere, and what comes back is checked.

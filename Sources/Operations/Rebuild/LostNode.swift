@@ -43,6 +43,10 @@ struct LostNode: Sendable {
                 hint: "only nodes as kubeadm makes them are rebuilt so far; others restore files and etcd by hand")
         }
         addresses = [address]
+        // Members may talk to each other in a network of their own.
+        if let peer = peerHost.flatMap({ IPAddress($0) }), peer != address, !["127.0.0.1", "::1"].contains(peer.text) {
+            addresses.append(peer)
+        }
         for text in Self.kubeletAddresses(files) where text.bytes.count != address.bytes.count {
             addresses.append(text)
         }

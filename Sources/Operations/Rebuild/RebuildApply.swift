@@ -190,7 +190,10 @@ public enum RebuildApply {
         let addresses = node.addresses.compactMap { IPAddress($0) }
         var places = addresses.map { (address: $0, port: node.mapping.port) }
         for url in node.member?.peerURLs ?? [] {
-            if let (host, port) = LostNode.hostAndPort(url), let address = IPAddress(host), let port {
+            if let (host, port) = LostNode.hostAndPort(url), let address = IPAddress(host), let port,
+                // What every host has tells nothing of the one below this root.
+                !["127.0.0.1", "::1"].contains(address.text)
+            {
                 places += [(address, port), (address, 2379)]
             }
         }

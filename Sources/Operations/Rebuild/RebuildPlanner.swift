@@ -54,10 +54,7 @@ public enum RebuildPlanner {
         let mapping = RebuildMapping(try change.fileChange(of: index))
         let work = try NodeWork(mapping, addresses: node.new.addresses, from: node.backup, now: options.now)
         if let refusal = work.certificates.refusals.first { throw refusal }
-        let member = node.backup.node.dataDirectory.map {
-            RebuildNodePlan.Member(name: node.memberName, peerURLs: node.peerURLs, dataDirectory: $0)
-        }
-        if let member { try check(member, work) }
+        let member = try self.member(node, work)
         return RebuildNodePlan(
             name: node.new.name, oldName: node.old?.name ?? "", archiveID: node.backup.manifest.archive.id.description,
             isOwnBackup: node.isOwn, oldAddresses: node.backup.node.addresses.map(\.text),
@@ -77,25 +74,43 @@ public enum RebuildPlanner {
             leftovers: work.leftovers, remarks: work.remarks + missing(node), steps: steps(work, member))
     }
 
-    /// What the manifest of etcd says after its change has to be what the data is made for.
-    private static func check(_ member: RebuildNodePlan.Member, _ work: NodeWork) throws(Failure) {
-        for item in work.items where item.role == CaptureClass.staticPod.rawValue {
-            guard case .bytes(let bytes) = item.content,
-                let flags = StaticPodFlags(bytes.withBytes { copy $0 }, program: "etcd")
+    /// The member that the manifest of etcd starts after its change: its data is made for just that.
+    ///
+    /// - Throws: ``Failure`` with the code `usage` if it would be reached at an address that the new node does not have.
+    private static func member(_ node: ReplacedNode, _ work: NodeWork) throws(Failure) -> RebuildNodePlan.Member? {
+        let flags = work.items.lazy.filter { $0.role == CaptureClass.staticPod.rawValue }.compactMap { item in
+            guard case .bytes(let bytes) = item.content else { return nil as StaticPodFlags? }
+            return StaticPodFlags(bytes.withBytes { copy $0 }, program: "etcd")
+        }.first
+        guard let flags, let directory = node.backup.node.dataDirectory else { return nil }
+        let urls = flags["initial-advertise-peer-urls"]?.split(separator: ",").map(String.init) ?? []
+        for url in urls.isEmpty ? ["http://localhost:2380"] : urls {
+            guard let host = LostNode.hostAndPort(url)?.host, let address = IPAddress(host),
+                !["127.0.0.1", "::1"].contains(address.text), !node.newAddresses.contains(address)
             else { continue }
-            let urls = flags["initial-advertise-peer-urls"]?.split(separator: ",").map(String.init) ?? member.peerURLs
-            guard flags["name"] ?? "default" == member.name, urls == member.peerURLs else {
-                throw Failure(
-                    .failed,
-                    "\(quoted(item.path)) would start the member \(quoted(flags["name"] ?? "default")) with the peer URLs "
-                        + "\(urls.joined(separator: ",")), and its data would be of \(quoted(member.name)) with "
-                        + member.peerURLs.joined(separator: ","),
-                    hint: "report this: names in the manifest are of a kind that is not known")
-            }
+            throw Failure(
+                .usage,
+                "the member of \(quoted(node.new.name)) would be reached at \(url), and that is no address of the node",
+                hint:
+                    "its lost node had several addresses: \(node.backup.node.addresses.map(\.text).joined(separator: ", ")); "
+                    + "give the new one as many, in this order")
         }
+        return RebuildNodePlan.Member(
+            name: flags["name"] ?? "default", peerURLs: urls.isEmpty ? ["http://localhost:2380"] : urls,
+            dataDirectory: directory)
     }
 
     private static func missing(_ node: ReplacedNode) -> [String] {
+        let kubelet = "/var/lib/kubelet/config.yaml"
+        guard node.backup.files[kubelet] != nil else {
+            let what =
+                "\(quoted(kubelet)) is not in the backup, and the kubelet needs it before it is started: make it with "
+            return lost(node) + [what + "`kubeadm init phase kubelet-start` and the cluster's configuration"]
+        }
+        return lost(node)
+    }
+
+    private static func lost(_ node: ReplacedNode) -> [String] {
         guard !node.isOwn else { return [] }
         let name = node.old.map { quoted($0.name) } ?? "the lost node"
         return [
@@ -136,6 +151,12 @@ public enum RebuildPlanner {
     ) throws(Failure) -> RebuildPlan.Cluster? {
         let members = parts.compactMap(\.member)
         guard !members.isEmpty else { return nil }
+        let urls = members.flatMap(\.peerURLs)
+        if let twice = urls.first(where: { url in urls.count { $0 == url } > 1 }) {
+            throw Failure(
+                .usage, "two members would be reached at \(twice)",
+                hint: "the manifests of their lost nodes name no address of their own for other members")
+        }
         guard let snapshot = sources.snapshot else {
             throw Failure(
                 .notFound, "the nodes ran etcd, and none of the \(sources.backups.count) backups has a snapshot of it",

@@ -21,21 +21,6 @@ struct ReplacedNode {
         }
         return name
     }
-
-    /// The new peer URLs: the scheme and the port stay.
-    var peerURLs: [String] {
-        let olds =
-            backup.node.peerURLs.isEmpty ? ["https://\(backup.node.addresses[0].text):2380"] : backup.node.peerURLs
-        return olds.compactMap { url in
-            guard let scheme = url.firstRange(of: "://"), let (host, port) = LostNode.hostAndPort(url) else {
-                return nil
-            }
-            let index = IPAddress(host).flatMap { backup.node.addresses.firstIndex(of: $0) } ?? 0
-            let address = newAddresses[min(index, newAddresses.count - 1)].text
-            let shown = address.contains(":") ? "[\(address)]" : address
-            return url[..<scheme.upperBound] + shown + (port.map { ":\($0)" } ?? "")
-        }
-    }
 }
 
 /// The change of the whole control plane, from which each node's follows.
@@ -100,18 +85,13 @@ struct TopologyChange {
         return NodeChange.Member(oldName: oldName, newName: other.memberName, addresses: addresses)
     }
 
-    /// Addresses of the same family take each other's place, else those of the same number.
+    /// Addresses take each other's place by their number, but only a first one that of another family.
     private func pairs(_ olds: [IPAddress], _ news: [IPAddress]) -> [NodeChange.Address] {
         var free = news
         var result: [NodeChange.Address] = []
         for (index, old) in olds.enumerated() {
-            let match =
-                olds.count == 1
-                ? free.indices.first : free.firstIndex { $0.bytes.count == old.bytes.count } ?? free.indices.first
-            guard let match else { continue }
-            // Only the first address may take the place of one of the other family.
-            if index > 0, free[match].bytes.count != old.bytes.count { continue }
-            result.append(NodeChange.Address(old: old, new: free.remove(at: match)))
+            let match = free.firstIndex { index == 0 || $0.bytes.count == old.bytes.count }
+            if let match { result.append(NodeChange.Address(old: old, new: free.remove(at: match))) }
         }
         return result
     }
