@@ -150,15 +150,18 @@ struct RebuildRunbook {
 
                 """
         }
-        let old = plan.oldEndpoint ?? plan.nodes.first.map { "\($0.oldAddresses.first ?? ""):\($0.mapping.port)" } ?? ""
-        let new = plan.newEndpoint ?? plan.nodes.first.map { "\($0.addresses.first ?? ""):\($0.mapping.port)" } ?? ""
+        let new = plan.newEndpoint ?? plan.nodes.first.map { Self.place($0.addresses, $0) } ?? ""
+        let moves = moves
+        let old = moves.map(\.old).joined(separator: "`, `")
+        let edits = moves.map { "-e 's#https://\($0.old)#https://\($0.new)#'" }.joined(separator: " ")
+        let hosts = moves.map { LostEndpoint.host($0.old) }.joined(separator: "\\|")
         return """
             ## \(plan.nodes.count + 4). Workers
 
             The endpoint was `\(old)` and is `\(new)`. On each worker:
 
             ```sh
-            sed -i 's#https://\(old)#https://\(new)#' /etc/kubernetes/kubelet.conf
+            sed -i \(edits) /etc/kubernetes/kubelet.conf
             systemctl restart kubelet
             ```
 
@@ -173,9 +176,24 @@ struct RebuildRunbook {
             ```
 
             Settings of the network plugin may have the old address too: `kubectl get configmaps,daemonsets -A -o yaml | grep -n \
-            '\(LostEndpoint.host(old))'`. The old name must not lead to another host.
+            '\(hosts)'`. The old name must not lead to another host.
 
             """
+    }
+
+    /// Where clients went, and where they are to go; each node itself where there was no endpoint.
+    private var moves: [(old: String, new: String)] {
+        if let old = plan.oldEndpoint {
+            return [(old, plan.newEndpoint ?? plan.nodes.first.map { Self.place($0.addresses, $0) } ?? "")]
+        }
+        return plan.nodes.filter(\.isOwnBackup).map { node in
+            (Self.place(node.oldAddresses, node), plan.newEndpoint ?? Self.place(node.addresses, node))
+        }
+    }
+
+    private static func place(_ addresses: [String], _ node: RebuildNodePlan) -> String {
+        let address = addresses.first ?? ""
+        return (address.contains(":") ? "[\(address)]" : address) + ":\(node.mapping.port)"
     }
 
     private var after: String {

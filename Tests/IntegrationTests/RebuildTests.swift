@@ -185,6 +185,27 @@ extension Integration {
             #expect(flags == "KUBELET_KUBEADM_ARGS=\"--node-ip=10.0.0.9 --hostname-override=cp-9\"\n")
         }
 
+        /// Workers have to be told where they go, but for an endpoint that stays.
+        @Test func whatWorkersNeed() throws {
+            let nodes = try RebuildNodes(["base", "noendpoint"])
+            let (base, none) = (try nodes.backUp("base", as: "cp-1"), try nodes.backUp("noendpoint", as: "cp-2"))
+            let file = nodes.store.directory.file("runbook.md")
+            func runbook(_ reference: String, _ topology: [String]) throws -> String {
+                try SnapTool.run(["rebuild", "plan", reference, "--runbook", file] + topology + nodes.access)
+                return try String(contentsOfFile: file, encoding: .utf8)
+            }
+            let moved = ["--node", "cp-1=10.0.0.21"]
+            #expect(try runbook(base, moved).contains("Nothing to do: the endpoint and the authorities are the same"))
+            let alone = try runbook(none, moved)
+            #expect(
+                alone.contains("-e 's#https://10.0.0.11:6443#https://10.0.0.21:6443#' /etc/kubernetes/kubelet.conf"))
+            let behind = try runbook(none, moved + ["--endpoint", "lb:8443"])
+            #expect(behind.contains("-e 's#https://10.0.0.11:6443#https://lb:8443#'"))
+            let back = try runbook(base, moved + ["--endpoint", "none"])
+            #expect(back.contains("-e 's#https://lb.example.internal:6443#https://10.0.0.21:6443#'"))
+            #expect(try runbook(none, ["--node", "cp-1=10.0.0.11"]).contains("Nothing to do"))
+        }
+
         /// Members that talk to each other in a network of their own.
         @Test func aNetworkOfEtcdsOwn() throws {
             let nodes = try RebuildNodes(["base"])

@@ -93,8 +93,11 @@ public struct RebuildPlan: Codable, Sendable {
     /// What was decided, and why.
     public var notes: [String]
 
-    /// Whether clients reach the control plane by another endpoint.
-    public var isEndpointChanged: Bool { oldEndpoint != newEndpoint }
+    /// Whether workers and other clients reach the control plane at another place than before.
+    public var isEndpointChanged: Bool {
+        let isMoved = nodes.contains { $0.addresses.first != $0.oldAddresses.first }
+        return oldEndpoint != newEndpoint || newEndpoint == nil && isMoved
+    }
 
     /// The plan of a node.
     ///
