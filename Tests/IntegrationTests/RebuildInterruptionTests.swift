@@ -168,6 +168,30 @@ extension Integration {
             #expect(number > distance)
         }
 
+        /// A file system of etcd's own is filled, also after kills, and emptied again; data on it is never moved.
+        @Test(.timeLimit(.minutes(10))) func aFileSystemOfEtcdsOwn() throws {
+            let root = try host("host")
+            let data = "\(root)/var/lib/etcd"
+            try shell("rm -r \"$1\"/*; mount -t tmpfs -o mode=0750,uid=52 none \"$1\"", data)
+            defer { _ = try? run("umount", ["--lazy", data], allowsFailure: true) }
+            let before = try contents(root)
+            var number = 1
+            while true {
+                let isKilled = try killed("renameat2,renameat", number, apply(root))
+                if isKilled, number.isMultiple(of: 2) { try SnapTool.run(apply(root)) }
+                if !isKilled || number.isMultiple(of: 2) {
+                    #expect(try run("stat", ["-c", "%u", "\(data)/member/snap/db"]).text == "52\n")
+                }
+                try SnapTool.run(undo(root))
+                #expect(try contents(root) == before, "\(number)")
+                guard isKilled else { break }
+                number += 1
+            }
+            #expect(number > 5)
+            try shell("mkdir -p \"$1/member\"", data)
+            expectFailure(try SnapTool.attempt(apply(root)), 1, naming: "file system of its own", data)
+        }
+
         @Test func whatIsRefusedChangesNothing() throws {
             let root = try host("host")
             let before = try contents(root)
