@@ -210,7 +210,10 @@ extension Integration {
         @Test func aNetworkOfEtcdsOwn() throws {
             let nodes = try RebuildNodes(["base"])
             try shell(
-                "sed -i 's#https://10.0.0.11:2380#https://172.16.0.11:2380#' \"$1/etc/kubernetes/manifests/etcd.yaml\"",
+                """
+                sed -i -e 's#https://10.0.0.11:2380#https://172.16.0.11:2380#' \
+                    -e 's#initial-cluster=#&cp-2=https://172.16.0.12:2380,#' "$1/etc/kubernetes/manifests/etcd.yaml"
+                """,
                 nodes.tree("base"))
             let base = try nodes.backUp("base", as: "cp-1")
             let one = try SnapTool.attempt(["rebuild", "plan", base, "--node", "cp-9=10.0.0.9"] + nodes.access)
@@ -220,9 +223,16 @@ extension Integration {
             try SnapTool.run(nodes.applying(plan, "cp-9", root))
             let manifest = try String(contentsOfFile: "\(root)/etc/kubernetes/manifests/etcd.yaml", encoding: .utf8)
             for flag in [
-                "--initial-cluster=cp-9=https://172.16.0.9:2380", "--listen-peer-urls=https://172.16.0.9:2380",
+                "--initial-cluster=cp-9=https://172.16.0.9:2380\n", "--listen-peer-urls=https://172.16.0.9:2380",
                 "--advertise-client-urls=https://10.0.0.9:2379",
             ] { #expect(manifest.contains(flag), "\(flag)") }
+            let both = try SnapTool.json(
+                ["rebuild", "plan", base, "--node", "cp-9=10.0.0.9,172.16.0.9", "--node", "cp-8=10.0.0.8,172.16.0.8"]
+                    + nodes.access)
+            let listed = "cp-9=https://172.16.0.9:2380,cp-8=https://172.16.0.8:2380"
+            #expect(both.etcd.initialCluster.string == listed)
+            let diff = both.nodes[0].changes.array.map(\.diff.string).joined()
+            #expect(diff.contains("+    - --initial-cluster=\(listed)\n"), "\(diff)")
         }
 
         /// A backup of files alone leads to the snapshot that another node made.

@@ -76,7 +76,8 @@ public struct NodeChange: Sendable {
     public var newEndpoint: Endpoint?
     /// All members of etcd, this node's too if its name in etcd is another one.
     public var members: [Member]
-    /// Whether `initial-cluster` is to list all members, also those that an old file did not know.
+    /// Whether `initial-cluster` is to list all members and no others: also those that an old file did not know, and none
+    /// that is no more.
     public var listsAllMembers: Bool
 
     /// A change.

@@ -73,7 +73,8 @@ struct TopologyChange {
         if let name = old?.memberName, name != source.memberName { oldName = name }
         if let old, oldName == old.memberName, !old.addresses.isEmpty {
             return NodeChange.Member(
-                oldName: oldName, newName: other.memberName, addresses: pairs(old.addresses, other.newAddresses))
+                oldName: oldName, newName: other.memberName,
+                addresses: peerFirst(pairs(old.addresses, other.newAddresses), of: source))
         }
         let addresses = other.newAddresses.enumerated().compactMap { index, address -> NodeChange.Address? in
             // Addresses that no host has: of the reserved class E, and of the prefix that is discarded (RFC 6666).
@@ -82,7 +83,19 @@ struct TopologyChange {
                 ? IPAddress("240.0.\(index).\(number + 1)") : IPAddress("100::\(index):\(number + 1)")
             return unused.map { NodeChange.Address(old: $0, new: address) }
         }
-        return NodeChange.Member(oldName: oldName, newName: other.memberName, addresses: addresses)
+        return NodeChange.Member(
+            oldName: oldName, newName: other.memberName, addresses: peerFirst(addresses, of: source))
+    }
+
+    /// The address that members reach each other by comes first, for it is listed where an old file did not know the member.
+    private func peerFirst(_ pairs: [NodeChange.Address], of source: LostNode) -> [NodeChange.Address] {
+        let peer = source.peerURLs.first.flatMap(LostNode.hostAndPort).flatMap { IPAddress($0.host) }
+        guard let index = peer.flatMap({ source.addresses.firstIndex(of: $0) }), index < pairs.count else {
+            return pairs
+        }
+        var pairs = pairs
+        pairs.insert(pairs.remove(at: index), at: 0)
+        return pairs
     }
 
     /// Addresses take each other's place by their number, but only a first one that of another family.
