@@ -30,7 +30,7 @@ struct RebuildRunbook {
             Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost). About \(plan.forecast.minutes) minutes \
             with all hosts at once.
 
-            \(plan.snapshot.map { "Snapshot: \($0.archiveID), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
+            \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.archiveID), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
 
             Work as root. A line that begins with `#` is a remark. Stop where a check does not show what is said, and look \
             at the part \"To take it back\".

@@ -206,6 +206,22 @@ extension Integration {
             #expect(try runbook(none, ["--node", "cp-1=10.0.0.11"]).contains("Nothing to do"))
         }
 
+        /// Nodes whose etcd runs elsewhere are rebuilt without one.
+        @Test func anEtcdElsewhere() throws {
+            let nodes = try RebuildNodes(["exte"])
+            let reference = try nodes.backUp("exte", as: "cp-1")
+            let plan = try nodes.plan([reference], ["--node", "cp-9=10.0.0.9"])
+            let document = try JSON(Data(contentsOf: URL(fileURLWithPath: plan)))
+            #expect(document.warnings[0].string.contains("ran no etcd") && document.etcd["value"].string == "")
+            let root = try nodes.newRoot("new")
+            try SnapTool.run(nodes.applying(plan, "cp-9", root))
+            #expect(!FileManager.default.fileExists(atPath: "\(root)/var/lib/etcd"))
+            let manifest = "\(root)/etc/kubernetes/manifests/kube-apiserver.yaml"
+            let text = try String(contentsOfFile: manifest, encoding: .utf8)
+            #expect(text.contains("--etcd-servers=https://10.0.0.31:2379,https://10.0.0.32:2379"))
+            #expect(text.contains("--advertise-address=10.0.0.9"))
+        }
+
         /// Members that talk to each other in a network of their own.
         @Test func aNetworkOfEtcdsOwn() throws {
             let nodes = try RebuildNodes(["base"])

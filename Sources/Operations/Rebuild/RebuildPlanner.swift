@@ -186,7 +186,11 @@ public enum RebuildPlanner {
                 "the endpoint \(endpoint.text) is the address of the lost node \(lost.old?.name ?? ""), which no new node "
                     + "has: give another endpoint, or move that address")
         }
-        if change.nodes.count.isMultiple(of: 2), change.nodes.count > 0 {
+        if !change.nodes.contains(where: { $0.backup.node.memberName != nil }) {
+            warnings.append(
+                "the lost nodes ran no etcd: the one that they used is not restored, and where the API servers look for it stays"
+            )
+        } else if change.nodes.count.isMultiple(of: 2) {
             warnings.append("\(change.nodes.count) members of etcd bear no more losses than \(change.nodes.count - 1)")
         }
         return warnings
