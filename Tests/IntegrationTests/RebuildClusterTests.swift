@@ -98,7 +98,12 @@ extension Integration {
         }
 
         @Test(.timeLimit(.minutes(10)), arguments: EtcdVersion.installed)
-        func threeMembersAreOneClusterAgain(version: EtcdVersion) throws {
+        func threeMembersAreOneClusterAgain(version: EtcdVersion) throws { try rebuild(version, backupCount: 3) }
+
+        /// The backup of one node is enough for three.
+        @Test(.timeLimit(.minutes(10))) func ofOneBackup() throws { try rebuild(.v3_5, backupCount: 1) }
+
+        private func rebuild(_ version: EtcdVersion, backupCount: Int) throws {
             let nodes = try RebuildNodes(Self.lost.map(\.0), version)
             var lost = try startLost(version, nodes)
             let oldRoot = nodes.tree("N1")
@@ -126,7 +131,7 @@ extension Integration {
             for member in lost { member.process.stop() }
             lost = []
             let plan = try nodes.plan(
-                references, Self.new.flatMap { ["--node", "\($0.0)=\($0.1)"] })
+                Array(references.prefix(backupCount)), Self.new.flatMap { ["--node", "\($0.0)=\($0.1)"] })
             var members: [Member] = []
             var roots: [String] = []
             for (name, _) in Self.new {
