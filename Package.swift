@@ -121,8 +121,8 @@ let package = Package(
             "Operations",
             [
                 "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "Certificates",
-                "NodeFiles", "ArchiveStore", "S3", "SealedArchive", "Age", "HostIO", "YAML", logging, crypto,
-                systemPackage,
+                "NodeFiles", "NodeRewrite", "ArchiveStore", "S3", "SealedArchive", "Age", "HostIO", "YAML", logging,
+                crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
@@ -161,8 +161,8 @@ let package = Package(
         tests(
             "OperationsTests",
             [
-                "Operations", "EtcdSnap", "PKIBackup", "NodeFiles", "ArchiveStore", "SealedArchive", "Age", "HostIO",
-                "TestSupport",
+                "Operations", "EtcdSnap", "PKIBackup", "NodeFiles", "NodeRewrite", "Certificates", "ArchiveStore",
+                "SealedArchive", "Age", "HostIO", "TestSupport",
             ]),
         tests(
             "CompletenessTests",

@@ -16,6 +16,7 @@ enum Flags {
         "initialClusterToken": "--initial-cluster-token",
         "initialAdvertisePeerURLs": "--initial-advertise-peer-urls",
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
+        "minimumLevel": "--min-level", "keepData": "--keep-data",
         "retention": "--keep-last", "restoreSelection": "--only",
         "etcdProgram": "--etcd", "scratch": "--scratch",
         "s3Endpoint": "--s3-endpoint", "s3Region": "--s3-region", "s3Authority": "--s3-ca",

@@ -21,7 +21,8 @@ struct RootCommand: ParsableCommand {
                 name: "Looking at backups",
                 subcommands: [List.self, Describe.self, Verify.self, Audit.self, Certs.self, Inspect.self]),
             CommandGroup(
-                name: "Getting it back", subcommands: [Restore.self, Drill.self, Download.self, Unseal.self]),
+                name: "Getting it back",
+                subcommands: [Restore.self, Rebuild.self, Drill.self, Download.self, Unseal.self]),
             CommandGroup(
                 name: "Housekeeping", subcommands: [Prune.self, Sync.self, Adopt.self, Delete.self, Completion.self]),
         ])

@@ -126,7 +126,7 @@ private struct Plan: Sendable {
     init(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws {
         self.source = source
         self.request = request
-        let token = request.initialClusterToken ?? Self.freshToken()
+        let token = request.initialClusterToken ?? RestoreEtcdOperation.freshToken()
         let cluster = try PlannedCluster(initialCluster: request.initialCluster, token: token)
         try Self.checkAdvertised(request, cluster)
         try Self.checkTogether(request, cluster)
@@ -140,7 +140,7 @@ private struct Plan: Sendable {
             restore.isOwnerRequired = true
         }
         restore.trailerPolicy = request.skipsHashCheck ? .ignored : .required
-        let (bump, reason) = try Self.bump(source, request)
+        let (bump, reason) = Self.bump(source, request)
         restore.revisionBump = bump
         restore.marksCompacted = bump > 0
         try restore.validateBump()
@@ -258,10 +258,6 @@ private struct Plan: Sendable {
     /// What etcd allows a database without `--quota-backend-bytes` (etcd `DefaultQuotaBytes`).
     private static let defaultQuota = 2 << 30
 
-    private static func freshToken() -> String {
-        "etcd-snap-" + (0..<16).map { _ in String(UInt8.random(in: 0...15), radix: 16) }.joined()
-    }
-
     /// Members that are restored one by one must not each draw a token or compute a bump of their own.
     private static func checkTogether(_ request: RestoreEtcdRequest, _ cluster: PlannedCluster) throws {
         guard request.memberName != nil, cluster.members.count > 1 else {
@@ -294,10 +290,23 @@ private struct Plan: Sendable {
         }
     }
 
-    /// The bump that was asked for, or one that is more than the lost cluster can have written since the snapshot.
-    private static func bump(_ source: SnapshotSource, _ request: RestoreEtcdRequest) throws -> (Int64, String) {
-        if let bump = request.revisionBump { return (bump, bump == 0 ? "none, as asked for" : "as asked for") }
-        guard let record = source.record, let archive = source.archive, let rate = record.revisionsPerSecond, rate >= 0,
+    private static func bump(_ source: SnapshotSource, _ request: RestoreEtcdRequest) -> (Int64, String) {
+        RestoreEtcdOperation.bump(source.record, source.archive, asked: request.revisionBump)
+    }
+}
+
+extension RestoreEtcdOperation {
+    /// A token that no other cluster has.
+    static func freshToken() -> String {
+        "etcd-snap-" + (0..<16).map { _ in String(UInt8.random(in: 0...15), radix: 16) }.joined()
+    }
+
+    /// The bump that was asked for, or one that is more than the lost cluster can have written since the snapshot; with why.
+    static func bump(
+        _ record: EtcdSnapshotRecord?, _ archive: ArchiveHeader?, asked: Int64?
+    ) -> (Int64, String) {
+        if let bump = asked { return (bump, bump == 0 ? "none, as asked for" : "as asked for") }
+        guard let record, let archive, let rate = record.revisionsPerSecond, rate >= 0,
             rate < 1e9
         else {
             return (RestoreEtcdOperation.bumpFloor, "the default: the write rate is not known")

@@ -35,4 +35,8 @@ extension Failure.Setting {
     static let etcdProgram = Self("etcdProgram")
     /// The directory of a drill.
     static let scratch = Self("scratch")
+    /// The level of verification that is asked for.
+    static let minimumLevel = Self("minimumLevel")
+    /// Whether an etcd's data directory that is there is moved aside.
+    static let keepData = Self("keepData")
 }

@@ -31,7 +31,7 @@ enum Architecture {
             "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
             "EtcdStorage": archive.union(["EncryptionAtRest", "CCRC32C", "Protobuf"]),
             "KubernetesObjects": host.union(["Protobuf"]),
-            "Operations": operations.union(["YAML"]),
+            "Operations": operations.union(["YAML", "NodeRewrite"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]
     }()

@@ -27,7 +27,7 @@ enum FlagScan {
 
 @Suite struct FlagTests {
     /// Flags of etcd, which some of this program's are named after, where those of a node are spoken of.
-    private static let flagsOfOthers: [String: Set<String>] = ["PKIBackup": ["name", "initial-cluster"]]
+    private static let flagsOfOthers: [String: Set<String>] = ["PKIBackup": ["name", "initial-cluster", "endpoint"]]
 
     private static func declared() throws -> Set<String> {
         Set(try SourceFile.all().filter { $0.module == "CommandLine" }.flatMap { FlagScan.declared(in: $0.text) })

@@ -20,6 +20,9 @@ public struct KeptDirectory {
     /// Why a backup leaves an entry of that name out; nil if it does not.
     static func reasonToLeaveOut(_ name: some Collection<UInt8>) -> String? {
         if name.elementsEqual(self.name.utf8) { return "what restores in place have replaced" }
+        if name.elementsEqual(RebuildDirectory.name.utf8) {
+            return "the journal of a rebuild, and what it has replaced"
+        }
         let isUnfinished = name.starts(with: PendingFile.temporaryPrefix.utf8) || StagedName.matches(name)
         return isUnfinished ? "left by an interrupted restore, or being restored: remove it if nothing runs" : nil
     }

@@ -145,7 +145,11 @@ extension NodeChange {
             return newMemberName(String(item[..<equals])) + "=" + newURL(String(item[item.index(after: equals)...]))
         }
         guard listsAllMembers, !members.isEmpty else { return changed }
-        var items = changed.split(separator: ",").map(String.init)
+        // What is as it was and no member's is a member that is no more.
+        let olds = Set(text.split(separator: ",").map(String.init))
+        var items = changed.split(separator: ",").map(String.init).filter { item in
+            !olds.contains(item) || isMember(item.prefix { $0 != "=" })
+        }
         let sample = items.first.flatMap { $0.split(separator: "=", maxSplits: 1).last }.flatMap { URLText($0) }
         for member in members where !items.contains(where: { $0.hasPrefix(member.newName + "=") }) {
             guard var url = sample, let address = member.addresses.first else { continue }
@@ -153,6 +157,11 @@ extension NodeChange {
             items.append("\(member.newName)=\(url.text)")
         }
         return items.joined(separator: ",")
+    }
+
+    private func isMember(_ name: Substring) -> Bool {
+        let name = String(name).drop { $0 == " " }
+        return name == newName || name.hasPrefix(newName + "-") || members.contains { $0.newName == name }
     }
 
     /// - Parameter isOwn: whether the node's own address is meant where it is the endpoint's too.

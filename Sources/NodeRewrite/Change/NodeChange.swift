@@ -76,7 +76,8 @@ public struct NodeChange: Sendable {
     public var newEndpoint: Endpoint?
     /// All members of etcd, this node's too if its name in etcd is another one.
     public var members: [Member]
-    /// Whether `initial-cluster` is to list all members, also those that an old file did not know.
+    /// Whether `initial-cluster` is to list all members and no others: also those that an old file did not know, and none
+    /// that is no more.
     public var listsAllMembers: Bool
 
     /// A change.
@@ -153,9 +154,9 @@ public struct NodeChange: Sendable {
 }
 
 extension IPAddress {
-    /// Loopback, or no address in particular.
+    /// What every node reaches itself by, or no address in particular.
     fileprivate var isOfEveryNode: Bool {
-        if bytes.count == 4 { return bytes[0] == 127 || bytes.allSatisfy { $0 == 0 } }
+        if bytes.count == 4 { return bytes == [127, 0, 0, 1] || bytes.allSatisfy { $0 == 0 } }
         return bytes.dropLast().allSatisfy { $0 == 0 } && (bytes.last ?? 0) <= 1
     }
 }

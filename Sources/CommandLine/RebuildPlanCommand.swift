@@ -1,0 +1,240 @@
+import ArchiveStore
+import ArgumentParser
+import FoundationEssentials
+import HostIO
+import Operations
+import PKIBackup
+import SealedArchive
+import SystemPackage
+
+/// The command `etcd-snap rebuild plan`.
+struct RebuildPlanCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Show how a lost control plane is put on new hosts; changes nothing there.",
+        discussion: """
+            Each master's newest backup is named, or the one that there is: a node without a backup gets what is shared from \
+            another's. The topology is --topology FILE (--example prints one for the backups), or --node for each node with \
+            --endpoint. Without --endpoint it stays what it was; `none` is for clients that go to the nodes themselves. \
+            Ranges of services and pods never change.
+
+            The plan has the snapshot and why it was taken, and for each node the files to place, each change as a \
+            difference, certificates to keep and to issue with the reason, the member of etcd, the steps with a check each, \
+            and a forecast in minutes. --out writes it to a file, which has no secrets and goes to every host; --runbook \
+            writes what to do on each host as Markdown, to be printed.
+
+            Example: etcd-snap rebuild plan prod/cp-1/latest -i key.txt --example >topology.yaml
+            Example: etcd-snap rebuild plan prod/cp-1/latest -i key.txt --topology topology.yaml \\
+              --out plan.json --runbook runbook.md
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Store") var place: RebuildStoreOptions
+    @OptionGroup(title: "Keys") var keys: IdentityOptions
+
+    @Option(help: "The topology's file.", completion: .file(extensions: ["yaml"]))
+    var topology: String?
+
+    @Option(
+        name: .customLong("node"), parsing: .singleValue,
+        help: "A new node as NAME=ADDRESS, with a comma before a second address; may be repeated.")
+    var nodes: [String] = []
+
+    @Option(help: "The control-plane endpoint, HOST:PORT, or none.")
+    var endpoint: String?
+
+    @Option(help: "The level of verification that the snapshot must have reached.")
+    var minLevel = VerificationLevel.structural
+
+    @Option(help: "Which etcd, when the backups have several.")
+    var etcd: String?
+
+    @Option(help: "Raise the revision by this much; a bump computed from the write rate without it.")
+    var bumpRevision: Int64?
+
+    @Flag(help: "Keep the revision as it is.")
+    var noBump = false
+
+    @Flag(help: "Print a topology's file for the nodes as they were, and nothing else.")
+    var example = false
+
+    @Option(help: "Write the plan to this file.", completion: .file(extensions: ["json"]))
+    var out: String?
+
+    @Option(help: "Write the runbook to this file.", completion: .file(extensions: ["md"]))
+    var runbook: String?
+
+    @Argument(help: "IDs, beginnings of one, cluster/node/ID, latest, or paths of archives.")
+    var archives: [String]
+
+    func validate() throws {
+        if example { return }
+        if topology != nil, !nodes.isEmpty || endpoint != nil {
+            throw ValidationError("--topology excludes --node and --endpoint")
+        }
+        if topology == nil, nodes.isEmpty {
+            throw ValidationError("name the new nodes: --topology FILE, or --node NAME=ADDRESS for each")
+        }
+        if noBump, bumpRevision != nil { throw ValidationError("--no-bump excludes --bump-revision") }
+        if let bumpRevision, bumpRevision < 1 { throw ValidationError("--bump-revision must be at least 1") }
+    }
+
+    func run() async throws {
+        let configuration = try common.start(output.format)
+        let stores = place.place()
+        let opened = try archives.map { try stores.open($0, configuration) }
+        let identities = try keys.required()
+        if example { return try printOutput(RebuildPlanner.example(opened, identities: identities), terminator: "") }
+        var options = RebuildOptions(now: Date())
+        options.minimumLevel = minLevel
+        options.revisionBump = noBump ? 0 : bumpRevision
+        options.snapshotName = etcd
+        options.store = place.store ?? configuration.store
+        let plan = try await RebuildPlanner.plan(
+            opened, identities: identities, topology: try readTopology(), options: options)
+        for warning in plan.warnings { Console.shared.warn(warning) }
+        if let out { try write(try DocumentCoding.encode(plan), to: out) }
+        if let runbook { try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook) }
+        try render(plan, as: output.format) { RebuildText(plan).text }
+    }
+
+    private func readTopology() throws -> RebuildTopology {
+        guard let topology else { return try RebuildTopology(endpoint: endpoint, nodes: nodes) }
+        let file = try RandomAccessFile(regular: topology)
+        return try RebuildTopology(parsing: file.bytes(at: 0, count: min(file.byteCount, 1 << 20)), path: topology)
+    }
+
+    private func write(_ bytes: [UInt8], to path: String) throws {
+        let (directory, name) = try OpenDirectory.parent(of: path)
+        let file = try PendingFile(in: directory, name: name)
+        try bytes.withUnsafeBytes { try file.write($0) }
+        try file.publish(replacing: true)
+        Console.shared.note("wrote \(quoted(path))")
+    }
+}
+
+/// The command `etcd-snap rebuild apply`.
+struct RebuildApplyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apply", abstract: "Do one host's part of a plan.",
+        discussion: """
+            Keys of authorities first, then etcd's data, certificates, kubeconfigs, the kubelet's files, and the manifests of \
+            static pods last, etcd's first. Each step is in the journal below var/lib/etcd-snap-rebuild of the root before \
+            and after: killed anywhere, the same command goes on, and `etcd-snap rebuild undo` takes all of it back. Every \
+            host gets its data from the same snapshot with the same token: the members are one cluster when they start, in \
+            any order.
+
+            It refuses where a control plane runs, where etcd's data directory is not empty (--keep-data moves it aside), \
+            where the clock is before the certificates' time, and where there is too little space. Where an authority's key is \
+            not in the backup, requests are written instead, with exit status 3: put each signed certificate beside its \
+            request and run the same again.
+
+            Archives are found as the plan has them; copies elsewhere are named behind the options.
+
+            Example: etcd-snap rebuild apply --plan plan.json --node cp-21 -i key.txt
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: FormatOptions
+    @OptionGroup(title: "Store") var place: RebuildStoreOptions
+    @OptionGroup(title: "Keys") var keys: IdentityOptions
+
+    @Option(help: "The plan's file.", completion: .file(extensions: ["json"]))
+    var plan = "plan.json"
+
+    @Option(help: "The node of the plan that this host is to be.")
+    var node: String
+
+    @Option(help: "The root of the host's file system.", completion: .directory)
+    var root = "/"
+
+    @Flag(help: "Move a data directory of etcd that is there aside, and keep it.")
+    var keepData = false
+
+    @Option(help: "The level of verification that the snapshot must have reached.")
+    var minLevel = VerificationLevel.structural
+
+    @Flag(help: "Only check what can be checked before anything is written.")
+    var dryRun = false
+
+    @Argument(help: "Archives, where they are elsewhere than in the plan.")
+    var archives: [String] = []
+
+    func run() async throws {
+        let configuration = try common.start(output.format)
+        let file = try planFile()
+        let document = try RebuildPlan.decode(file.bytes(at: 0, count: min(file.byteCount, 64 << 20)), name: plan)
+        var stores = place.place()
+        if stores.store == nil, configuration.store == nil, configuration.stores == nil {
+            stores.store = document.store
+        }
+        let named = try archives.map { try stores.open($0, configuration) }
+        let identities = try keys.required()
+        var request = RebuildApplyRequest(plan: document, node: node, root: root, now: Date())
+        request.keepsData = keepData
+        request.minimumLevel = minLevel
+        let opener = ArchiveOpener(named: named, stores: stores, configuration: configuration)
+        if dryRun {
+            try RebuildApply.check(request, identities: identities, open: opener.open)
+            let part = try document.node(node)
+            return try render(part, as: output.format) { RebuildText(document).text(of: part) }
+        }
+        let report = try await RebuildApply.run(
+            request, identities: identities, open: opener.open, observer: Console.shared.observer)
+        for note in report.notes { Console.shared.note(note) }
+        try show(report)
+    }
+
+    private func planFile() throws -> RandomAccessFile {
+        do {
+            return try RandomAccessFile(regular: plan)
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            throw Failure(
+                .notFound, "there is no plan in \(quoted(plan))",
+                hint: "make it once with `etcd-snap rebuild plan … --out plan.json`, and copy it to every host")
+        }
+    }
+
+    private func show(_ report: RebuildApplyReport) throws {
+        try render(report, as: output.format, done: "\(report.node) was rebuilt below \(quoted(report.root))") {
+            var lines = [
+                ("node", report.node), ("root", report.root),
+                ("placed", "\(report.fileCount) files, \(report.issuedCount) certificates made anew"),
+            ]
+            if let directory = report.dataDirectory { lines.append(("etcd data", directory)) }
+            if let kept = report.keptData { lines.append(("old etcd data", "kept in \(kept)")) }
+            if let id = report.clusterID { lines.append(("cluster ID", id)) }
+            if let revision = report.revision { lines.append(("revision", "\(revision)")) }
+            if !report.resumedSteps.isEmpty {
+                lines.append(("done before", report.resumedSteps.joined(separator: ", ")))
+            }
+            lines.append(("took", seconds(report.durationSeconds)))
+            return fields(lines) + "\nnext: do the same on the other hosts, then start the kubelet on all of them"
+        }
+    }
+}
+
+/// Finds the archives of a plan on this host.
+private struct ArchiveOpener: Sendable {
+    let named: [OpenedArchive]
+    let stores: StoreOptions
+    let configuration: Configuration
+
+    @Sendable func open(_ archive: RebuildPlan.Archive) throws -> OpenedArchive {
+        if let found = named.first(where: { isOf(archive, $0) }) { return found }
+        if let path = archive.path, (try? RandomAccessFile(path: path)) != nil {
+            return try stores.open(path: path, configuration)
+        }
+        if !named.isEmpty {
+            throw Failure(
+                .notFound, "none of the \(named.count) archives that are named is \(archive.reference)",
+                hint: "name it too: it has the files or the snapshot of this node")
+        }
+        return try stores.open(archive.reference, configuration)
+    }
+
+    private func isOf(_ archive: RebuildPlan.Archive, _ opened: OpenedArchive) -> Bool {
+        opened.sidecar?.archive.id.description == archive.id || opened.fileName.hasPrefix(archive.id)
+            || opened.reference == archive.reference
+    }
+}

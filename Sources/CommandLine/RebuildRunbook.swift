@@ -1,0 +1,267 @@
+import HostIO
+import Operations
+
+/// What to do on each host, as Markdown that can be printed and followed without anything else at hand.
+struct RebuildRunbook {
+    private let plan: RebuildPlan
+    private let planFile: String
+
+    /// - Parameter planFile: the file that the plan was written to.
+    init(_ plan: RebuildPlan, planFile: String) {
+        self.plan = plan
+        self.planFile = lastName(planFile)
+    }
+
+    /// The document.
+    var text: String {
+        ([title, before] + plan.nodes.enumerated().map { host($0.offset, $0.element) } + [
+            start, checks, workers, after, back,
+        ])
+        .joined(separator: "\n")
+    }
+
+    private var names: String { plan.nodes.map(\.name).joined(separator: ", ") }
+
+    private var title: String {
+        let lost = plan.nodes.map(\.oldName).filter { !$0.isEmpty }.joined(separator: ", ")
+        return """
+            # Rebuild of the control plane of \(plan.cluster)
+
+            Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost). About \(plan.forecast.minutes) minutes \
+            with all hosts at once.
+
+            \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.archiveID), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
+
+            Work as root. A line that begins with `#` is a remark. Stop where a check does not show what is said, and look \
+            at the part \"To take it back\".
+
+            """
+    }
+
+    private var before: String {
+        let warnings = plan.warnings.map { "- **Attention:** \($0)\n" }.joined()
+        let archives = neededArchives.map { "`\($0.path ?? $0.reference)`" }.joined(separator: ", ")
+        let addresses = plan.nodes.map { "- `\($0.name)` is reached at \($0.addresses.joined(separator: ", ")).\n" }
+            .joined()
+        return """
+            ## 1. Before
+
+            \(warnings)- No lost host comes back: switch them off, or cut their network. Their old keys stay valid.
+            - Every new host has a container runtime, and kubelet, kubeadm and kubectl of the version that the cluster had.
+            - Every host's clock is right: `date -u`
+            - Every host's name is the one below: `hostnamectl set-hostname NAME`
+            \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`, the private key `key.txt`, and can read: \(archives)
+
+            """
+    }
+
+    private var endpointBefore: String {
+        guard let endpoint = plan.newEndpoint else { return "" }
+        return
+            "- The endpoint `\(endpoint)` leads to port \(plan.nodes.first?.mapping.port ?? 6443) of the new hosts: DNS, load balancer or virtual address.\n"
+    }
+
+    private var neededArchives: [RebuildPlan.Archive] {
+        let ids = Set(plan.nodes.map(\.archiveID) + [plan.snapshot?.archiveID].compactMap(\.self))
+        return plan.archives.filter { ids.contains($0.id) }
+    }
+
+    private func host(_ index: Int, _ node: RebuildNodePlan) -> String {
+        let store = plan.store.map { " --store \($0)" } ?? ""
+        let member = node.member.map { ", member `\($0.name)` at \($0.peerURLs.joined(separator: ","))" } ?? ""
+        let issued = node.certificates.filter { $0.action != "keep" }.map { "`\($0.path)`" }.joined(separator: ", ")
+        let remarks = node.remarks.map { "- \($0)\n" }.joined()
+        let leftovers = node.leftovers.map { "- `\($0)`\n" }.joined()
+        return """
+            ## \(index + 2). On \(node.name)
+
+            Takes the place of \(node.oldName.isEmpty ? "none" : node.oldName)\(member). Can be done on all hosts at once.
+
+            ```sh
+            systemctl stop kubelet
+            crictl ps -q | xargs -r crictl stop
+            ss -ltn '( sport = :2379 or sport = :2380 or sport = :6443 )'   # shows no line but its head
+            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store) --dry-run
+            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store)
+            ```
+
+            If the archives are elsewhere on this host, put their paths behind the line. If it is interrupted, run the same line \
+            again. If there is data of an etcd on the host that is of no more use, add \
+            `--keep-data`: it is moved aside.
+
+            Checks:
+
+            ```sh
+            etcd-snap rebuild status                  # state: done
+            \(node.steps.map { "\($0.check)   # \($0.name)" }.filter { !$0.contains("readyz") }.joined(separator: "\n"))
+            ```
+
+            \(issued.isEmpty ? "All certificates stay." : "Made anew: \(issued).")
+
+            \(remarks)\(leftovers.isEmpty ? "" : "Old names that stay in files, to be looked at:\n\n\(leftovers)")
+            """
+    }
+
+    private var start: String {
+        """
+        ## \(plan.nodes.count + 2). Start, on all hosts within minutes
+
+        When every host's status is `done`:
+
+        ```sh
+        systemctl daemon-reload && systemctl start kubelet
+        ```
+
+        One member alone waits for the others: that is no error.
+
+        """
+    }
+
+    private var checks: String {
+        let endpoints = plan.nodes.compactMap { $0.addresses.first }.map {
+            "https://\($0.contains(":") ? "[\($0)]" : $0):2379"
+        }.joined(separator: ",")
+        return """
+            ## \(plan.nodes.count + 3). Checks, on any of the hosts
+
+            ```sh
+            curl -s http://127.0.0.1:2381/readyz; echo         # ok, on each host
+            crictl exec $(crictl ps -q --name etcd) etcdctl --endpoints \(endpoints) \\
+              --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/healthcheck-client.crt \\
+              --key /etc/kubernetes/pki/etcd/healthcheck-client.key endpoint hashkv   # the same hash for each
+            export KUBECONFIG=/etc/kubernetes/admin.conf
+            kubectl get --raw /readyz; echo                    # ok
+            kubectl get nodes                                  # the new ones become Ready, the lost ones NotReady
+            kubectl get secrets -A | wc -l                     # they can be read: the keys of the encryption fit
+            ```
+
+            For about 20 seconds the service `kubernetes` also lists old addresses, and the controller manager and the \
+            scheduler wait 15 seconds for their leases: both heal by themselves.
+
+            """
+    }
+
+    private var workers: String {
+        guard plan.isEndpointChanged else {
+            return """
+                ## \(plan.nodes.count + 4). Workers
+
+                Nothing to do: the endpoint and the authorities are the same.
+
+                """
+        }
+        let new = plan.newEndpoint ?? plan.nodes.first.map { Self.place($0.addresses, $0) } ?? ""
+        let moves = moves
+        let old = moves.map(\.old).joined(separator: "`, `")
+        let edits = moves.map { "-e 's#https://\($0.old)#https://\($0.new)#'" }.joined(separator: " ")
+        let hosts = moves.map { LostEndpoint.host($0.old) }.joined(separator: "\\|")
+        return """
+            ## \(plan.nodes.count + 4). Workers
+
+            The endpoint was `\(old)` and is `\(new)`. On each worker:
+
+            ```sh
+            sed -i \(edits) /etc/kubernetes/kubelet.conf
+            systemctl restart kubelet
+            ```
+
+            On one new control-plane host:
+
+            ```sh
+            export KUBECONFIG=/etc/kubernetes/admin.conf
+            kubectl -n kube-system edit configmap kube-proxy        # server: https://\(new)
+            kubectl -n kube-system rollout restart daemonset kube-proxy
+            kubectl -n kube-public edit configmap cluster-info      # server: https://\(new)
+            kubectl -n kube-system edit configmap kubeadm-config    # controlPlaneEndpoint: \(plan.newEndpoint ?? "\"\"")
+            ```
+
+            Settings of the network plugin may have the old address too: `kubectl get configmaps,daemonsets -A -o yaml | grep -n \
+            '\(hosts)'`. The old name must not lead to another host.
+
+            """
+    }
+
+    /// Where clients went, and where they are to go; each node itself where there was no endpoint.
+    private var moves: [(old: String, new: String)] {
+        if let old = plan.oldEndpoint {
+            return [(old, plan.newEndpoint ?? plan.nodes.first.map { Self.place($0.addresses, $0) } ?? "")]
+        }
+        return plan.nodes.filter(\.isOwnBackup).map { node in
+            (Self.place(node.oldAddresses, node), plan.newEndpoint ?? Self.place(node.addresses, node))
+        }
+    }
+
+    private static func place(_ addresses: [String], _ node: RebuildNodePlan) -> String {
+        let address = addresses.first ?? ""
+        return (address.contains(":") ? "[\(address)]" : address) + ":\(node.mapping.port)"
+    }
+
+    private var after: String {
+        """
+        ## \(plan.nodes.count + 5). After
+
+        \(marks)\(lostNodes)- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
+        - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
+        are needed.
+        - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
+        without it nothing can be taken back.
+
+        """
+    }
+
+    /// What kubeadm gives to the nodes of a control plane, and a kubelet may not give itself.
+    private var marks: String {
+        let new = plan.nodes.filter { $0.name != $0.oldName }.map(\.name)
+        guard !new.isEmpty else { return "" }
+        let names = new.joined(separator: " ")
+        return """
+            Nodes under new names have to be marked as kubeadm marks them; leave out the taint where the lost ones had none \
+            (`kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints`):
+
+            ```sh
+            kubectl label nodes \(names) node-role.kubernetes.io/control-plane= \\
+              node.kubernetes.io/exclude-from-external-load-balancers=
+            kubectl taint nodes \(names) node-role.kubernetes.io/control-plane:NoSchedule
+            ```
+
+
+            """
+    }
+
+    private var lostNodes: String {
+        let new = Set(plan.nodes.map(\.name))
+        let gone = plan.nodes.map(\.oldName).filter { !$0.isEmpty && !new.contains($0) }
+        guard !gone.isEmpty else { return "" }
+        return """
+            The lost nodes are still listed; their pods go with them:
+
+            ```sh
+            kubectl delete node \(gone.joined(separator: " "))
+            ```
+
+
+            """
+    }
+
+    private var back: String {
+        """
+        ## To take it back
+
+        ```sh
+        systemctl stop kubelet
+        crictl ps -q | xargs -r crictl stop
+        etcd-snap rebuild undo --yes
+        ```
+
+        The host is then as it was before, and `apply` can be run again.
+
+        """
+    }
+}
+
+private enum LostEndpoint {
+    static func host(_ endpoint: String) -> String {
+        guard let colon = endpoint.lastIndex(of: ":") else { return endpoint }
+        return endpoint[..<colon].filter { !"[]".contains($0) }
+    }
+}

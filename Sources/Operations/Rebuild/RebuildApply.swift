@@ -1,0 +1,304 @@
+import Age
+import Certificates
+import Crypto
+import EtcdStorage
+import FoundationEssentials
+import HostIO
+import NodeFiles
+import PKIBackup
+import SealedArchive
+
+/// How a node's part of a plan is carried out.
+public struct RebuildApplyRequest: Sendable {
+    /// The plan.
+    public var plan: RebuildPlan
+    /// The node of the plan that this host is to be.
+    public var node: String
+    /// The root of the host's file system.
+    public var root: String
+    /// Whether a data directory of etcd that is there is moved aside.
+    public var keepsData = false
+    /// The level that the snapshot must have reached.
+    public var minimumLevel = VerificationLevel.structural
+    /// The time.
+    public var now: Date
+    /// Called behind each record of the journal; what it throws ends the work there, as a crash would.
+    var didWrite: (@Sendable (String) throws -> Void)?
+
+    /// A request.
+    public init(plan: RebuildPlan, node: String, root: String, now: Date) {
+        self.plan = plan
+        self.node = node
+        self.root = root
+        self.now = now
+    }
+}
+
+/// What a rebuild did on a host.
+public struct RebuildApplyReport: Codable, Sendable {
+    /// The node.
+    public var node: String
+    /// The root.
+    public var root: String
+    /// The number of files and links placed.
+    public var fileCount: Int
+    /// The number of certificates made anew.
+    public var issuedCount: Int
+    /// The data directory; nil where etcd runs elsewhere.
+    public var dataDirectory: String?
+    /// Where data that was there is kept; nil if there was none.
+    public var keptData: String?
+    /// The new etcd cluster's ID in hexadecimal.
+    public var clusterID: String?
+    /// The revision that it continues from.
+    public var revision: Int64?
+    /// What a person should know.
+    public var notes: [String]
+    /// Steps that an earlier run had done.
+    public var resumedSteps: [String]
+    /// How long it took, in seconds.
+    public var durationSeconds: Double
+}
+
+/// Does one node's part of a plan on its host.
+public enum RebuildApply {
+    /// Does it; killed anywhere, the same again goes on.
+    ///
+    /// - Parameter open: opens the archive of an entry of the plan.
+    /// - Throws: ``Failure`` with the code `findings` where certificates have to be signed elsewhere first, `noSpace` before
+    ///   anything is written, `locked` while another one runs.
+    public static func run(
+        _ request: RebuildApplyRequest, identities: [any Identity],
+        open: @escaping @Sendable (RebuildPlan.Archive) throws -> OpenedArchive, observer: Observer = Observer()
+    ) async throws -> RebuildApplyReport {
+        try await withBlockingThread("etcd-snap.rebuild.apply") {
+            let start = ContinuousClock.now
+            let root = try OpenDirectory(path: request.root)
+            let node = try request.plan.node(request.node)
+            let planBytes = try DocumentCoding.encode(request.plan)
+            let digest = Array(SHA256.hash(data: planBytes)).hexadecimal
+            try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
+            try preflight(request, node, root)
+            let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
+            try checkTime(request, node, sources)
+            try checkRoom(request, node, sources, root)
+            guard let journal = try RebuildJournal(root: root, makes: true) else {
+                throw Failure(.failed, "the journal can't be made")
+            }
+            if let didWrite = request.didWrite { journal.didWrite = { try didWrite($0.kind.rawValue) } }
+            if journal.begin == nil { try begin(journal, request, planBytes, digest) }
+            LeftoverRemoval.removeStagingDirectories(observer: observer)
+            do {
+                let work = try RebuildWork(request, node, sources, journal, root, observer)
+                return try await work.run(since: start)
+            } catch {
+                throw stopped(error)
+            }
+        }
+    }
+
+    /// What would be refused before anything is written; for a dry run.
+    public static func check(
+        _ request: RebuildApplyRequest, identities: [any Identity],
+        open: @Sendable (RebuildPlan.Archive) throws -> OpenedArchive
+    ) throws {
+        let root = try OpenDirectory(path: request.root)
+        let node = try request.plan.node(request.node)
+        let digest = Array(SHA256.hash(data: try DocumentCoding.encode(request.plan))).hexadecimal
+        try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
+        try preflight(request, node, root)
+        let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
+        try checkTime(request, node, sources)
+        try checkRoom(request, node, sources, root)
+    }
+
+    /// An error in the middle, with what can be done then.
+    private static func stopped(_ error: any Error) -> any Error {
+        var failure = error is CancellationError ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
+        guard failure.code != .findings else { return failure }
+        let next = "the same again goes on, and `etcd-snap rebuild undo` takes back what was done"
+        failure.hint = failure.hint.map { "\($0); \(next)" } ?? next
+        return failure
+    }
+
+    private static func begin(
+        _ journal: RebuildJournal, _ request: RebuildApplyRequest, _ plan: [UInt8], _ digest: String
+    ) throws {
+        if journal.directory.contains(RebuildJournal.planName) {
+            try journal.directory.removeFile(RebuildJournal.planName)
+        }
+        let file = try PendingFile(in: journal.directory, name: RebuildJournal.planName)
+        try plan.withUnsafeBytes { try file.write($0) }
+        try file.publish(replacing: true)
+        try journal.write(.begin) { record in
+            record.version = RebuildJournal.version
+            record.node = request.node
+            record.planSHA256 = digest
+            record.at = request.now
+        }
+        try journal.write(
+            journal.madeParents.map { path in
+                var record = RebuildJournal.Record(.makes)
+                record.path = path
+                return record
+            })
+    }
+
+    // MARK: Refusals
+
+    private static func checkRecorded(
+        _ journal: RebuildJournal?, _ request: RebuildApplyRequest, _ digest: String
+    ) throws(Failure) {
+        guard let journal, let begin = journal.begin else { return }
+        let undo = "take it back first: `etcd-snap rebuild undo`"
+        if journal.isUndoing {
+            throw Failure(
+                .failed, "a rebuild of \(quoted(begin.node ?? "")) is being taken back below \(quoted(request.root))",
+                hint: "finish that: `etcd-snap rebuild undo`")
+        }
+        guard begin.node == request.node, begin.planSHA256 == digest else {
+            throw Failure(
+                .failed,
+                "another rebuild, of \(quoted(begin.node ?? "")) begun at \(begin.at.formatted(.iso8601)), is recorded below "
+                    + quoted(request.root), hint: undo)
+        }
+        if journal.isDone {
+            throw Failure(
+                .failed, "\(quoted(request.node)) was rebuilt below \(quoted(request.root)) by this plan already",
+                hint: "see `etcd-snap rebuild status`; to do it anew \(undo)")
+        }
+    }
+
+    /// Refuses a host where a control plane runs.
+    static func checkNothingRuns(_ root: String) throws {
+        let live = LiveControlPlane()
+        guard live.isVisible else {
+            throw Failure(
+                .failed, "whether a control plane runs below \(quoted(root)) can't be told: /proc is not mounted",
+                hint: "mount it: mount -t proc proc /proc")
+        }
+        let users = try live.users(of: OpenDirectory(path: root))
+        guard !users.isEmpty else { return }
+        let others = users.count > 4 ? " and \(users.count - 4) more" : ""
+        throw Failure(
+            .failed, "a control plane runs below \(quoted(root)): \(users.prefix(4).joined(separator: ", "))\(others)",
+            hint: "if it is not what was lost, it must not be overwritten; else stop the kubelet and the static pods")
+    }
+
+    /// Refuses where something listens already at what the node is to be reached by.
+    private static func checkNothingListens(_ node: RebuildNodePlan) throws(Failure) {
+        let addresses = node.addresses.compactMap { IPAddress($0) }
+        var places = addresses.map { (address: $0, port: node.mapping.port) }
+        for url in node.member?.peerURLs ?? [] {
+            if let (host, port) = LostNode.hostAndPort(url), let address = IPAddress(host), let port,
+                // What every host has tells nothing of the one below this root.
+                !["127.0.0.1", "::1"].contains(address.text)
+            {
+                places += [(address, port), (address, 2379)]
+            }
+        }
+        guard let (address, port) = LocalListener.first(of: places) else { return }
+        let what = port == node.mapping.port ? "an API server" : "an etcd"
+        throw Failure(
+            .failed,
+            "something listens at \(address.text) on port \(port) already, where \(what) of \(quoted(node.name)) is to be",
+            hint: "if a control plane lives there, nothing was lost; else stop what it is")
+    }
+
+    private static func preflight(
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ root: OpenDirectory
+    ) throws {
+        try checkNothingRuns(request.root)
+        try checkNothingListens(node)
+        guard let member = node.member, try RebuildJournal(root: root, makes: false)?.data == nil else { return }
+        let place = DataPlace(member.dataDirectory, root: request.root)
+        try place.checkUnused()
+        guard try place.isOccupied(), !request.keepsData else { return }
+        throw Failure(
+            .failed, "there is data of an etcd in \(quoted(place.path)) already",
+            hint: "if it is not what you need, have it moved aside: it may be newer than the backup",
+            settings: [.keepData])
+    }
+
+    /// Refuses a time at which certificates would not be valid, and whatever else would keep them from being issued.
+    private static func checkTime(
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources
+    ) throws {
+        try RebuildSources.checkClock([sources.backup], request.now)
+        let work = try NodeWork(node.mapping, addresses: node.addresses, from: sources.backup, now: request.now)
+        if let refusal = work.certificates.refusals.first { throw refusal }
+    }
+
+    private static func checkRoom(
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources, _ root: OpenDirectory
+    ) throws {
+        let done = try RebuildJournal(root: root, makes: false)?.finishedSteps ?? []
+        var demand = SpaceDemand()
+        func directory(_ path: String) throws -> OpenDirectory {
+            var directory = root
+            for part in path.split(separator: "/").dropLast() {
+                guard let name = EntryName(Array(part.utf8)), let next = try? directory.openDirectory(name) else {
+                    break
+                }
+                directory = next
+            }
+            return directory
+        }
+        for file in node.files where !done.contains(RebuildStep(role: file.role)) {
+            try demand.add(file.byteCount, in: directory(file.path), as: request.root)
+        }
+        if let member = node.member, let snapshot = sources.snapshot, !done.contains(.etcdData) {
+            let sizes = Restore.fileSizes(databaseByteCount: snapshot.bytes.byteCount)
+            for size in sizes.data + [sizes.log] {
+                try demand.add(size, in: directory(member.dataDirectory), as: member.dataDirectory)
+            }
+        }
+        try demand.check()
+    }
+}
+
+/// The archives that a node's part needs, open and known to be those of the plan.
+struct ApplySources {
+    let backup: NodeBackup
+    let snapshot: SnapshotSource?
+
+    init(
+        _ plan: RebuildPlan, _ node: RebuildNodePlan, _ identities: [any Identity],
+        _ open: (RebuildPlan.Archive) throws -> OpenedArchive, _ minimumLevel: VerificationLevel
+    ) throws {
+        func opened(_ id: String) throws -> OpenedArchive {
+            guard let archive = plan.archives.first(where: { $0.id == id }) else {
+                throw Failure(.integrity, "the plan names the archive \(id) and does not list it", hint: "plan again")
+            }
+            let opened = try open(archive)
+            let digest = try opened.reader(identities).manifestSHA256
+            guard digest == archive.manifestSHA256 else {
+                throw Failure(
+                    .integrity,
+                    "\(quoted(opened.reference)) is not the archive \(archive.reference) that the plan was made "
+                        + "with: the sha256 of its manifest is \(digest.prefix(16))… and not "
+                        + "\(archive.manifestSHA256.prefix(16))…",
+                    hint: "give the same archives on every host")
+            }
+            return opened
+        }
+        backup = try NodeBackup(opened(node.archiveID), identities: identities)
+        guard node.member != nil, let planned = plan.snapshot else {
+            snapshot = nil
+            return
+        }
+        let source = try SnapshotSource(opened(planned.archiveID), identities: identities, name: planned.name)
+        guard let record = source.record, record.databaseSHA256 == planned.databaseSHA256 else {
+            throw Failure(
+                .integrity, "the snapshot that is found for \(planned.archiveID) is not the one of the plan",
+                hint: "members from other bytes are no cluster: name the archive that has it")
+        }
+        let level = record.verification.known ?? .streamed
+        guard level >= minimumLevel else {
+            throw Failure(
+                .failed, "the snapshot has the level \(level.rawValue), and \(minimumLevel.rawValue) is asked for",
+                hint: "verify the backup, or ask for less", settings: [.minimumLevel])
+        }
+        snapshot = source
+    }
+}
