@@ -76,22 +76,27 @@ extension ReissuedFiles {
     ) throws(Failure) {
         let place = leaf.place
         if place.isCombined { return placeCombined(certificate, key, at: place.certificate.path, now) }
-        var fields: [KubeconfigCredentials.Field] = []
-        var embedding: (path: String, user: String)?
-        for (part, field, bytes, mode) in [
-            (place.certificate, KubeconfigCredentials.certificateField, SecretBytes(certificate), UInt16(0o644)),
-            (place.key, KubeconfigCredentials.keyField, key, 0o600),
-        ] {
-            switch part {
-            case .file(let path): items.append(Item(path: path, content: .file(bytes, mode: mode)))
-            case .embedded(let path, let user):
-                fields.append((field, bytes))
-                embedding = (path, user)
-            }
+        let certificate = SecretBytes(certificate)
+        let isCertificateEmbedded = put(certificate, at: place.certificate, mode: 0o644)
+        let isKeyEmbedded = put(key, at: place.key, mode: 0o600)
+        guard let kubeconfig = leaf.kubeconfig else { return }
+        for part in [place.certificate, place.key] {
+            guard case .embedded(let path, let user) = part else { continue }
+            var fields: [KubeconfigCredentials.Field] = []
+            if isCertificateEmbedded { fields.append((KubeconfigCredentials.certificateField, certificate)) }
+            if isKeyEmbedded { fields.append((KubeconfigCredentials.keyField, key)) }
+            let bytes = try KubeconfigCredentials.replacing(fields, of: user, in: kubeconfig, path: path)
+            return items.append(.secret(path, bytes))
         }
-        guard let kubeconfig = leaf.kubeconfig, let (path, user) = embedding else { return }
-        items.append(
-            .secret(path, try KubeconfigCredentials.replacing(fields, of: user, in: kubeconfig, path: path)))
+    }
+
+    /// Puts what has a file of its own there.
+    ///
+    /// - Returns: whether it is embedded in a kubeconfig instead.
+    private mutating func put(_ bytes: SecretBytes, at part: CredentialPlace.Part, mode: UInt16) -> Bool {
+        guard case .file(let path) = part else { return true }
+        items.append(Item(path: path, content: .file(bytes, mode: mode)))
+        return false
     }
 
     /// Writes certificate and key into one file, for a kubelet's as the kubelet does: it takes nothing but a link for the
