@@ -62,9 +62,11 @@ public struct FileOwner: Sendable, Hashable, CustomStringConvertible {
         // A file without a name, in memory: the kernel asks the same of it as of any other.
         let descriptor = clinux_memory_file("etcd-snap-owner")
         guard descriptor >= 0 else { return }
-        let error = fchown(descriptor, userID, groupID) == 0 ? nil : SystemCallError("change the owner of", "a file")
-        close(descriptor)
-        if let error { throw failure(error) }
+        defer { close(descriptor) }
+        do {
+            try OpenFileAttributes(of: FileDescriptor(rawValue: descriptor), name: "a file")
+                .setOwner(userID: userID, groupID: groupID)
+        } catch { throw failure(error) }
     }
 
     /// That files can't be given to this owner.

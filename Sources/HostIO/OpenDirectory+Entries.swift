@@ -225,10 +225,15 @@ extension OpenDirectory {
         }
     }
 
-    /// Sets owner and group of the entry itself.
+    /// Sets owner and group of the entry itself, as ``OpenFileAttributes/setOwner(userID:groupID:)`` does.
     public func setOwner(of name: EntryName, userID: UInt32, groupID: UInt32) throws(SystemCallError) {
-        try retryingInterrupts("change the owner of", path(of: name)) {
-            name.withCString { fchownat(descriptor.rawValue, $0, userID, groupID, AT_SYMLINK_NOFOLLOW) }
+        do {
+            try retryingInterrupts("change the owner of", path(of: name)) {
+                name.withCString { fchownat(descriptor.rawValue, $0, userID, groupID, AT_SYMLINK_NOFOLLOW) }
+            }
+        } catch {
+            let found = try attributes(of: name)
+            guard (found.userID, found.groupID) == (userID, groupID) else { throw error }
         }
     }
 
