@@ -28,7 +28,7 @@ struct RebuildText {
             (
                 "forecast",
                 "\(plan.forecast.minutes) minutes with all hosts at once: \(Int(plan.forecast.restoreSeconds)) s to restore, "
-                    + "\(Int(plan.forecast.startSeconds)) s to start, the rest for commands"
+                    + "\(Int(plan.forecast.startSeconds)) s to start, the rest for commands; by \(plan.forecast.basis)"
             ))
         lines.append(("workers", workers))
         return fields(lines) + plan.notes.map { "\n\($0)" }.joined()

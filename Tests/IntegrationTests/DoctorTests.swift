@@ -54,19 +54,32 @@ extension Integration {
             try SnapTool.run(arguments + store.flags)
         }
 
+        /// What a drill took is what doctor goes by.
+        @Test func theForecastFollowsTheDrill() throws {
+            try backUp()
+            let scratch = store.directory.file("scratch")
+            try FileManager.default.createDirectory(atPath: scratch, withIntermediateDirectories: true)
+            let etcd = EtcdVersion.v3_5.path(of: "etcd")
+            try SnapTool.run(
+                ["drill", "latest", "-i", store.key.path, "--scratch", scratch, "--etcd", etcd] + store.flags)
+            let found = try doctor()["recovery"]
+            #expect(found.status == "ok" && found.message.contains("by the drill of test/node/"), "\(found)")
+        }
+
         @Test func allIsWell() throws {
             try backUp()
             let found = try doctor()
             #expect(found.report.distributions.array.map(\.string) == ["kubeadm"])
             #expect(found.report.components.array.count == 4)
             let names = found.report.checks.array.map(\.name.string)
-            #expect(names == ["etcd", "recipients", "store", "last backup", "timer"])
+            #expect(names == ["etcd", "recipients", "store", "last backup", "recovery", "timer"])
             for name in names.dropLast() { #expect(found[name].status == "ok", "\(found[name])") }
             // Whether systemd runs here is up to the host; what is said of it is not.
             #expect(
                 found["timer"].status == "ok" || found["timer"].message.contains("systemd")
                     || found["timer"].message.contains("timer"))
             #expect(found["etcd"].message.contains(store.server.clientURL))
+            #expect(found["recovery"].message.contains("minutes") && found["recovery"].message.contains("no drill"))
             #expect(found.report.findings.array.isEmpty)
             let captured = found.report.captured.array
             #expect(captured.reduce(0) { $0 + $1.fileCount.int } == 31)

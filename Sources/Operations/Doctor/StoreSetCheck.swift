@@ -20,7 +20,11 @@ struct StoreSetCheck {
         var last: [DoctorReport.Check] = []
         if let first = read.first {
             let all = first.listing.joined(with: read.dropFirst().map(\.listing))
-            last = [LastBackupCheck(scope: scope, listing: all, etcds: etcds).run()]
+            last = [
+                LastBackupCheck(scope: scope, listing: all, etcds: etcds).run(),
+                RecoveryCheck(scope: scope, listing: all)
+                    .run(databaseByteCount: databaseByteCount, fileByteCount: fileByteCount),
+            ].compactMap(\.self)
         } else if results.contains(where: \.isWrittenOnly) {
             last = [Self.unread]
         }

@@ -53,16 +53,6 @@ public struct RebuildPlan: Codable, Sendable {
         public var bumpReason: String
     }
 
-    /// What the forecast is made of, in seconds.
-    public struct Forecast: Codable, Sendable {
-        /// Reading, opening and writing the database on one host.
-        public var restoreSeconds: Double
-        /// Starting etcd and the API server.
-        public var startSeconds: Double
-        /// The minutes until the API server answers, from the first command on, with all hosts at once.
-        public var minutes: Int
-    }
-
     /// The version of this document's format.
     public static let formatVersion = 1
 
@@ -87,7 +77,7 @@ public struct RebuildPlan: Codable, Sendable {
     /// The nodes in the order of the topology.
     public var nodes: [RebuildNodePlan]
     /// How long it takes.
-    public var forecast: Forecast
+    public var forecast: RebuildForecast
     /// What speaks against it, or a person has to do.
     public var warnings: [String]
     /// What was decided, and why.

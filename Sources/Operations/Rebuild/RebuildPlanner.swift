@@ -196,16 +196,12 @@ public enum RebuildPlanner {
         return warnings
     }
 
-    /// Measured: a database is restored at 100 MB/s and started from at 300 MB/s; what is small takes its time too.
-    private static func forecast(_ sources: RebuildSources, _ parts: [RebuildNodePlan]) -> RebuildPlan.Forecast {
-        let database = Double(sources.snapshot?.record.databaseSize ?? 0)
-        let files = parts.map { Double($0.files.reduce(0) { $0 + $1.byteCount }) }.max() ?? 0
-        let restore = 2 + database / 100e6 + files / 100e6
-        // Images are there, or are pulled, which nothing here can know.
-        let start = 60 + database / 300e6
-        return RebuildPlan.Forecast(
-            restoreSeconds: restore.rounded(), startSeconds: start.rounded(),
-            minutes: Int(((restore + start) / 60).rounded(.up)) + 2)
+    private static func forecast(_ sources: RebuildSources, _ parts: [RebuildNodePlan]) -> RebuildForecast {
+        RebuildForecast(
+            databaseByteCount: sources.snapshot?.record.databaseSize ?? 0,
+            fileByteCount: parts.map { $0.files.reduce(0) { $0 + $1.byteCount } }.max() ?? 0,
+            drills: RebuildForecast.drills(
+                of: sources.backups.map(\.archive), cluster: sources.backups[0].manifest.archive.cluster))
     }
 }
 
