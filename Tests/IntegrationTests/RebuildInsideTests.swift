@@ -59,7 +59,9 @@ extension Integration {
                 (
                     "configmaps/kube-system/kubeadm-config",
                     StoredValue.object("ConfigMap", "kubeadm-config") {
-                        $0.entry(2, "ClusterConfiguration", "controlPlaneEndpoint: lb.example.internal:6443\n")
+                        $0.entry(
+                            2, "ClusterConfiguration",
+                            "certificateValidityPeriod: 2160h0m0s\ncontrolPlaneEndpoint: lb.example.internal:6443\n")
                     }
                 ),
                 (
@@ -158,6 +160,7 @@ extension Integration {
                 ], "\(others)")
             #expect(plan.inside.unread.array.map { "\($0.resource.string) \($0.count.int)" } == ["secrets 1"])
             #expect(plan.inside.isComplete.value as? Bool == true)
+            #expect(plan.notes.array.contains { $0.string.contains("valid for 2160 hours") })
             let text = try SnapTool.run(arguments + Self.topology).text
             for word in ["configmaps/cni/settings: 10.0.0.11 in data[conf]", "4 keys", "3600 s", "1 secrets"]
                 + Self.deleted
@@ -200,6 +203,13 @@ extension Integration {
             let report = try SnapTool.json(lost.nodes.applying(plan, "cp-21", root))
             #expect(report.revision.int == lost.revision + 1 + (bump.isEmpty ? 1_000_000_000 : 0))
             #expect(report.notes.array.contains { $0.string.contains("deleted 4 keys") })
+            // For as long as the cluster's configuration says: certificates of kubeadm last a year otherwise.
+            let certificate = "\(root)/etc/kubernetes/pki/apiserver.crt"
+            for (seconds, status) in [(2159 * 3600, 0), (2161 * 3600, 1)] as [(Int, Int32)] {
+                let check = try run(
+                    "openssl", ["x509", "-noout", "-checkend", "\(seconds)", "-in", certificate], allowsFailure: true)
+                #expect(check.status == status)
+            }
             let ports = try EtcdServer.freePorts(2)
             let url = "http://127.0.0.1:\(ports[0])"
             let etcd = try BackgroundProcess(

@@ -69,6 +69,17 @@ import Testing
         #expect(ObjectFate.all.filter { $0.description == nil } == [.other])
     }
 
+    @Test func durations() {
+        for (text, seconds) in [
+            ("8760h0m0s", 31_536_000), ("2160h", 7_776_000), ("90m", 5400), ("1h30m", 5400), ("45s", 45),
+        ] {
+            #expect(CertificateValidity.seconds(text) == seconds)
+        }
+        for text in ["", "0s", "5", "h", "-1h", "1.5h", "1d", "99999999999999h", "999999999999h", "1h x"] {
+            #expect(CertificateValidity.seconds(text) == nil, "\(text)")
+        }
+    }
+
     @Test func holders() {
         for identity in ["cp-1_uuid", "CP-1_x", "cp-1_"] { #expect(Self.gone.holder(identity) == "cp-1") }
         for identity in [nil, "", "cp-1", "cp-11_uuid", "_cp-1", "cp-2_uuid"] {

@@ -36,11 +36,11 @@ public enum RebuildPlanner {
         let nodes = try NodeAssignment.replaced(topology, sources)
         let change = TopologyChange(nodes, endpoint: topology.endpoint)
         var parts: [RebuildNodePlan] = []
-        for index in nodes.indices { parts.append(try part(change, index, options)) }
+        let inside =
+            nodes.contains { $0.backup.node.memberName != nil }
+            ? try InsideDatabase.search(change, sources, keepsLeases: options.keepsLeases, observer: observer) : nil
+        for index in nodes.indices { parts.append(try part(change, index, options, inside?.certificateSeconds)) }
         var etcd = try cluster(sources, parts, options)
-        let inside = try etcd.flatMap { _ in
-            try InsideDatabase.search(change, sources, keepsLeases: options.keepsLeases, observer: observer)
-        }
         etcd?.deletions = inside.flatMap { $0.deletions.isEmpty ? nil : $0.deletions }
         return RebuildPlan(
             createdAt: options.now, cluster: sources.backups[0].manifest.archive.cluster, store: options.store,
@@ -48,16 +48,18 @@ public enum RebuildPlanner {
             oldEndpoint: change.oldEndpoint?.text, newEndpoint: change.newEndpoint?.text, inside: inside?.report,
             nodes: parts,
             forecast: forecast(sources, parts), warnings: warnings(change, sources),
-            notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? []))
+            notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? [])
+                + (inside?.notes ?? []))
     }
 
     // MARK: Parts
 
     private static func part(
-        _ change: TopologyChange, _ index: Int, _ options: RebuildOptions
+        _ change: TopologyChange, _ index: Int, _ options: RebuildOptions, _ certificateSeconds: Int?
     ) throws -> RebuildNodePlan {
         let node = change.nodes[index]
-        let mapping = RebuildMapping(try change.fileChange(of: index))
+        var mapping = RebuildMapping(try change.fileChange(of: index))
+        mapping.certificateSeconds = certificateSeconds
         let work = try NodeWork(mapping, addresses: node.new.addresses, from: node.backup, now: options.now)
         if let refusal = work.certificates.refusals.first { throw refusal }
         let member = try self.member(node, work)

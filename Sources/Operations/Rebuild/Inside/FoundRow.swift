@@ -12,16 +12,20 @@ struct FoundRow: Sendable {
     var facts: ObjectFacts?
     /// Whether it is encrypted by a key that is not there.
     var isUnread = false
+    /// For how many seconds certificates are valid, where it is the configuration of the cluster and says so.
+    var certificateSeconds: Int?
 }
 
 /// Searches keys and values while a database is read.
 struct RowSearch: Sendable {
     private let search: OldNameSearch
     private let store: StoredObjects
+    private let configurationKey: [UInt8]
 
     init(_ gone: GoneNames, _ store: StoredObjects) {
         search = OldNameSearch(names: gone.names, addresses: gone.addresses)
         self.store = store
+        configurationKey = store.prefix + Array("configmaps/kube-system/kubeadm-config".utf8)
     }
 
     /// What is to be kept of a row; nil for nearly all.
@@ -37,8 +41,9 @@ struct RowSearch: Sendable {
 
     private func found(_ key: UnsafeRawBufferPointer, plain: UnsafeRawBufferPointer) -> FoundRow? {
         let (isInKey, isInValue) = (search.mayBe(in: key), search.mayBe(in: plain))
-        guard isInKey || isInValue else { return nil }
         var row = FoundRow()
+        if key.elementsEqual(configurationKey) { row.certificateSeconds = CertificateValidity.seconds(in: plain) }
+        guard isInKey || isInValue else { return row.certificateSeconds == nil ? nil : row }
         if isInKey { row.words = search.words(in: [UInt8](key)) }
         if isInValue {
             let texts = ObjectTexts(where: search.mayBe)
@@ -51,6 +56,7 @@ struct RowSearch: Sendable {
         }
         row.facts = ObjectFacts(plain)
         // Who holds a lease may have a name of which more than the node's is left.
-        return row.words.isEmpty && row.facts?.holderIdentity == nil ? nil : row
+        let isOfUse = !row.words.isEmpty || row.facts?.holderIdentity != nil || row.certificateSeconds != nil
+        return isOfUse ? row : nil
     }
 }

@@ -9,6 +9,15 @@ struct InsideDatabase {
     /// What is deleted, by key.
     let deletions: [RebuildPlan.Deletion]
     let report: RebuildPlan.Inside
+    /// For how many seconds certificates are valid, where the cluster's configuration says so.
+    let certificateSeconds: Int?
+
+    /// What was decided by what is there.
+    var notes: [String] {
+        certificateSeconds.map {
+            ["certificates that are made anew are valid for \($0 / 3600) hours, as the ConfigMap kubeadm-config has it"]
+        } ?? []
+    }
 
     /// Reads the database twice: its structure, and its rows.
     ///
@@ -37,6 +46,7 @@ struct InsideDatabase {
         var sorting = RowSorting(gone: gone, store: store, keepsLeases: keepsLeases)
         for row in rows.rows { sorting.add(row) }
         deletions = sorting.deletions
+        certificateSeconds = rows.rows.lazy.compactMap(\.kept.certificateSeconds).first
         report = RebuildPlan.Inside(
             names: gone.names.sorted(), addresses: gone.addresses.map(\.text).sorted(), keyCount: rows.liveKeyCount,
             heals: sorting.groups(\.heals), finished: sorting.groups { !$0.heals }, others: sorting.others,
