@@ -55,6 +55,9 @@ struct RebuildPlanCommand: AsyncParsableCommand {
     @Flag(help: "Keep the revision as it is.")
     var noBump = false
 
+    @Flag(help: "Leave the leases of lost nodes in the database: others then wait for their end.")
+    var keepLeases = false
+
     @Flag(help: "Print a topology's file for the nodes as they were, and nothing else.")
     var example = false
 
@@ -89,9 +92,11 @@ struct RebuildPlanCommand: AsyncParsableCommand {
         options.minimumLevel = minLevel
         options.revisionBump = noBump ? 0 : bumpRevision
         options.snapshotName = etcd
+        options.keepsLeases = keepLeases
         options.store = place.store ?? configuration.store
         let plan = try await RebuildPlanner.plan(
-            opened, identities: identities, topology: try readTopology(), options: options)
+            opened, identities: identities, topology: try readTopology(), options: options,
+            observer: Console.shared.observer)
         for warning in plan.warnings { Console.shared.warn(warning) }
         if let out { try write(try DocumentCoding.encode(plan), to: out) }
         if let runbook { try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook) }

@@ -135,8 +135,7 @@ struct RebuildRunbook {
             kubectl get secrets -A | wc -l                     # they can be read: the keys of the encryption fit
             ```
 
-            For about 20 seconds the service `kubernetes` also lists old addresses, and the controller manager and the \
-            scheduler wait 15 seconds for their leases: both heal by themselves.
+            \(RebuildInsideText(plan)?.healing ?? RebuildInsideText.usualHealing)
 
             """
     }
@@ -200,7 +199,7 @@ struct RebuildRunbook {
         """
         ## \(plan.nodes.count + 5). After
 
-        \(marks)\(lostNodes)- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
+        \(marks)\(lostNodes)\(RebuildInsideText(plan)?.list ?? "")- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
         - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
         are needed.
         - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \

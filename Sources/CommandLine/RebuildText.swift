@@ -8,7 +8,7 @@ struct RebuildText {
     init(_ plan: RebuildPlan) { self.plan = plan }
 
     /// All of it.
-    var text: String { ([head] + plan.nodes.map { text(of: $0) }).joined(separator: "\n\n") }
+    var text: String { ([head] + inside + plan.nodes.map { text(of: $0) }).joined(separator: "\n\n") }
 
     private var head: String {
         var lines = [("cluster", plan.cluster)]
@@ -33,6 +33,8 @@ struct RebuildText {
         lines.append(("workers", workers))
         return fields(lines) + plan.notes.map { "\n\($0)" }.joined()
     }
+
+    private var inside: [String] { RebuildInsideText(plan).map { [$0.text] } ?? [] }
 
     private var workers: String {
         plan.isEndpointChanged

@@ -6,7 +6,7 @@ import HostIO
 
 /// A key of the apiserver's encryption at rest, to try whether it opens what is stored.
 ///
-/// Nothing that is decrypted leaves this type, and what libraries give back is wiped.
+/// What libraries give back is wiped; what is decrypted leaves this type only by ``open(_:key:)``, in memory that is wiped.
 enum EncryptionCipher: Sendable {
     /// What came of a trial.
     enum Trial: Sendable, Equatable {
@@ -48,6 +48,16 @@ enum EncryptionCipher: Sendable {
         case .other: .unknown
         }
     }
+
+    /// Decrypts a value; nil if the secret does not open it, or can't be tried.
+    func open(_ sealed: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) -> SecretBytes? {
+        switch self {
+        case .cbc(let secret): CBC.open(sealed, secret)
+        case .gcm(let secret): GCM.open(sealed, secret, authenticating: key)
+        case .secretbox(let secret): SecretBox.open(sealed, secret)
+        case .other: nil
+        }
+    }
 }
 
 /// AES-CBC with PKCS#7 padding behind a block of initial values.
@@ -74,6 +84,13 @@ private enum CBC {
             return false
         }
         return count >= provingPaddingCount || beginsAnObject(first)
+    }
+
+    static func open(_ sealed: UnsafeRawBufferPointer, _ secret: SymmetricKey) -> SecretBytes? {
+        guard opens(sealed, secret), let vector = try? AES._CBC.IV(ivBytes: Array(sealed[..<blockByteCount])),
+            var plain = try? AES._CBC.decrypt(Array(sealed[blockByteCount...]), using: secret, iv: vector)
+        else { return nil }
+        return plain.movedIntoSecretBytes()
     }
 
     /// What the apiserver stores: protobuf behind `k8s` and a zero, CBOR behind its tag, JSON; or else any text.
@@ -113,6 +130,25 @@ private enum GCM {
     }
 }
 
+extension GCM {
+    static func open(
+        _ sealed: UnsafeRawBufferPointer, _ secret: SymmetricKey, authenticating key: UnsafeRawBufferPointer
+    ) -> SecretBytes? {
+        guard sealed.count >= 28, let box = try? AES.GCM.SealedBox(combined: sealed),
+            var plain = try? AES.GCM.open(box, using: secret, authenticating: key)
+        else { return nil }
+        return plain.movedIntoSecretBytes()
+    }
+}
+
+extension Data {
+    /// The bytes where they are wiped, and zeros here.
+    fileprivate mutating func movedIntoSecretBytes() -> SecretBytes {
+        defer { resetBytes(in: 0..<count) }
+        return withUnsafeBytes { SecretBytes(copying: $0) }
+    }
+}
+
 /// XSalsa20 and Poly1305: a nonce of 24 bytes, a tag of 16, the ciphertext.
 ///
 /// Source: Kubernetes 1.36 `apiserver/pkg/storage/value/encrypt/secretbox/secretbox.go`; libsodium's
@@ -124,6 +160,21 @@ private enum SecretBox {
             guard let key = key.bindMemory(to: UInt8.self).baseAddress else { return false }
             return crypto_secretbox_open_detached(
                 nil, start + 40, start + 24, UInt64(sealed.count - 40), start, key) == 0
+        }
+    }
+}
+
+extension SecretBox {
+    static func open(_ sealed: UnsafeRawBufferPointer, _ secret: SecretBytes) -> SecretBytes? {
+        guard opens(sealed, secret), let start = sealed.bindMemory(to: UInt8.self).baseAddress else { return nil }
+        let count = sealed.count - 40
+        return SecretBytes(count: count) { plain in
+            secret.withUnsafeBytes { key in
+                guard let key = key.bindMemory(to: UInt8.self).baseAddress,
+                    let plain = plain.bindMemory(to: UInt8.self).baseAddress
+                else { return }
+                _ = crypto_secretbox_open_detached(plain, start + 40, start + 24, UInt64(count), start, key)
+            }
         }
     }
 }

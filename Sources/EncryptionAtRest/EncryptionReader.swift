@@ -1,3 +1,5 @@
+import HostIO
+
 /// How one API server reads what is stored: its encryption configuration, by the resource of each value.
 public struct EncryptionReader: Sendable {
     /// What findings call it: the path of its configuration, or what it was found by where it names none.
@@ -26,6 +28,18 @@ public struct EncryptionReader: Sendable {
     func resource(of key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard key.starts(with: prefix) else { return nil }
         return StoredResource.path(in: UnsafeRawBufferPointer(rebasing: key[prefix.count...]))
+    }
+
+    /// Decrypts a value as the API server would; nil if it has no key that opens it, or a service elsewhere has it.
+    ///
+    /// - Parameter value: one that ``EncryptedValue/isMarked(_:)``.
+    public func open(_ value: UnsafeRawBufferPointer, of key: UnsafeRawBufferPointer) -> SecretBytes? {
+        guard let resource = resource(of: key) else { return nil }
+        for (prefix, cipher) in rules.chain(of: resource).keys {
+            guard let sealed = EncryptedValue.sealed(value, under: prefix) else { continue }
+            if let plain = cipher.open(sealed, key: key) { return plain }
+        }
+        return nil
     }
 
     /// What comes of reading a value; nil for a value that is read as it is.

@@ -1,4 +1,4 @@
-internal import HostIO
+public import HostIO
 
 /// Finds what still holds an old name or address as a whole word: 10.0.0.1 is none within 10.0.0.11.
 ///
@@ -23,6 +23,7 @@ public struct OldNameSearch: Sendable {
     private let names: [[UInt8]]
     private let addresses: Set<IPAddress>
     private let firstLetters: Set<UInt8>
+    private let beginnings: Beginnings
 
     /// A search for what a change replaces.
     public init(_ change: NodeChange) {
@@ -37,9 +38,33 @@ public struct OldNameSearch: Sendable {
                 names.insert(endpoint.host.lowercased())
             }
         }
-        self.names = names.map { Array($0.utf8) }.sorted { $0.count > $1.count }
+        self.init(names: names, addresses: addresses)
+    }
+
+    /// A search for these names and addresses.
+    public init(names: Set<String>, addresses: Set<IPAddress>) {
+        self.names = names.map { Array($0.lowercased().utf8) }.filter { !$0.isEmpty }.sorted { $0.count > $1.count }
         self.addresses = addresses
         firstLetters = Set(self.names.compactMap(\.first))
+        beginnings = Beginnings(self.names + addresses.map(Self.beginning))
+    }
+
+    /// Whether there is nothing to search for.
+    public var isEmpty: Bool { names.isEmpty && addresses.isEmpty }
+
+    /// The old names and addresses in a text, each once, as they are written there.
+    public func words(in text: [UInt8]) -> Set<String> {
+        Set((nameRanges(text) + addressRanges(text)).map { String(decoding: text[$0], as: UTF8.self) })
+    }
+
+    /// Whether bytes have what an old name or address begins with; the answer for nearly all values after one quick pass.
+    ///
+    /// Of an IPv6 address that is its first part, with which it begins in every notation but that with more zeros.
+    public func mayBe(in bytes: UnsafeRawBufferPointer) -> Bool { beginnings.isAny(in: bytes) }
+
+    private static func beginning(of address: IPAddress) -> [UInt8] {
+        guard address.bytes.count == 16 else { return Array(address.text.utf8) }
+        return Array(address.text.utf8.prefix { $0 != 0x3A }) + [0x3A]
     }
 
     /// What is left in a file that was changed, its new values not counted.
@@ -120,11 +145,15 @@ public struct OldNameSearch: Sendable {
         }
     }
 
-    /// Names of keys in kubespray end in `-key.pem`, members of k3s and RKE2 in a dash and eight digits.
+    /// Names of keys in kubespray end in `-key.pem`, members of k3s and RKE2 in a dash and eight digits, who holds a lease
+    /// in a UUID behind an underscore.
     private func isEnd(_ index: Int, _ bytes: [UInt8]) -> Bool {
         guard index < bytes.count, isOfName(bytes[index]) else { return true }
         let rest = bytes[index...].prefix(10)
         if rest.starts(with: "-key.pem".utf8) { return true }
+        if rest.first == 0x5F, rest.count == 10, rest[index + 9] == 0x2D {
+            return rest.dropFirst().prefix(8).allSatisfy(isHexadecimal)
+        }
         return rest.first == 0x2D && rest.dropFirst().prefix(8).count { isHexadecimal($0) } == 8
             && (rest.count < 10 || !isOfName(rest[index + 9]))
     }

@@ -19,6 +19,8 @@ public struct RestoreEtcdRequest: Sendable {
     public var walDirectory: String?
     /// By how much the revision is raised; nil for a bump computed here.
     public var revisionBump: Int64?
+    /// Keys that are deleted behind the snapshot's newest revision; each must exist there, and every member lose the same.
+    public var deletedKeys: Set<[UInt8]> = []
     /// The version of etcd that will run; nil for any.
     public var targetVersion: MinorVersion?
     /// Whom the data is given to; nil for the owner of a directory that is filled, or else of the lost member's.
@@ -143,6 +145,7 @@ private struct Plan: Sendable {
         let (bump, reason) = Self.bump(source, request)
         restore.revisionBump = bump
         restore.marksCompacted = bump > 0
+        restore.deletedKeys = request.deletedKeys
         try restore.validateBump()
         self.restore = restore
         bumpReason = reason
@@ -230,6 +233,9 @@ private struct Plan: Sendable {
 
     private func notes(_ report: MemberRestoreReport) -> [String] {
         var notes = [ownerNote(refusal: report.ownerRefusal)].compactMap(\.self)
+        if report.deletedKeyCount > 0 {
+            notes.append("deleted \(report.deletedKeyCount) keys behind the snapshot's newest revision")
+        }
         if !report.droppedAlarms.isEmpty {
             let alarms = report.droppedAlarms.map { "\($0.kind.rawValue) of member \(hexadecimal($0.memberID))" }
             notes.append(

@@ -79,4 +79,24 @@ import Testing
             #expect(trial(bad, [1, 2, 3]) == .unknown)
         }
     }
+
+    private func opened(_ cipher: EncryptionCipher, _ sealed: [UInt8], at path: [UInt8] = path) -> [UInt8]? {
+        let plain = sealed.withUnsafeBytes { sealed in path.withUnsafeBytes { cipher.open(sealed, key: $0) } }
+        return plain?.withBytes { copy $0 }
+    }
+
+    @Test func whatOpensIsDecrypted() throws {
+        let sealed = try cbc(1, Self.plain)
+        #expect(opened(cipher("aescbc", 1), sealed) == Self.plain)
+        #expect(opened(cipher("aescbc", 2), sealed) == nil)
+        #expect(opened(cipher("aescbc", 1), Array(sealed.dropLast())) == nil)
+        let box = try gcm(1, Self.plain, Self.path)
+        #expect(opened(cipher("aesgcm", 1), box) == Self.plain)
+        #expect(opened(cipher("aesgcm", 2), box) == nil && opened(cipher("aesgcm", 1), box, at: [1]) == nil)
+        #expect(opened(cipher("secretbox", 1), box) == nil && opened(.other, sealed) == nil)
+        for count in [16, 24, 32] {
+            #expect(opened(cipher("aescbc", 1, count: count), try cbc(1, Self.plain, count: count)) == Self.plain)
+        }
+        #expect(opened(cipher("aesgcm", 1), try gcm(1, [], Self.path)) == [])
+    }
 }

@@ -57,6 +57,29 @@ import Testing
         #expect(try found("cp-1 10.0.0.11 lb.example.internal", try change()) == [])
         #expect(OldNameSearch(try moved()).occurrences(path: "/x", bytes: Array("cp-1\u{0}".utf8)).isEmpty)
     }
+
+    @Test func `who holds a lease is found by the name before the UUID`() throws {
+        #expect(try found("cp-1_0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9").count == 1)
+        for text in ["cp-1_0a1b2c3d", "cp-1_xyz", "cp-1_0a1b2c3g-4e5f", "cp-1_"] {
+            #expect(try found(text) == [], "\(text)")
+        }
+    }
+
+    @Test func `words are told once, and what can't have one is passed over`() throws {
+        let search = OldNameSearch(
+            names: ["cp-1", "Lb.Example"],
+            addresses: [try #require(IPAddress("10.0.0.1")), try #require(IPAddress("fd00::11"))])
+        let text = "cp-1 CP-1 10.0.0.1 10.0.0.11 cp-1 FD00:0:0::11 lb.example:6443"
+        let words = search.words(in: Array(text.utf8))
+        #expect(words == ["cp-1", "CP-1", "10.0.0.1", "FD00:0:0::11", "lb.example"])
+        func mayBe(_ text: String) -> Bool { Array(text.utf8).withUnsafeBytes { search.mayBe(in: $0) } }
+        for text in ["cp-1", "xxCP-11", "10.0.0.1", "FD00:", "\u{4}lb.exampleZ", "c cp-1"] {
+            #expect(mayBe(text), "\(text)")
+        }
+        for text in ["", "c", "cp", "cp-", "p-1", "10.0.0.", "fd00", "cp\u{0}-1"] { #expect(!mayBe(text), "\(text)") }
+        #expect(OldNameSearch(names: [], addresses: []).isEmpty && !search.isEmpty)
+        #expect(OldNameSearch(names: [], addresses: []).words(in: Array(text.utf8)).isEmpty)
+    }
 }
 
 @Suite struct DiffTests {

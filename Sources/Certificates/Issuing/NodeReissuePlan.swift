@@ -44,6 +44,7 @@ public struct NodeReissuePlan: Sendable {
     ///   - change: the change of the node.
     ///   - configuration: what the cluster's configuration says; new certificates are valid for as long as that says, or
     ///     else for as long as the old ones were.
+    ///   - lifetimeSeconds: for how long new certificates are valid where only that is known of the configuration.
     ///   - now: the time of making.
     ///   - read: gives the content of a file by its absolute path, through links, or nil if there is none. Kubeconfigs
     ///     should have their new names already.
@@ -51,9 +52,11 @@ public struct NodeReissuePlan: Sendable {
     ///   read. What is wrong with a single certificate is told by its plan.
     public init(
         layout: KubeadmLayout = KubeadmLayout(), change: IdentityChange, configuration: KubeadmConfiguration?,
-        now: Date, read: (String) throws(Failure) -> SecretBytes?
+        lifetimeSeconds: Int? = nil, now: Date, read: (String) throws(Failure) -> SecretBytes?
     ) throws(Failure) {
-        var survey = Survey(layout: layout, change: change, configuration: configuration, now: now)
+        var survey = Survey(
+            layout: layout, change: change, configuration: configuration,
+            lifetimeSeconds: configuration.map { $0.validityHours * 3600 } ?? lifetimeSeconds, now: now)
         for authority in KubeadmCertificate.Authority.allCases { try survey.add(authority, read) }
         for kind in KubeadmCertificate.allCases { try survey.add(kind, read) }
         leaves = survey.leaves
@@ -70,6 +73,7 @@ private struct Survey {
     let layout: KubeadmLayout
     let change: IdentityChange
     let configuration: KubeadmConfiguration?
+    let lifetimeSeconds: Int?
     let now: Date
     var authorities: [KubeadmCertificate.Authority: NodeReissuePlan.Authority] = [:]
     var leaves: [NodeReissuePlan.Leaf] = []
@@ -144,6 +148,6 @@ private struct Survey {
         return ReissuePlan(
             of: old, as: kind, hasKey: keys.contains { $0.digest == old.record.publicKey.digest },
             authority: authority, for: change, at: now,
-            lifetimeSeconds: configuration.map { $0.validityHours * 3600 })
+            lifetimeSeconds: lifetimeSeconds)
     }
 }

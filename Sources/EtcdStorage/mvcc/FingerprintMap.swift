@@ -48,6 +48,11 @@ struct FingerprintMap {
         return slot.fingerprint == 0 ? nil : slot.digest
     }
 
+    /// The number of keys whose newest revision is one that `isCounted`.
+    func count(where isCounted: (_ digest: UInt64) -> Bool) -> Int {
+        slots.count { $0.fingerprint != 0 && isCounted($0.digest) }
+    }
+
     mutating func raise(_ fingerprint: UInt64, to digest: UInt64) {
         if count * 4 >= slots.count * 3 { grow() }
         let index = slot(fingerprint)

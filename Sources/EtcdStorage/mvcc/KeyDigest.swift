@@ -83,6 +83,8 @@ enum KeyDigest {
 
     static func sub(_ digest: UInt64) -> Int64 { Int64(digest >> 1 & (1 << subBits - 1)) }
 
+    static func isTombstone(_ digest: UInt64) -> Bool { digest & 1 != 0 }
+
     /// 32 bits of a digest, well mixed: enough to tell that a leaf's first key is the one its parent names.
     static func hash32(_ digest: UInt64) -> UInt32 {
         let mixed = (digest ^ digest >> 29) &* 0x9E37_79B9_7F4A_7C15

@@ -9,6 +9,8 @@ public struct RowSelection: Sendable {
 
     /// Second components of the keys, such as `persistentvolumes` in `/registry/persistentvolumes/a`.
     public var resources: [String]
+    /// Keys that are wanted besides.
+    public var keys: Set<[UInt8]> = []
     /// The most memory for keys, values and what is remembered of them, in bytes.
     public var byteLimit: Int
     /// Makes values smaller before they are kept.
@@ -19,6 +21,12 @@ public struct RowSelection: Sendable {
         self.resources = resources
         self.byteLimit = byteLimit
         self.reduce = reduce
+    }
+
+    /// A selection that tells which of some keys exist, without their values.
+    public init(keys: Set<[UInt8]>) {
+        self.init(resources: []) { _ in [] }
+        self.keys = keys
     }
 }
 
@@ -52,6 +60,7 @@ final class RowCollector {
     private static let keptEncryptedByteCount = 264
 
     private let resources: [[UInt8]]
+    private let keyFingerprints: Set<UInt64>
     private let selection: RowSelection
     private var histories: [[UInt8]: KeyHistory] = [:]
     private var byteCount = 0
@@ -61,12 +70,14 @@ final class RowCollector {
     init(_ selection: RowSelection) {
         self.selection = selection
         resources = selection.resources.map { Array($0.utf8) }
+        keyFingerprints = Set(selection.keys.map { $0.lend(FingerprintMap.fingerprint) })
     }
 
-    /// Whether rows of this key are wanted: `/<anything>/<resource>/…`.
+    /// Whether rows of this key are wanted: `/<anything>/<resource>/…`, or one of the keys.
     @inline(__always)
     func selects(_ key: UnsafeRawBufferPointer) -> Bool {
-        guard key.count > 2, key[0] == 0x2F else { return false }
+        if !keyFingerprints.isEmpty, keyFingerprints.contains(FingerprintMap.fingerprint(key)) { return true }
+        guard !resources.isEmpty, key.count > 2, key[0] == 0x2F else { return false }
         var start = 1
         while start < key.count, key[start] != 0x2F { start += 1 }
         start += 1

@@ -140,7 +140,7 @@ private struct SurveyPasses {
         let newest = Mutex(FingerprintMap(slotLimit: FingerprintMap.slotLimit(pageCount: snapshot.meta.highWater)))
         let lowest = compactedRevision
         let isWanted = { (row: SurveyRow) in row.revision > lowest && row.revision <= revision }
-        try forEachInlineRow { row, _ in
+        try snapshot.forEachInlineRow { row, _ in
             guard isWanted(row) else { return }
             newest.withLock { $0.raise(FingerprintMap.fingerprint(row.userKey), to: row.digest) }
         }
@@ -149,41 +149,12 @@ private struct SurveyPasses {
             where: { $0.state != .revisionLeaf || KeyDigest.main($0.last) > lowest }
         ) { _, page, run in
             var noted: [(fingerprint: UInt64, digest: UInt64)] = []
-            try forEachRow(of: run, at: page) { row, _ in
+            try snapshot.forEachRow(of: run, at: page) { row, _ in
                 if isWanted(row) { noted.append((FingerprintMap.fingerprint(row.userKey), row.digest)) }
             }
             newest.withLock { for entry in noted { $0.raise(entry.fingerprint, to: entry.digest) } }
         }
         return newest.withLock { $0 }
-    }
-
-    private func forEachInlineRow(_ body: (SurveyRow, [UInt8]) -> Void) throws(StorageError) {
-        do throws(PageDefect) {
-            for row in snapshot.tree.inlineKeyRows { try SurveyRow.lend(row) { body($0, row.key + row.value) } }
-        } catch {
-            throw .damaged(
-                name: snapshot.report.name,
-                error.finding(page: snapshot.meta.rootPage, pageByteCount: snapshot.meta.pageByteCount))
-        }
-    }
-
-    private func forEachRow(
-        of run: Bytes, at page: UInt64, _ body: (SurveyRow, UnsafeRawBufferPointer) -> Void
-    ) throws {
-        do throws(PageDefect) {
-            let leaf = try LeafPage(run, count: try PageHeader(run).count)
-            _ = try leaf.forEach { (_, element) throws(PageDefect) in
-                guard let row = SurveyRow(key: element.key, value: element.value) else {
-                    throw PageDefect(offset: element.offset, problem: "row \(excerpt(element.key)) is not a revision")
-                }
-                let rowBytes = run.unsafeBytes[
-                    element.offset..<(element.offset + element.key.count + element.value.count)]
-                body(row, UnsafeRawBufferPointer(rebasing: rowBytes))
-            }
-        } catch {
-            throw StorageError.damaged(
-                name: snapshot.report.name, error.finding(page: page, pageByteCount: snapshot.meta.pageByteCount))
-        }
     }
 
     private func surveyRows(_ newest: FingerprintMap, keepIsEmpty: Bool) throws(StorageError) -> RowSurvey {
@@ -192,7 +163,7 @@ private struct SurveyPasses {
         let workerCount = availableCoreCount()
         var tallies = (0...workerCount).map { _ in RowTally(digestsKeySpace: digestsKeySpace) }
         var hash = CRC32C(Schema.key)
-        try forEachInlineRow { row, bytes in
+        try snapshot.forEachInlineRow { row, bytes in
             if tallies[workerCount].add(row, rule) { hash.append(CRC32C(bytes)) }
         }
         try tallies.withUnsafeMutableBufferPointer { buffer in
@@ -218,7 +189,7 @@ private struct SurveyPasses {
         var isHashing = snapshot.ledger[page].flags & PageRecord.isAdjusted != 0
         var begin: UnsafeRawPointer?
         try withUnsafeMutablePointer(to: &tally) { tally in
-            try forEachRow(of: run, at: page) { row, bytes in
+            try snapshot.forEachRow(of: run, at: page) { row, bytes in
                 if begin == nil { begin = bytes.baseAddress }
                 let counts = tally.pointee.add(row, rule)
                 if !counts, !isHashing, let begin, let here = bytes.baseAddress {

@@ -36,3 +36,6 @@ func revisionKey(main: Int64, sub: Int64 = 0) -> [UInt8] {
     appendBigEndian(sub, to: &key)
     return key
 }
+
+/// The row key of a deletion: that of a revision and `t`.
+func tombstoneKey(main: Int64, sub: Int64) -> [UInt8] { revisionKey(main: main, sub: sub) + [0x74] }

@@ -1,4 +1,5 @@
 import HostIO
+import Protobuf
 
 /// A database as it is to be written: pages of a snapshot at their own places, and pages behind them.
 struct EditedDatabase: Sendable {
@@ -23,11 +24,11 @@ struct EditedDatabase: Sendable {
 /// high water mark. No other page is copied, so neither free pages nor replaced ones leave old bytes behind. The free
 /// list is not stored, as etcd does on Linux; the server works it out when it opens the file.
 struct DatabaseEdit {
-    private let file: BoltFile
-    private let snapshot: VerifiedSnapshot
+    let file: BoltFile
+    let snapshot: VerifiedSnapshot
     private let contents: SnapshotContents
     private let plan: RestorePlan
-    private var result: EditedDatabase
+    var result: EditedDatabase
 
     /// Makes the changes that a plan wants.
     ///
@@ -51,7 +52,7 @@ struct DatabaseEdit {
             bucketChecksums: snapshot.tree.bucketChecksums, revision: contents.currentRevision)
     }
 
-    private var pageByteCount: Int { result.pageByteCount }
+    var pageByteCount: Int { result.pageByteCount }
 
     private mutating func apply() throws(StorageError) {
         result.copied.remove(0)
@@ -66,7 +67,7 @@ struct DatabaseEdit {
         try replace(Schema.cluster, in: &buckets) { [self] in clusterRows($0) }
         try replace(Schema.meta, in: &buckets) { [self] in metaRows($0) }
         for name in [Schema.key, Schema.lease] where buckets[name] == nil { buckets[name] = try value([], of: name) }
-        if plan.revisionBump > 0 { try bump(&buckets) }
+        try addRows(&buckets)
         dropTree(snapshot.meta.rootPage)
         dropFreelist()
         let rows = buckets.sorted { $0.key.lexicographicallyPrecedes($1.key) }
@@ -79,7 +80,7 @@ struct DatabaseEdit {
     }
 
     /// Appends a page, or run, at the high water mark.
-    private mutating func append(_ build: (_ id: UInt64, _ pageByteCount: Int) -> [UInt8]) -> UInt64 {
+    mutating func append(_ build: (_ id: UInt64, _ pageByteCount: Int) -> [UInt8]) -> UInt64 {
         let id = result.meta.highWater
         let bytes = build(id, pageByteCount)
         result.appended += bytes
@@ -95,7 +96,7 @@ struct DatabaseEdit {
         for child in snapshot.ledger.branch(record) { dropTree(child.page) }
     }
 
-    private mutating func dropRun(_ page: UInt64) {
+    mutating func dropRun(_ page: UInt64) {
         for dropped in page...(page + UInt64(snapshot.ledger.overflow(of: page))) { result.copied.remove(dropped) }
     }
 
@@ -164,71 +165,36 @@ struct DatabaseEdit {
         return result
     }
 
-    // MARK: - Revision bump
+    // MARK: - Rows behind the newest one
+
+    /// Adds the tombstones of what is deleted, and behind them the marker of the raised revision.
+    private mutating func addRows(_ buckets: inout [[UInt8]: [UInt8]]) throws(StorageError) {
+        var rows = deletionRows
+        if !rows.isEmpty { result.revision = deletionRevision }
+        if plan.revisionBump > 0 {
+            rows.append(PageBuilder.Row(key: revisionKey(main: bumpedRevision), value: []))
+            result.revision = bumpedRevision
+        }
+        guard !rows.isEmpty else { return }
+        let bucket = BoltBucket(name: Schema.key, value: buckets[Schema.key] ?? [])
+        buckets[Schema.key] = try append(rows, to: bucket)
+    }
+
+    /// The revision that a server would give to the next transaction.
+    private var deletionRevision: Int64 { contents.currentRevision + 1 }
+
+    /// What a server writes for a transaction that deletes these keys: a tombstone each, one sub revision behind the other.
+    private var deletionRows: [PageBuilder.Row] {
+        plan.deletedKeys.sorted { $0.lexicographicallyPrecedes($1) }.enumerated().map { index, key in
+            var value = ProtobufWriter()
+            value.field(1, key)
+            return PageBuilder.Row(key: tombstoneKey(main: deletionRevision, sub: Int64(index)), value: value.bytes)
+        }
+    }
 
     /// Counted from the newest row, and never behind a compaction that the rows don't show any more.
-    private var bumpedRevision: Int64 { max(contents.revision, contents.compactRevision) + plan.revisionBump }
-
-    /// Adds the marker: a row with the raised revision and no value, behind all others.
-    private mutating func bump(_ buckets: inout [[UInt8]: [UInt8]]) throws(StorageError) {
-        let marker = BoltRow(key: revisionKey(main: bumpedRevision), value: [])
-        result.revision = bumpedRevision
-        let bucket = BoltBucket(name: Schema.key, value: buckets[Schema.key] ?? [])
-        guard let root = bucket.rootPage else {
-            buckets[Schema.key] = try value(try file.rows(in: bucket) + [marker], of: Schema.key)
-            return
-        }
-        result.bucketChecksums[Schema.key, default: CRC32C()].append(CRC32C(marker.key))
-        let leaf = append {
-            PageBuilder.leaf([PageBuilder.Row(key: marker.key, value: [])], id: $0, pageByteCount: $1)
-        }
-        let sequence = bucket.value.lend { (try? Bytes($0).u64(at: 8)) ?? 0 }
-        let newRoot = try insertRightmost(leaf, marker.key, below: root)
-        buckets[Schema.key] = PageBuilder.bucket(root: newRoot, sequence: sequence)
-    }
-
-    /// Copies the rightmost branches below `page` with one child more; returns the new root.
-    private mutating func insertRightmost(
-        _ leaf: UInt64, _ key: [UInt8], below page: UInt64
-    ) throws(StorageError) -> UInt64 {
-        let record = snapshot.ledger[page]
-        if record.state == .emptyLeaf {
-            dropRun(page)
-            return leaf
-        }
-        guard record.state == .branch else {
-            let first = try firstKey(of: page)
-            return append {
-                PageBuilder.branch([(first, page), (key, leaf)], id: $0, pageByteCount: $1)
-            }
-        }
-        var children = snapshot.ledger.branch(record).map { (key: $0.key.keyBytes, page: $0.page) }
-        dropRun(page)
-        let last = children.count - 1
-        if last >= 0, snapshot.ledger[children[last].page].state == .branch {
-            children[last].page = try insertRightmost(leaf, key, below: children[last].page)
-        } else {
-            children.append((key, leaf))
-        }
-        try checkElementCount(children.count)
-        return append { PageBuilder.branch(children, id: $0, pageByteCount: $1) }
-    }
-
-    /// A page's count has 16 bits; only a made-up database comes near.
-    private func checkElementCount(_ count: Int) throws(StorageError) {
-        guard count > 0xFFFF else { return }
-        throw .damaged(
-            name: file.name,
-            PageFinding(page: result.meta.rootPage, offset: 0, problem: "a page would have \(count) elements")
-        )
-    }
-
-    private func firstKey(of page: UInt64) throws(StorageError) -> [UInt8] {
-        let run = try file.run(page)
-        return try file.checked(page) { () throws(PageDefect) in
-            try run.bytes.lend { (bytes) throws(PageDefect) in
-                [UInt8](try LeafPage(Bytes(bytes), count: run.header.count).element(0).key)
-            }
-        }
+    private var bumpedRevision: Int64 {
+        let newest = max(contents.revision, contents.compactRevision)
+        return (plan.deletedKeys.isEmpty ? newest : deletionRevision) + plan.revisionBump
     }
 }

@@ -113,6 +113,7 @@ private struct FirstDatabase {
         let copy = EarlyCopy(of: file, to: target)
         let snapshot = try SnapshotStatus.verify(
             file.bytes, checksTrailer: copy != nil,
+            selecting: plan.deletedKeys.isEmpty ? nil : RowSelection(keys: plan.deletedKeys),
             beside: copy.map { copy in { try copy.consume($0) } })
         guard snapshot.meta == file.meta else { throw .inputOutput(Self.changed(file)) }
         var report = snapshot.report
@@ -140,7 +141,7 @@ private struct FirstDatabase {
         let contents = source.contents
         return MemberRestoreReport(
             source: source, cluster: plan.cluster, revision: writer.edit.revision,
-            droppedAlarms: contents?.store.alarms ?? [],
+            deletedKeyCount: plan.deletedKeys.count, droppedAlarms: contents?.store.alarms ?? [],
             droppedVersions: contents.map(plan.dropsVersions) ?? false,
             clearedPageCount: source.pageCount - writer.edit.copied.count - 2, databaseByteCount: writer.byteCount)
     }

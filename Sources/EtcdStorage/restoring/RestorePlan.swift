@@ -14,6 +14,10 @@ public struct RestorePlan: Sendable {
     public var revisionBump: Int64 = 0
     /// Whether everything up to the raised revision counts as compacted; goes with ``revisionBump``.
     public var marksCompacted = false
+    /// Keys that are deleted in one transaction behind the snapshot's newest revision; each must exist there.
+    ///
+    /// Every member of a cluster must be made with the same ones.
+    public var deletedKeys: Set<[UInt8]> = []
     /// Whom the directories and files are given to; nil for the user of this process.
     public var owner: FileOwner?
     /// Whether a restore that can't give them to the owner fails.
@@ -47,6 +51,7 @@ public struct RestorePlan: Sendable {
 
     func validate(_ contents: SnapshotContents) throws(StorageError) {
         try validateBump()
+        try validateDeletions(contents)
         let newest = max(contents.revision, contents.compactRevision)
         guard newest <= Self.maximumRevision else {
             throw .invalidPlan(
@@ -59,6 +64,31 @@ public struct RestorePlan: Sendable {
                 hint: "restore to \(source) or newer, or name no target version, which leaves no version in the data")
         }
     }
+
+    /// A tombstone of a key that does not exist would be one that no etcd writes.
+    private func validateDeletions(_ contents: SnapshotContents) throws(StorageError) {
+        guard !deletedKeys.isEmpty else { return }
+        guard deletedKeys.count <= Self.maximumDeletionCount else {
+            throw .invalidPlan(
+                reason:
+                    "\(deletedKeys.count) keys are to be deleted, more than the \(Self.maximumDeletionCount) allowed",
+                hint: "delete them when the cluster runs")
+        }
+        guard let selected = contents.selectedRows, selected.isComplete else {
+            throw .invalidPlan(
+                reason: "whether the keys to be deleted exist can't be told: they have too many revisions",
+                hint: "restore without deleting keys")
+        }
+        let missing = deletedKeys.subtracting(selected.rows.map(\.key))
+        guard let first = missing.min(by: { $0.lexicographicallyPrecedes($1) }) else { return }
+        throw .invalidPlan(
+            reason: "\(missing.count) of \(deletedKeys.count) keys to be deleted do not exist in the snapshot, such as "
+                + quoted(String(decoding: first, as: UTF8.self)),
+            hint: "it is another snapshot than the one that they were found in")
+    }
+
+    /// Far more than nodes have; their rows are held in memory.
+    private static let maximumDeletionCount = 10_000
 
     /// Whether storage and cluster version are removed: always harmless, and needed for an older target.
     func dropsVersions(_ contents: SnapshotContents) -> Bool {
@@ -75,6 +105,8 @@ public struct MemberRestoreReport: Sendable {
     public var cluster: PlannedCluster
     /// The revision that the new cluster continues from.
     public var revision: Int64
+    /// The number of keys that were deleted, at the revision behind the snapshot's newest.
+    public var deletedKeyCount: Int
     /// Alarms of the lost cluster that were not taken over.
     public var droppedAlarms: [StoredAlarm]
     /// Whether storage and cluster version and a downgrade were removed.

@@ -59,7 +59,7 @@ struct NodeWork {
         let rewritten = changed
         certificates = try NodeReissuePlan(
             layout: backup.node.layout, change: mapping.identityChange(from: backup.node, to: addresses),
-            configuration: nil, now: now
+            configuration: nil, lifetimeSeconds: mapping.certificateSeconds, now: now
         ) { (path) throws(Failure) in rewritten[path] ?? backup.content(path) }
         self.changes = changes
         self.remarks = remarks

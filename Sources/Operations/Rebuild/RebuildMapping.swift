@@ -36,6 +36,8 @@ public struct RebuildMapping: Codable, Sendable {
     public var newEndpoint: String?
     /// All members of etcd, this node's first.
     public var members: [Member]
+    /// For how many seconds the cluster's configuration has certificates be valid; nil for as long as the old ones.
+    public var certificateSeconds: Int?
 
     init(_ change: NodeChange) {
         func addresses(_ pairs: [NodeChange.Address]) -> [Address] {

@@ -51,6 +51,8 @@ public struct RebuildPlan: Codable, Sendable {
         public var revisionBump: Int64
         /// Why by that much.
         public var bumpReason: String
+        /// What every member's database loses before its first start; nil for nothing.
+        public var deletions: [Deletion]?
     }
 
     /// The version of this document's format.
@@ -74,6 +76,8 @@ public struct RebuildPlan: Codable, Sendable {
     public var oldEndpoint: String?
     /// The endpoint after; nil for none.
     public var newEndpoint: String?
+    /// What the database has of lost nodes; nil where nothing changes, or etcd runs elsewhere.
+    public var inside: Inside?
     /// The nodes in the order of the topology.
     public var nodes: [RebuildNodePlan]
     /// How long it takes.

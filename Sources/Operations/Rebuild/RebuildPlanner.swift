@@ -14,11 +14,12 @@ public enum RebuildPlanner {
     /// - Throws: ``Failure`` for backups that don't belong together, can't be opened or are not good enough, for a topology
     ///   that can't be, and for files that can't be changed safely.
     public static func plan(
-        _ archives: [OpenedArchive], identities: [any Identity], topology: RebuildTopology, options: RebuildOptions
+        _ archives: [OpenedArchive], identities: [any Identity], topology: RebuildTopology, options: RebuildOptions,
+        observer: Observer = Observer()
     ) async throws -> RebuildPlan {
         try await withBlockingThread("etcd-snap.rebuild.plan") {
             let sources = try RebuildSources(archives, identities: identities, options: options)
-            return try plan(sources, topology, options)
+            return try plan(sources, topology, options, observer)
         }
     }
 
@@ -30,28 +31,35 @@ public enum RebuildPlanner {
     }
 
     private static func plan(
-        _ sources: RebuildSources, _ topology: RebuildTopology, _ options: RebuildOptions
+        _ sources: RebuildSources, _ topology: RebuildTopology, _ options: RebuildOptions, _ observer: Observer
     ) throws -> RebuildPlan {
         let nodes = try NodeAssignment.replaced(topology, sources)
         let change = TopologyChange(nodes, endpoint: topology.endpoint)
         var parts: [RebuildNodePlan] = []
-        for index in nodes.indices { parts.append(try part(change, index, options)) }
-        let etcd = try cluster(sources, parts, options)
+        let inside =
+            nodes.contains { $0.backup.node.memberName != nil }
+            ? try InsideDatabase.search(change, sources, keepsLeases: options.keepsLeases, observer: observer) : nil
+        for index in nodes.indices { parts.append(try part(change, index, options, inside?.certificateSeconds)) }
+        var etcd = try cluster(sources, parts, options)
+        etcd?.deletions = inside.flatMap { $0.deletions.isEmpty ? nil : $0.deletions }
         return RebuildPlan(
             createdAt: options.now, cluster: sources.backups[0].manifest.archive.cluster, store: options.store,
             archives: sources.backups.map(archive), snapshot: sources.snapshot.map(snapshot), etcd: etcd,
-            oldEndpoint: change.oldEndpoint?.text, newEndpoint: change.newEndpoint?.text, nodes: parts,
+            oldEndpoint: change.oldEndpoint?.text, newEndpoint: change.newEndpoint?.text, inside: inside?.report,
+            nodes: parts,
             forecast: forecast(sources, parts), warnings: warnings(change, sources),
-            notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? []))
+            notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? [])
+                + (inside?.notes ?? []))
     }
 
     // MARK: Parts
 
     private static func part(
-        _ change: TopologyChange, _ index: Int, _ options: RebuildOptions
+        _ change: TopologyChange, _ index: Int, _ options: RebuildOptions, _ certificateSeconds: Int?
     ) throws -> RebuildNodePlan {
         let node = change.nodes[index]
-        let mapping = RebuildMapping(try change.fileChange(of: index))
+        var mapping = RebuildMapping(try change.fileChange(of: index))
+        mapping.certificateSeconds = certificateSeconds
         let work = try NodeWork(mapping, addresses: node.new.addresses, from: node.backup, now: options.now)
         if let refusal = work.certificates.refusals.first { throw refusal }
         let member = try self.member(node, work)

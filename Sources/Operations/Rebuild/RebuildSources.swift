@@ -152,6 +152,8 @@ public struct RebuildOptions: Sendable {
     public var revisionBump: Int64?
     /// Which etcd, where backups have several.
     public var snapshotName: String?
+    /// Whether leases of lost nodes stay in the database.
+    public var keepsLeases = false
     /// The store as it was named, for the runbook.
     public var store: String?
     /// The time of planning.

@@ -224,6 +224,7 @@ struct RebuildWork {
         restore.memberName = member.name
         (restore.initialCluster, restore.initialClusterToken) = (cluster.initialCluster, cluster.token)
         restore.revisionBump = cluster.revisionBump
+        restore.deletedKeys = Set((cluster.deletions ?? []).map { Array($0.key.utf8) })
         // A directory that was there was made for somebody of this host.
         if let owner = before.owner.flatMap({ FileOwner(numbers: $0) }), owner.userID != 0 { restore.owner = owner }
         return try await RestoreEtcdOperation.run(source, restore, observer: observer)
