@@ -21,7 +21,7 @@ public final class MemberDirectory: Sendable {
     public init(path: String) throws {
         self.path = path
         let member = try Self.member(path)
-        snapshots = try member.openDirectory("snap")
+        snapshots = try OpenDirectory(path: member.path(of: "snap"))
         database = try RandomAccessFile(path: snapshots.path(of: "db"))
         do {
             guard try tryLockShared(database) else {
@@ -41,14 +41,14 @@ public final class MemberDirectory: Sendable {
                     + "restored alone, as the snapshot member/snap/db without its sha-256 trailer",
                 settings: [.skipHashCheck])
         }
-        // A log of its own file system is often reached by a link.
         log = try OpenDirectory(path: member.path(of: "wal"))
     }
 
     private static func member(_ path: String) throws -> OpenDirectory {
         let root = try OpenDirectory(path: path)
-        if root.contains("member"), let member = try? root.openDirectory("member"), member.contains("snap"),
-            let snapshots = try? member.openDirectory("snap"), snapshots.contains("db")
+        // What is on another disk is often reached by a link.
+        if let member = try? OpenDirectory(path: root.path(of: "member")),
+            let snapshots = try? OpenDirectory(path: member.path(of: "snap")), snapshots.contains("db")
         {
             return member
         }

@@ -8,6 +8,21 @@ struct RebuildSources {
     let backups: [NodeBackup]
     /// The snapshot that every member starts from; nil where no backup has one.
     let snapshot: ChosenSnapshot?
+    /// Why no backup's will do, where survivors may.
+    private(set) var snapshotFailure: Failure?
+    /// What was decided on survivors; nil where none were named.
+    var survivors: ChosenSurvivor.Decision?
+
+    /// The snapshot that the plan has.
+    var plannedSnapshot: RebuildPlan.Snapshot? {
+        if let survivor = survivors?.chosen { return survivor.snapshot }
+        guard let snapshot else { return nil }
+        let record = snapshot.record
+        return RebuildPlan.Snapshot(
+            archiveID: snapshot.archiveID, name: record.name, clusterID: record.clusterID, revision: record.revision,
+            level: record.verification.rawValue, databaseByteCount: record.databaseSize,
+            databaseSHA256: record.databaseSHA256, reason: snapshot.reason)
+    }
 
     /// A snapshot with the backup that it is reached by.
     struct ChosenSnapshot {
@@ -31,7 +46,12 @@ struct RebuildSources {
         try Self.checkTogether(backups)
         try Self.checkClock(backups, options.now)
         self.backups = backups
-        snapshot = try Self.choose(backups, identities, options)
+        do {
+            snapshot = try Self.choose(backups, identities, options)
+        } catch let failure as Failure where options.survivors != nil {
+            snapshot = nil
+            snapshotFailure = failure
+        }
     }
 
     // MARK: Belonging together
@@ -152,6 +172,8 @@ public struct RebuildOptions: Sendable {
     public var revisionBump: Int64?
     /// Which etcd, where backups have several.
     public var snapshotName: String?
+    /// Survivors of the lost cluster, one of which may be newer than every backup.
+    public var survivors: RebuildSurvivors?
     /// The store as it was named, for the runbook.
     public var store: String?
     /// The time of planning.
