@@ -19,10 +19,15 @@ struct InspectStatus: AsyncParsableCommand {
         commandName: "status",
         abstract: "Verify a snapshot and show hash, revision, keys, members, alarms and sizes.",
         discussion: """
+            A data directory of a member that is stopped or dead can be named too: its database is verified, and its \
+            write-ahead log is read for what it has beyond that. Nothing is written there, and one that a running etcd uses \
+            is refused. `rebuild plan --data-dir` compares several.
+
             Every page is checked, and the SHA-256 trailer. Hash, revision and keys are those of etcdutl snapshot status, \
             which counted all rows as keys up to 3.5 and counts live keys since 3.6; both are shown.
 
             Example: etcd-snap inspect status snapshot.db -o json
+            Example: etcd-snap inspect status /var/lib/etcd
             """)
 
     @OptionGroup var common: CommonOptions
@@ -34,6 +39,7 @@ struct InspectStatus: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
+        if let directory = snapshot.memberDirectory(configuration) { return try await show(directory) }
         let source = try snapshot.open(configuration)
         source.tell()
         let status = try await InspectOperation.status(
@@ -43,6 +49,13 @@ struct InspectStatus: AsyncParsableCommand {
         }
         try render(status, as: output.format) { text(status) }
         if !status.unreadableRows.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
+    }
+
+    private func show(_ directory: String) async throws {
+        let survivor = try await SurvivorOperation.status(directory, observer: Console.shared.observer)
+        for remark in survivor.remarks { Console.shared.warn(remark) }
+        try render(survivor, as: output.format) { SurvivorText(survivor).text }
+        if !survivor.remarks.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
     }
 
     private func text(_ status: SnapshotDescription) -> String {
@@ -91,8 +104,18 @@ struct SnapshotOptions: ParsableArguments {
     @Option(help: "Which etcd, when the backup has several.")
     var etcd: String?
 
-    @Argument(help: "A snapshot's file, an archive's file, an ID, the beginning of one, cluster/node/ID, or latest.")
+    @Argument(
+        help: """
+            A snapshot's file, an archive's file, an ID, the beginning of one, cluster/node/ID, latest, or the data directory \
+            of a member that does not run.
+            """)
     var snapshot: String
+
+    /// The path, where it is the data directory of a member.
+    func memberDirectory(_ configuration: Configuration) -> String? {
+        guard case .path(let path) = place.name(snapshot, configuration, prefersFiles: true) else { return nil }
+        return SurvivorOperation.isMemberDirectory(path) ? path : nil
+    }
 
     func open(_ configuration: Configuration) throws -> SnapshotSource {
         switch place.name(snapshot, configuration, prefersFiles: true) {

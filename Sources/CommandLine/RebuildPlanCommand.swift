@@ -22,9 +22,16 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             and a forecast in minutes. --out writes it to a file, which has no secrets and goes to every host; --runbook \
             writes what to do on each host as Markdown, to be printed.
 
+            --data-dir is a directory that a member of the lost cluster has left, and may be repeated. The best of them is \
+            named, and how it stands to the newest archive; one that is newer is what the new members start from. With --out \
+            its snapshot is written too, to a file that goes to every host with the plan: what its log has beyond the \
+            database is taken up by a real etcd on a copy, where one is at hand. Without archives survivors are compared, and \
+            that is all.
+
             Example: etcd-snap rebuild plan prod/cp-1/latest -i key.txt --example >topology.yaml
             Example: etcd-snap rebuild plan prod/cp-1/latest -i key.txt --topology topology.yaml \\
               --out plan.json --runbook runbook.md
+            Example: etcd-snap rebuild plan --data-dir /mnt/cp-1/etcd --data-dir /mnt/cp-2/etcd
             """)
 
     @OptionGroup var common: CommonOptions
@@ -57,6 +64,18 @@ struct RebuildPlanCommand: AsyncParsableCommand {
 
     @Flag(help: "Leave the leases of lost nodes in the database: others then wait for their end.")
     var keepLeases = false
+    @Option(
+        name: .customLong("data-dir"), parsing: .singleValue,
+        help: "The data directory of a stopped or dead member of the lost cluster; may be repeated.",
+        completion: .directory)
+    var dataDirectories: [String] = []
+
+    @Option(
+        help: "Write a survivor's snapshot to this file; without it beside --out, with the ending .db.",
+        completion: .file(extensions: ["db"]))
+    var snapshotOut: String?
+
+    @OptionGroup(title: "Survivors") var survivors: SurvivorArguments
 
     @Flag(help: "Print a topology's file for the nodes as they were, and nothing else.")
     var example = false
@@ -68,9 +87,21 @@ struct RebuildPlanCommand: AsyncParsableCommand {
     var runbook: String?
 
     @Argument(help: "IDs, beginnings of one, cluster/node/ID, latest, or paths of archives.")
-    var archives: [String]
+    var archives: [String] = []
 
     func validate() throws {
+        if archives.isEmpty {
+            guard !dataDirectories.isEmpty else {
+                throw ValidationError("name archives to plan with, or --data-dir for each survivor to compare")
+            }
+            guard !example, topology == nil, nodes.isEmpty, out == nil, runbook == nil, snapshotOut == nil else {
+                throw ValidationError("a plan needs archives: files and certificates are in no data directory of etcd")
+            }
+            return
+        }
+        if snapshotOut != nil, dataDirectories.isEmpty {
+            throw ValidationError("--snapshot-out goes with --data-dir")
+        }
         if example { return }
         if topology != nil, !nodes.isEmpty || endpoint != nil {
             throw ValidationError("--topology excludes --node and --endpoint")
@@ -84,6 +115,10 @@ struct RebuildPlanCommand: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
+        let comparison =
+            dataDirectories.isEmpty
+            ? nil : try await SurvivorComparison.read(dataDirectories, takesLogs: takesLogs(configuration))
+        if archives.isEmpty, let comparison { return try show(comparison) }
         let stores = place.place()
         let opened = try archives.map { try stores.open($0, configuration) }
         let identities = try keys.required()
@@ -94,6 +129,7 @@ struct RebuildPlanCommand: AsyncParsableCommand {
         options.snapshotName = etcd
         options.keepsLeases = keepLeases
         options.store = place.store ?? configuration.store
+        options.survivors = try comparison.map { try planned($0, stores, configuration) }
         let plan = try await RebuildPlanner.plan(
             opened, identities: identities, topology: try readTopology(), options: options,
             observer: Console.shared.observer)
@@ -101,6 +137,34 @@ struct RebuildPlanCommand: AsyncParsableCommand {
         if let out { try write(try DocumentCoding.encode(plan), to: out) }
         if let runbook { try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook) }
         try render(plan, as: output.format) { RebuildText(plan).text }
+    }
+
+    /// For a plan that can be carried out an etcd has to be there for that.
+    private func takesLogs(_ configuration: Configuration) throws -> Bool {
+        guard !archives.isEmpty else { return !survivors.databaseAlone }
+        return try survivors.options { try place.place().stores(configuration) }.findsEtcd
+    }
+
+    private func planned(
+        _ comparison: SurvivorComparison, _ stores: StoreOptions, _ configuration: Configuration
+    ) throws -> RebuildSurvivors {
+        let file = snapshotOut ?? out.map { ($0.hasSuffix(".json") ? String($0.dropLast(5)) : $0) + ".db" }
+        return RebuildSurvivors(
+            comparison,
+            snapshotPath: try file.map {
+                try plaintextPlace($0, of: "the survivor's snapshot", outside: stores.stores(configuration))
+            }, options: try survivors.options { try stores.stores(configuration) })
+    }
+
+    private func show(_ comparison: SurvivorComparison) throws {
+        let descriptions = comparison.descriptions
+        for survivor in descriptions {
+            for remark in survivor.remarks { Console.shared.warn("\(quoted(survivor.directory)): \(remark)") }
+        }
+        try render(descriptions, as: output.format) {
+            SurvivorText.comparison(of: descriptions) + "\n\n\(comparison.sentence)\n"
+                + "beyond its database: " + SurvivorText.beyond(descriptions[0])
+        }
     }
 
     private func readTopology() throws -> RebuildTopology {
@@ -159,6 +223,11 @@ struct RebuildApplyCommand: AsyncParsableCommand {
     @Option(help: "The level of verification that the snapshot must have reached.")
     var minLevel = VerificationLevel.structural
 
+    @Option(
+        help: "The snapshot of a survivor that the plan was made with; without it the one beside the plan.",
+        completion: .file(extensions: ["db"]))
+    var snapshot: String?
+
     @Flag(help: "Only check what can be checked before anything is written.")
     var dryRun = false
 
@@ -178,6 +247,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
         var request = RebuildApplyRequest(plan: document, node: node, root: root, now: Date())
         request.keepsData = keepData
         request.minimumLevel = minLevel
+        request.snapshotFiles = [snapshot ?? besidePlan(document)].compactMap(\.self)
         let opener = ArchiveOpener(named: named, stores: stores, configuration: configuration)
         if dryRun {
             try RebuildApply.check(request, identities: identities, open: opener.open)
@@ -188,6 +258,10 @@ struct RebuildApplyCommand: AsyncParsableCommand {
             request, identities: identities, open: opener.open, observer: Console.shared.observer)
         for note in report.notes { Console.shared.note(note) }
         try show(report)
+    }
+
+    private func besidePlan(_ document: RebuildPlan) -> String? {
+        document.snapshot?.survivor?.snapshotPath.map { joinPath(parentPath(absolutePath(plan).string), lastName($0)) }
     }
 
     private func planFile() throws -> RandomAccessFile {

@@ -30,7 +30,7 @@ struct RebuildRunbook {
             Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost). About \(plan.forecast.minutes) minutes \
             with all hosts at once.
 
-            \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.archiveID), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
+            \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.origin), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
 
             Work as root. A line that begins with `#` is a remark. Stop where a check does not show what is said, and look \
             at the part \"To take it back\".
@@ -41,6 +41,7 @@ struct RebuildRunbook {
     private var before: String {
         let warnings = plan.warnings.map { "- **Attention:** \($0)\n" }.joined()
         let archives = neededArchives.map { "`\($0.path ?? $0.reference)`" }.joined(separator: ", ")
+        let snapshot = plan.snapshot?.survivor?.snapshotPath.map { ", the snapshot `\(lastName($0))` beside it" } ?? ""
         let addresses = plan.nodes.map { "- `\($0.name)` is reached at \($0.addresses.joined(separator: ", ")).\n" }
             .joined()
         return """
@@ -50,7 +51,7 @@ struct RebuildRunbook {
             - Every new host has a container runtime, and kubelet, kubeadm and kubectl of the version that the cluster had.
             - Every host's clock is right: `date -u`
             - Every host's name is the one below: `hostnamectl set-hostname NAME`
-            \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`, the private key `key.txt`, and can read: \(archives)
+            \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`\(snapshot), the private key `key.txt`, and can read: \(archives)
 
             """
     }

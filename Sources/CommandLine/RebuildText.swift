@@ -13,7 +13,7 @@ struct RebuildText {
     private var head: String {
         var lines = [("cluster", plan.cluster)]
         if let snapshot = plan.snapshot {
-            lines.append(("snapshot", "\(snapshot.archiveID), \(snapshot.reason)"))
+            lines.append(("snapshot", "\(snapshot.origin), \(snapshot.reason)"))
             lines.append(("database", size(snapshot.databaseByteCount)))
         }
         if let etcd = plan.etcd {
@@ -31,7 +31,8 @@ struct RebuildText {
                     + "\(Int(plan.forecast.startSeconds)) s to start, the rest for commands; by \(plan.forecast.basis)"
             ))
         lines.append(("workers", workers))
-        return fields(lines) + plan.notes.map { "\n\($0)" }.joined()
+        let survivors = plan.survivors.map { "\n\n" + SurvivorText.comparison(of: $0) } ?? ""
+        return fields(lines) + survivors + plan.notes.map { "\n\($0)" }.joined()
     }
 
     private var inside: [String] { RebuildInsideText(plan).map { [$0.text] } ?? [] }

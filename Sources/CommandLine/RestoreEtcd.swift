@@ -17,6 +17,10 @@ struct RestoreEtcd: AsyncParsableCommand {
             so that watchers notice: ten times what was written since by the rate that the manifest records, and at least \
             1000000000. Without --all-members run it once for each member, with the same token and bump.
 
+            A data directory of a member that is stopped or dead can be named as the snapshot: it stays as it is, and what its \
+            log has beyond the database is taken up by a real etcd on a copy, where one is at hand; else the database is \
+            taken alone, with a warning of how many entries it lacks.
+
             The data is given to --owner; without it to the owner of the directory that is filled, unless that is root, \
             or of the lost member's data directory, as the archive has it.
 
@@ -28,6 +32,8 @@ struct RestoreEtcd: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: FormatOptions
     @OptionGroup(title: "Snapshot") var snapshot: SnapshotOptions
+
+    @OptionGroup(title: "Survivors") var survivors: SurvivorArguments
 
     @Option(help: "The data directory to write; with --all-members the directory of all.", completion: .directory)
     var dataDir: String
@@ -91,12 +97,16 @@ struct RestoreEtcd: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let source = try snapshot.open(configuration)
         let stores = try snapshot.place.stores(configuration)
-        let report =
+        let request = try request(stores)
+        let taken = try await takenFromSurvivor(configuration, stores)
+        defer { withExtendedLifetime(taken) {} }
+        let source = try taken?.source ?? snapshot.open(configuration)
+        var report =
             dryRun
-            ? try RestoreEtcdOperation.dryRun(source, request(stores))
-            : try await RestoreEtcdOperation.run(source, request(stores), observer: Console.shared.observer)
+            ? try RestoreEtcdOperation.dryRun(source, request)
+            : try await RestoreEtcdOperation.run(source, request, observer: Console.shared.observer)
+        if taken != nil { report.source = snapshot.snapshot }
         if dryRun { Console.shared.note("nothing was written") }
         for note in report.notes { Console.shared.note(note) }
         for warning in report.warnings { Console.shared.warn(warning) }
@@ -116,6 +126,17 @@ struct RestoreEtcd: AsyncParsableCommand {
                 ])
         }
         if !report.warnings.isEmpty { throw ExitCode(Failure.Code.findings.rawValue) }
+    }
+
+    /// A snapshot of the member's data directory, where one is named.
+    private func takenFromSurvivor(
+        _ configuration: Configuration, _ stores: StoreSet
+    ) async throws -> SurvivorOperation.TakenSnapshot? {
+        guard let directory = snapshot.memberDirectory(configuration) else { return nil }
+        let place = try plaintextPlace(dataDir, of: "the data directory", outside: stores)
+        return try await SurvivorOperation.snapshot(
+            of: directory, options: survivors.options { stores },
+            in: parentPath(absolutePath(place).string), observer: Console.shared.observer)
     }
 
     /// Where etcd has its log without `--wal-dir`.

@@ -18,6 +18,21 @@ public func tryLockExclusively(_ descriptor: FileDescriptor, name: String) throw
     }
 }
 
+/// Takes a shared `flock(2)`, which others may share and which keeps everybody from an exclusive one, without waiting.
+///
+/// A file that is open for reading alone is enough, also where the file system is another host's.
+///
+/// - Returns: whether nobody holds it exclusively.
+/// - Throws: ``SystemCallError`` where it can't be told, as on a file system without locks.
+public func tryLockShared(_ file: RandomAccessFile) throws(SystemCallError) -> Bool {
+    do {
+        try retryingInterrupts("lock", file.name) { flock(file.descriptorNumber, LOCK_SH | LOCK_NB) }
+        return true
+    } catch  where error.errno == .wouldBlock {
+        return false
+    }
+}
+
 /// That there is something under a temporary name, and no lock tells whether it is in use.
 func undecided(_ path: String, cause: SystemCallError) -> Failure {
     Failure(

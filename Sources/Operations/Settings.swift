@@ -39,4 +39,12 @@ extension Failure.Setting {
     static let minimumLevel = Self("minimumLevel")
     /// Whether an etcd's data directory that is there is moved aside.
     static let keepData = Self("keepData")
+    /// The etcd that is booted on the copy of a survivor.
+    static let survivorEtcd = Self("survivorEtcd")
+    /// Taking a survivor's database without its log.
+    static let databaseAlone = Self("databaseAlone")
+    /// The file of the snapshot that every host of a rebuild needs.
+    static let snapshotFile = Self("snapshotFile")
+    /// The file that a snapshot of a survivor is written to.
+    static let snapshotOutput = Self("snapshotOutput")
 }

@@ -53,14 +53,14 @@ public final class EtcdServer: @unchecked Sendable {
 
     /// Starts a cluster of several members and waits until all are healthy.
     public static func startCluster(
-        _ version: EtcdVersion, memberCount: Int, pki: TestPKI? = nil
+        _ version: EtcdVersion, memberCount: Int, pki: TestPKI? = nil, flags: [String] = []
     ) throws -> [EtcdServer] {
         let ports = try freePorts(2 * memberCount)
         let cluster = (0..<memberCount).map { "m\($0)=http://127.0.0.1:\(ports[2 * $0 + 1])" }.joined(separator: ",")
         let servers = try (0..<memberCount).map { index in
             try EtcdServer(
                 version, pki: pki, serverPair: nil, name: "m\(index)", ports: (ports[2 * index], ports[2 * index + 1]),
-                cluster: cluster, isNew: true, flags: [])
+                cluster: cluster, isNew: true, flags: flags)
         }
         for server in servers { try server.waitUntilServing() }
         return servers
@@ -130,6 +130,13 @@ public final class EtcdServer: @unchecked Sendable {
     public func kill() {
         guard process.isRunning else { return }
         Foundation.kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    /// Ends the member as a service manager does, so that it closes its database, and waits.
+    public func end() {
+        guard process.isRunning else { return }
+        Foundation.kill(process.processIdentifier, SIGTERM)
         process.waitUntilExit()
     }
 

@@ -13,7 +13,8 @@ public struct WriteAheadLog: Sendable {
     /// The name of the first file: sequence number 0, first index 0.
     public static let fileName = "0000000000000000-0000000000000000.wal"
 
-    private enum RecordType: UInt64 {
+    /// What a record is (etcd `server/storage/wal/wal.go`).
+    enum RecordType: UInt64 {
         case metadata = 1
         case entry = 2
         case state = 3
@@ -68,13 +69,19 @@ public struct WriteAheadLog: Sendable {
 
     private mutating func append(_ type: RecordType, data: [UInt8]?) {
         if let data { data.withUnsafeBytes { crc.update($0) } }
+        bytes += Self.frame(type, crc: crc.value, data: data)
+    }
+
+    /// A record in its frame; `crc` covers its data already.
+    static func frame(_ type: RecordType, crc: UInt32, data: [UInt8]?) -> [UInt8] {
         var record = ProtobufWriter()
         record.field(1, type.rawValue)
-        record.field(2, UInt64(crc.value))
+        record.field(2, UInt64(crc))
         if let data { record.field(3, data) }
         let padding = (8 - record.bytes.count % 8) % 8
         let flag = padding == 0 ? 0 : UInt64(0x80 | padding) << 56
+        var bytes: [UInt8] = []
         appendLittleEndian(UInt64(record.bytes.count) | flag, to: &bytes)
-        bytes += record.bytes + [UInt8](repeating: 0, count: padding)
+        return bytes + record.bytes + [UInt8](repeating: 0, count: padding)
     }
 }

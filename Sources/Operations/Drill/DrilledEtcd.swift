@@ -10,6 +10,20 @@ import SystemPackage
     import Glibc
 #endif
 
+/// What an etcd is booted from.
+struct EtcdBoot: Sendable {
+    /// The name of its member.
+    var memberName = DrilledEtcd.memberName
+    /// Its flags besides.
+    var flags: [String] = []
+    /// What its data was made from, for messages.
+    var source = "the archive"
+    /// What to do where it dies.
+    var hint = "restore another backup; what etcd says there tells more, and belongs into a report of a bug"
+    /// What to set for that.
+    var settings: [Failure.Setting] = []
+}
+
 /// A real etcd that runs on restored data, for as long as this object lives.
 ///
 /// It listens on sockets in the drill's own directory and on no port, so that nobody else on the host can ask it for what is
@@ -22,6 +36,7 @@ final class DrilledEtcd: Sendable {
     private let endpoint: Endpoint
     private let version: String
     private let databaseByteCount: Int
+    private let boot: EtcdBoot
 
     /// The member's name, and the peer URL that it is restored with; nobody listens there.
     static let memberName = "drill"
@@ -39,8 +54,11 @@ final class DrilledEtcd: Sendable {
     /// - Parameters:
     ///   - directory: where it runs, with its data in ``dataName``.
     ///   - databaseByteCount: the size of its database.
-    init(_ program: EtcdProgram, in directory: OpenDirectory, databaseByteCount: Int) throws {
+    init(
+        _ program: EtcdProgram, in directory: OpenDirectory, databaseByteCount: Int, boot: EtcdBoot = EtcdBoot()
+    ) throws {
         self.directory = directory
+        self.boot = boot
         self.databaseByteCount = databaseByteCount
         version = program.record.version
         var path = directory.path(of: Self.socketName)
@@ -53,20 +71,20 @@ final class DrilledEtcd: Sendable {
         configuration.maxMessageByteCount = Self.messageLimit
         client = Mutex(try Client(configuration))
         process = try TiedProcess(
-            program.executable, Self.arguments(databaseByteCount), environment: [DrillScratch.variable],
+            program.executable, Self.arguments(boot, databaseByteCount), environment: [DrillScratch.variable],
             directory: directory, log: Self.logName)
     }
 
     static let dataName = "data"
 
     /// A URL of a socket has no path in etcd, so it lies in the working directory (etcd `types.NewURLs`).
-    private static func arguments(_ databaseByteCount: Int) -> [String] {
+    private static func arguments(_ boot: EtcdBoot, _ databaseByteCount: Int) -> [String] {
         [
-            ("name", memberName), ("data-dir", dataName), ("listen-client-urls", "unix://\(socketName)"),
+            ("name", boot.memberName), ("data-dir", dataName), ("listen-client-urls", "unix://\(socketName)"),
             ("advertise-client-urls", peerURL), ("listen-peer-urls", "unix://peer:1"),
-            ("initial-advertise-peer-urls", peerURL), ("initial-cluster", "\(memberName)=\(peerURL)"),
+            ("initial-advertise-peer-urls", peerURL), ("initial-cluster", "\(boot.memberName)=\(peerURL)"),
             ("quota-backend-bytes", "\(2 * databaseByteCount + (1 << 30))"),
-        ].map { "--\($0.0)=\($0.1)" }
+        ].map { "--\($0.0)=\($0.1)" } + boot.flags
     }
 
     // MARK: Waiting
@@ -107,14 +125,14 @@ final class DrilledEtcd: Sendable {
             try await Task.sleep(for: .milliseconds(20))
         }
         throw Failure(
-            .failed, "etcd \(version) was booted from the archive, and after \(seconds) s it is not so that \(what)",
+            .failed, "etcd \(version) was booted from \(boot.source), and after \(seconds) s it is not so that \(what)",
             hint: "its log says: \(lastWords)")
     }
 
     private func died(_ end: ChildProcess.End) -> Failure {
         Failure(
-            .integrity, "etcd \(version) that was booted from the archive \(end.description): \(lastWords)",
-            hint: "restore another backup; what etcd says there tells more, and belongs into a report of a bug")
+            .integrity, "etcd \(version) that was booted from \(boot.source) \(end.description): \(lastWords)",
+            hint: boot.hint, settings: boot.settings)
     }
 
     // MARK: Asking

@@ -20,6 +20,8 @@ public struct RebuildApplyRequest: Sendable {
     public var keepsData = false
     /// The level that the snapshot must have reached.
     public var minimumLevel = VerificationLevel.structural
+    /// Where the snapshot of a survivor may be, if the plan has one.
+    public var snapshotFiles: [String] = []
     /// The time.
     public var now: Date
     /// Called behind each record of the journal; what it throws ends the work there, as a crash would.
@@ -79,7 +81,7 @@ public enum RebuildApply {
             let digest = Array(SHA256.hash(data: planBytes)).hexadecimal
             try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
             try preflight(request, node, root)
-            let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
+            let sources = try ApplySources(request, node, identities, open)
             try checkTime(request, node, sources)
             try checkRoom(request, node, sources, root)
             guard let journal = try RebuildJournal(root: root, makes: true) else {
@@ -107,7 +109,7 @@ public enum RebuildApply {
         let digest = Array(SHA256.hash(data: try DocumentCoding.encode(request.plan))).hexadecimal
         try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
         try preflight(request, node, root)
-        let sources = try ApplySources(request.plan, node, identities, open, request.minimumLevel)
+        let sources = try ApplySources(request, node, identities, open)
         try checkTime(request, node, sources)
         try checkRoom(request, node, sources, root)
     }
@@ -263,9 +265,10 @@ struct ApplySources {
     let snapshot: SnapshotSource?
 
     init(
-        _ plan: RebuildPlan, _ node: RebuildNodePlan, _ identities: [any Identity],
-        _ open: (RebuildPlan.Archive) throws -> OpenedArchive, _ minimumLevel: VerificationLevel
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ identities: [any Identity],
+        _ open: (RebuildPlan.Archive) throws -> OpenedArchive
     ) throws {
+        let plan = request.plan
         func opened(_ id: String) throws -> OpenedArchive {
             guard let archive = plan.archives.first(where: { $0.id == id }) else {
                 throw Failure(.integrity, "the plan names the archive \(id) and does not list it", hint: "plan again")
@@ -287,18 +290,25 @@ struct ApplySources {
             snapshot = nil
             return
         }
+        if let survivor = planned.survivor {
+            try Self.check(VerificationLevel(rawValue: planned.level) ?? .streamed, request.minimumLevel)
+            snapshot = try planned.source(of: survivor, among: request.snapshotFiles)
+            return
+        }
         let source = try SnapshotSource(opened(planned.archiveID), identities: identities, name: planned.name)
         guard let record = source.record, record.databaseSHA256 == planned.databaseSHA256 else {
             throw Failure(
                 .integrity, "the snapshot that is found for \(planned.archiveID) is not the one of the plan",
                 hint: "members from other bytes are no cluster: name the archive that has it")
         }
-        let level = record.verification.known ?? .streamed
-        guard level >= minimumLevel else {
-            throw Failure(
-                .failed, "the snapshot has the level \(level.rawValue), and \(minimumLevel.rawValue) is asked for",
-                hint: "verify the backup, or ask for less", settings: [.minimumLevel])
-        }
+        try Self.check(record.verification.known ?? .streamed, request.minimumLevel)
         snapshot = source
+    }
+
+    private static func check(_ level: VerificationLevel, _ minimumLevel: VerificationLevel) throws(Failure) {
+        guard level < minimumLevel else { return }
+        throw Failure(
+            .failed, "the snapshot has the level \(level.rawValue), and \(minimumLevel.rawValue) is asked for",
+            hint: "verify the backup, or ask for less", settings: [.minimumLevel])
     }
 }

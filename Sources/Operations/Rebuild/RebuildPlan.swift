@@ -39,6 +39,23 @@ public struct RebuildPlan: Codable, Sendable {
         public var databaseSHA256: String
         /// Why it was taken.
         public var reason: String
+        /// The survivor that it is of; nil for one of an archive.
+        public var survivor: Survivor?
+
+        /// Where it is from, for people.
+        public var origin: String { survivor.map { "the survivor \(quoted($0.directory))" } ?? archiveID }
+    }
+
+    /// A member of the lost cluster whose data directory is there.
+    public struct Survivor: Codable, Sendable {
+        /// The directory, on the host that the plan was made on.
+        public var directory: String
+        /// The snapshot's file, which every host needs beside the plan; nil where none was written.
+        public var snapshotPath: String?
+        /// The etcd that has taken up its log on a copy; nil where its database was taken as it is.
+        public var etcdVersion: String?
+        /// The entries of its log that the snapshot lacks.
+        public var missingEntries: UInt64
     }
 
     /// etcd as it is to be: the same for every member.
@@ -86,6 +103,8 @@ public struct RebuildPlan: Codable, Sendable {
     public var warnings: [String]
     /// What was decided, and why.
     public var notes: [String]
+    /// The survivors that were looked at, the best first; nil for none.
+    public var survivors: [SurvivorDescription]?
 
     /// Whether workers and other clients reach the control plane at another place than before.
     public var isEndpointChanged: Bool {

@@ -18,8 +18,14 @@ public enum RebuildPlanner {
         observer: Observer = Observer()
     ) async throws -> RebuildPlan {
         try await withBlockingThread("etcd-snap.rebuild.plan") {
-            let sources = try RebuildSources(archives, identities: identities, options: options)
-            return try plan(sources, topology, options, observer)
+            var sources = try RebuildSources(archives, identities: identities, options: options)
+            if let survivors = options.survivors {
+                sources.survivors = try await ChosenSurvivor.decide(survivors, sources, options, observer: observer)
+                if sources.survivors?.chosen == nil, let failure = sources.snapshotFailure { throw failure }
+            }
+            var plan = try plan(sources, topology, options, observer)
+            plan.survivors = options.survivors?.comparison.descriptions
+            return plan
         }
     }
 
@@ -44,12 +50,11 @@ public enum RebuildPlanner {
         etcd?.deletions = inside.flatMap { $0.deletions.isEmpty ? nil : $0.deletions }
         return RebuildPlan(
             createdAt: options.now, cluster: sources.backups[0].manifest.archive.cluster, store: options.store,
-            archives: sources.backups.map(archive), snapshot: sources.snapshot.map(snapshot), etcd: etcd,
+            archives: sources.backups.map(archive), snapshot: sources.plannedSnapshot, etcd: etcd,
             oldEndpoint: change.oldEndpoint?.text, newEndpoint: change.newEndpoint?.text, inside: inside?.report,
-            nodes: parts,
-            forecast: forecast(sources, parts), warnings: warnings(change, sources),
+            nodes: parts, forecast: forecast(sources, parts), warnings: warnings(change, sources),
             notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? [])
-                + (inside?.notes ?? []))
+                + (sources.survivors?.notes ?? []) + (inside?.notes ?? []))
     }
 
     // MARK: Parts
@@ -146,14 +151,6 @@ public enum RebuildPlanner {
             createdAt: backup.manifest.archive.createdAt, manifestSHA256: backup.reader.manifestSHA256)
     }
 
-    private static func snapshot(_ chosen: RebuildSources.ChosenSnapshot) -> RebuildPlan.Snapshot {
-        let record = chosen.record
-        return RebuildPlan.Snapshot(
-            archiveID: chosen.archiveID, name: record.name, clusterID: record.clusterID, revision: record.revision,
-            level: record.verification.rawValue, databaseByteCount: record.databaseSize,
-            databaseSHA256: record.databaseSHA256, reason: chosen.reason)
-    }
-
     private static func cluster(
         _ sources: RebuildSources, _ parts: [RebuildNodePlan], _ options: RebuildOptions
     ) throws(Failure) -> RebuildPlan.Cluster? {
@@ -165,12 +162,13 @@ public enum RebuildPlanner {
                 .usage, "two members would be reached at \(twice)",
                 hint: "the manifests of their lost nodes name no address of their own for other members")
         }
-        guard let snapshot = sources.snapshot else {
+        guard sources.plannedSnapshot != nil else {
             throw Failure(
                 .notFound, "the nodes ran etcd, and none of the \(sources.backups.count) backups has a snapshot of it",
                 hint: "name a backup with a snapshot besides; `etcd-snap list` shows which have one")
         }
-        let (bump, reason) = RestoreEtcdOperation.bump(snapshot.record, snapshot.header, asked: options.revisionBump)
+        let (bump, reason) = RestoreEtcdOperation.bump(
+            sources.snapshot?.record, sources.snapshot?.header, asked: options.revisionBump)
         return RebuildPlan.Cluster(
             token: RestoreEtcdOperation.freshToken(),
             initialCluster: members.flatMap { member in member.peerURLs.map { "\(member.name)=\($0)" } }
@@ -178,7 +176,7 @@ public enum RebuildPlanner {
     }
 
     private static func warnings(_ change: TopologyChange, _ sources: RebuildSources) -> [String] {
-        var warnings = sources.snapshot?.source.warnings ?? []
+        var warnings = (sources.snapshot?.source.warnings ?? []) + (sources.survivors?.warnings ?? [])
         for node in change.nodes {
             for address in node.newAddresses where address.isLoopback {
                 warnings.append(
@@ -206,7 +204,7 @@ public enum RebuildPlanner {
 
     private static func forecast(_ sources: RebuildSources, _ parts: [RebuildNodePlan]) -> RebuildForecast {
         RebuildForecast(
-            databaseByteCount: sources.snapshot?.record.databaseSize ?? 0,
+            databaseByteCount: sources.plannedSnapshot?.databaseByteCount ?? 0,
             fileByteCount: parts.map { $0.files.reduce(0) { $0 + $1.byteCount } }.max() ?? 0,
             drills: RebuildForecast.drills(
                 of: sources.backups.map(\.archive), cluster: sources.backups[0].manifest.archive.cluster))

@@ -8,6 +8,28 @@ struct RebuildSources {
     let backups: [NodeBackup]
     /// The snapshot that every member starts from; nil where no backup has one.
     let snapshot: ChosenSnapshot?
+    /// Why no backup's will do, where survivors may.
+    private(set) var snapshotFailure: Failure?
+    /// What was decided on survivors; nil where none were named.
+    var survivors: ChosenSurvivor.Decision?
+
+    /// The snapshot that the plan has.
+    var plannedSnapshot: RebuildPlan.Snapshot? {
+        if let survivor = survivors?.chosen { return survivor.snapshot }
+        guard let snapshot else { return nil }
+        let record = snapshot.record
+        return RebuildPlan.Snapshot(
+            archiveID: snapshot.archiveID, name: record.name, clusterID: record.clusterID, revision: record.revision,
+            level: record.verification.rawValue, databaseByteCount: record.databaseSize,
+            databaseSHA256: record.databaseSHA256, reason: snapshot.reason)
+    }
+
+    /// The database of ``plannedSnapshot``; nil where there is none, or it is a survivor's that was not written to a file.
+    func plannedDatabase() throws -> (any RandomAccessBytes)? {
+        guard let chosen = survivors?.chosen else { return snapshot?.source.bytes }
+        guard let path = chosen.snapshot.survivor?.snapshotPath else { return nil }
+        return SnapshotSource(file: try RandomAccessFile(path: path)).bytes
+    }
 
     /// A snapshot with the backup that it is reached by.
     struct ChosenSnapshot {
@@ -31,7 +53,12 @@ struct RebuildSources {
         try Self.checkTogether(backups)
         try Self.checkClock(backups, options.now)
         self.backups = backups
-        snapshot = try Self.choose(backups, identities, options)
+        do {
+            snapshot = try Self.choose(backups, identities, options)
+        } catch let failure as Failure where options.survivors != nil {
+            snapshot = nil
+            snapshotFailure = failure
+        }
     }
 
     // MARK: Belonging together
@@ -154,6 +181,8 @@ public struct RebuildOptions: Sendable {
     public var snapshotName: String?
     /// Whether leases of lost nodes stay in the database.
     public var keepsLeases = false
+    /// Survivors of the lost cluster, one of which may be newer than every backup.
+    public var survivors: RebuildSurvivors?
     /// The store as it was named, for the runbook.
     public var store: String?
     /// The time of planning.

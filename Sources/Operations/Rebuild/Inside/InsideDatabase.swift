@@ -21,20 +21,21 @@ struct InsideDatabase {
 
     /// Reads the database twice: its structure, and its rows.
     ///
-    /// - Returns: nil where every old name and address is also a new one, or there is no database.
+    /// - Returns: nil where every old name and address is also a new one, or the database is not at hand.
     static func search(
         _ change: TopologyChange, _ sources: RebuildSources, keepsLeases: Bool, observer: Observer
     ) throws -> InsideDatabase? {
-        guard let snapshot = sources.snapshot else { return nil }
+        guard let database = try sources.plannedDatabase() else { return nil }
         let backups =
-            sources.backups.filter { $0.manifest.archive.id.description == snapshot.archiveID } + sources.backups
-        let members = snapshot.record.members.compactMap { LostNode(member: $0) }
+            sources.backups.filter { $0.manifest.archive.id.description == sources.snapshot?.archiveID }
+            + sources.backups
+        let members = (sources.snapshot?.record.members ?? []).compactMap { LostNode(member: $0) }
             .filter { member in !sources.backups.contains { $0.node.memberName == member.memberName } }
         let gone = GoneNames(change, lost: sources.backups.map(\.node) + members)
         guard !gone.isEmpty else { return nil }
         let store = StoredObjects(backups)
         let search = RowSearch(gone, store)
-        let bytes = WatchedBytes(snapshot.source.bytes, phase: "search etcd", observer: observer)
+        let bytes = WatchedBytes(database, phase: "search etcd", observer: observer)
         let rows = try stoppable {
             try SnapshotStatus.verify(bytes, checksTrailer: false)
                 .liveRows(rereading: bytes) { search.found($0, $1) }
