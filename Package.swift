@@ -116,13 +116,14 @@ let package = Package(
                 systemPackage,
             ]),
         library("KubernetesObjects", ["Protobuf", "HostIO"]),
+        library("KubernetesAPI", ["Certificates", "HTTP", "HostIO", "YAML"]),
         library("NodeRewrite", ["HostIO", "YAML"]),
         library(
             "Operations",
             [
-                "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "Certificates",
-                "NodeFiles", "NodeRewrite", "ArchiveStore", "S3", "SealedArchive", "Age", "HostIO", "YAML", logging,
-                crypto, systemPackage,
+                "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesAPI", "KubernetesObjects", "PKIBackup",
+                "Certificates", "NodeFiles", "NodeRewrite", "ArchiveStore", "S3", "SealedArchive", "Age", "HostIO",
+                "YAML", logging, crypto, systemPackage,
             ]),
         .executableTarget(
             name: "CommandLine",
@@ -172,6 +173,7 @@ let package = Package(
             ]),
         tests("EncryptionAtRestTests", ["EncryptionAtRest", "HostIO", "TestSupport", crypto, cryptoExtras]),
         tests("KubernetesObjectsTests", ["KubernetesObjects", "EtcdStorage", "HostIO", "TestSupport"]),
+        tests("KubernetesAPITests", ["KubernetesAPI", "HostIO", "TestSupport"]),
         tests("NodeRewriteTests", ["NodeRewrite", "YAML", "HostIO", "TestSupport"]),
         tests("ArchitectureTests", ["TestSupport"]),
         tests("IntegrationTests", ["TestSupport", crypto, cryptoExtras]),

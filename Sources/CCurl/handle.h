@@ -11,6 +11,7 @@ struct ccurl_handle {
     /* Of this handle alone: connections are kept in it, and it can be woken up. */
     CURLM *multi;
     struct curl_slist *fields;
+    struct curl_slist *places;
     const ccurl_request *request;
     size_t sent_body_count;
     size_t sent_request_count;

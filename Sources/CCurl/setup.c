@@ -71,6 +71,33 @@ static CURLcode set_trust(ccurl_handle *handle, const ccurl_request *request) {
     return CURLE_OK;
 }
 
+static CURLcode set_identity(ccurl_handle *handle, const ccurl_request *request) {
+    if (request->certificate == NULL || request->key == NULL) return CURLE_OK;
+    struct curl_blob certificate = {
+        .data = (void *)request->certificate,
+        .len = request->certificate_count,
+        .flags = CURL_BLOB_NOCOPY,
+    };
+    struct curl_blob key = {
+        .data = (void *)request->key,
+        .len = request->key_count,
+        .flags = CURL_BLOB_NOCOPY,
+    };
+    SET(CURLOPT_SSLCERTTYPE, "PEM");
+    SET(CURLOPT_SSLKEYTYPE, "PEM");
+    SET(CURLOPT_SSLCERT_BLOB, &certificate);
+    SET(CURLOPT_SSLKEY_BLOB, &key);
+    return CURLE_OK;
+}
+
+static CURLcode set_place(ccurl_handle *handle, const ccurl_request *request) {
+    if (request->connect_to == NULL) return CURLE_OK;
+    handle->places = curl_slist_append(NULL, request->connect_to);
+    if (handle->places == NULL) return CURLE_OUT_OF_MEMORY;
+    SET(CURLOPT_CONNECT_TO, handle->places);
+    return CURLE_OK;
+}
+
 static CURLcode set_proxy(ccurl_handle *handle, const ccurl_request *request) {
     SET(CURLOPT_PROXY, request->proxy);
     /* Set, so that the environment's are not read. */
@@ -130,6 +157,8 @@ CURLcode ccurl_set_up(ccurl_handle *handle, const ccurl_request *request) {
     CURLcode code = set_callbacks(handle);
     if (code == CURLE_OK) code = set_protocol(handle);
     if (code == CURLE_OK) code = set_trust(handle, request);
+    if (code == CURLE_OK) code = set_identity(handle, request);
+    if (code == CURLE_OK) code = set_place(handle, request);
     if (code == CURLE_OK) code = set_proxy(handle, request);
     if (code == CURLE_OK) code = set_times(handle, request);
     if (code == CURLE_OK) code = set_message(handle, request);

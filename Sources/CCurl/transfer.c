@@ -171,6 +171,8 @@ void ccurl_end(ccurl_handle *handle) {
     }
     curl_slist_free_all(handle->fields);
     handle->fields = NULL;
+    curl_slist_free_all(handle->places);
+    handle->places = NULL;
     handle->request = NULL;
 }
 

@@ -36,8 +36,10 @@ public struct Kubeconfig: Sendable {
         public var keyData: SecretBytes?
         /// The absolute path of a file with a bearer token.
         public var tokenPath: String?
+        /// The embedded bearer token.
+        public var token: SecretBytes?
         /// Whether a bearer token is embedded.
-        public var hasToken: Bool
+        public var hasToken: Bool { token != nil }
         /// Whether a user name and a password are embedded.
         public var hasPassword: Bool
         /// The program that fetches credentials; absolute if the file names it with a directory.
@@ -126,7 +128,7 @@ private struct Reader {
             certificateData: certificate, keyPath: key == nil ? absolute(value?.text("client-key")) : nil,
             keyData: key.map { $0.withUnsafeBytes { SecretBytes(copying: $0) } },
             tokenPath: absolute(value?.text("tokenFile")),
-            hasToken: value?.text("token") != nil, hasPassword: value?.text("password") != nil,
+            token: value?.text("token").map { secret($0) }, hasPassword: value?.text("password") != nil,
             execCommand: value?.value("exec")?.text("command").map { $0.contains("/") ? absolute($0) ?? $0 : $0 },
             authProvider: value?.value("auth-provider")?.text("name"))
     }
@@ -143,6 +145,12 @@ private struct Reader {
             throw Failure(.failed, "\(key) of \(owner) in \(quoted(path)) is not valid base64")
         }
         return data
+    }
+
+    private func secret(_ text: String) -> SecretBytes {
+        var bytes = Array(text.utf8)
+        defer { bytes.wipe() }
+        return bytes.withUnsafeBytes { SecretBytes(copying: $0) }
     }
 
     private func absolute(_ path: String?) -> String? {

@@ -14,8 +14,11 @@ struct Drill: AsyncParsableCommand {
             through the compaction that follows. All that is in memory, in a directory of this user alone, and etcd listens \
             on no port. Nothing of it is left in the end. Of a drill that was killed the next one removes what is left.
 
+            With --kube-apiserver, or one in PATH, that is booted too on the database as it is, with the restored files: it \
+            has to become ready, list every type with as many objects as etcd has, and take a token of a ServiceAccount.
+
             The record with the time of each stage is kept beside the archive as ID.drill-TIME.json and .html, and the \
-            newest makes the level drilled of `etcd-snap list`. No kube-apiserver is booted: the record says so.
+            newest makes the level drilled of `etcd-snap list`.
 
             Example: etcd-snap drill latest --store /var/lib/etcd-snap -i key.txt
             """)
@@ -28,6 +31,10 @@ struct Drill: AsyncParsableCommand {
     @Option(
         help: "The etcd to boot; without it the one in PATH, or the one that runs here.", completion: .file())
     var etcd: String?
+
+    @Option(
+        help: "The kube-apiserver to boot on it; without it the one in PATH, or none.", completion: .file())
+    var kubeApiserver: String?
 
     @Option(
         help: "The directory to restore into; without it \(DrillOptions.defaultScratch), which is in memory.",
@@ -47,7 +54,7 @@ struct Drill: AsyncParsableCommand {
         let configuration = try common.start(output.format)
         let (archive, found) = try open(configuration)
         let identities = try keys.required()
-        var options = DrillOptions(etcdPath: etcd)
+        var options = DrillOptions(etcdPath: etcd, apiServerPath: kubeApiserver)
         if let scratch {
             options.scratch = try plaintextPlace(
                 scratch, of: "the scratch directory", outside: place.stores(configuration))
@@ -108,6 +115,7 @@ struct Drill: AsyncParsableCommand {
                     }
                     + [
                         ("etcd", "\(preview.etcd.version), \(preview.etcd.path)"),
+                        ("kube-apiserver", preview.apiServer.map { "\($0.version), \($0.path)" } ?? "none"),
                         ("in", preview.scratch + (preview.isScratchInMemory ? ", in memory" : ", on a disk")),
                         ("memory", "\(size(preview.neededMemory)) are needed\(memory)"),
                     ])
@@ -126,6 +134,7 @@ struct Drill: AsyncParsableCommand {
             var lines = [
                 ("backup", record.archive.reference),
                 ("etcd", record.etcd.map { "\($0.version), \($0.path)" } ?? "none"),
+                ("kube-apiserver", record.apiServer.map { "\($0.version), \($0.path)" } ?? "none"),
                 ("level", record.isDrilled ? VerificationLevel.drilled.rawValue : "not drilled"),
             ]
             if let recovery = record.recoverySeconds { lines.append(("recovery", seconds(recovery))) }

@@ -18,8 +18,9 @@ enum Flags {
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
         "minimumLevel": "--min-level", "keepData": "--keep-data",
         "retention": "--keep-last", "restoreSelection": "--only",
-        "etcdProgram": "--etcd", "scratch": "--scratch", "survivorEtcd": "--etcd-program",
-        "databaseAlone": "--database-alone", "snapshotFile": "--snapshot", "snapshotOutput": "--snapshot-out",
+        "etcdProgram": "--etcd", "apiServerProgram": "--kube-apiserver", "scratch": "--scratch", "plan": "--plan",
+        "survivorEtcd": "--etcd-program", "databaseAlone": "--database-alone", "snapshotFile": "--snapshot",
+        "snapshotOutput": "--snapshot-out",
         "s3Endpoint": "--s3-endpoint", "s3Region": "--s3-region", "s3Authority": "--s3-ca",
         "s3Credentials": "--s3-credentials", "s3Profile": "--s3-profile",
     ]

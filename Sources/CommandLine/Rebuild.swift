@@ -13,14 +13,16 @@ struct Rebuild: ParsableCommand {
         abstract: "Put the control plane of a lost cluster on new hosts, under other names and addresses if need be.",
         discussion: """
             `plan` shows everything and changes nothing; with --out it writes the plan to a file that goes to every host. \
-            `apply` does one host's part by it. `status` says where that stands, and `undo` makes the host what it was.
+            `apply` does one host's part by it. `status` says where that stands, and `undo` makes the host what it was. When \
+            the control plane runs, `finish` puts right what in the cluster still names the lost hosts.
 
             Example: etcd-snap rebuild plan prod/cp-1/latest prod/cp-2/latest prod/cp-3/latest -i key.txt \\
               --node cp-21=10.0.0.21 --node cp-22=10.0.0.22 --node cp-23=10.0.0.23 --out plan.json
             Example: etcd-snap rebuild apply --plan plan.json --node cp-21 -i key.txt
             """,
         subcommands: [
-            RebuildPlanCommand.self, RebuildApplyCommand.self, RebuildStatusCommand.self, RebuildUndoCommand.self,
+            RebuildPlanCommand.self, RebuildApplyCommand.self, RebuildStatusCommand.self, RebuildFinishCommand.self,
+            RebuildUndoCommand.self,
         ])
 }
 

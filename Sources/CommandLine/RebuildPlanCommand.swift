@@ -236,8 +236,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try common.start(output.format)
-        let file = try planFile()
-        let document = try RebuildPlan.decode(file.bytes(at: 0, count: min(file.byteCount, 64 << 20)), name: plan)
+        let document = try RebuildPlan.read(plan)
         var stores = place.place()
         if stores.store == nil, configuration.store == nil, configuration.stores == nil {
             stores.store = document.store
@@ -264,16 +263,6 @@ struct RebuildApplyCommand: AsyncParsableCommand {
         document.snapshot?.survivor?.snapshotPath.map { joinPath(parentPath(absolutePath(plan).string), lastName($0)) }
     }
 
-    private func planFile() throws -> RandomAccessFile {
-        do {
-            return try RandomAccessFile(regular: plan)
-        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
-            throw Failure(
-                .notFound, "there is no plan in \(quoted(plan))",
-                hint: "make it once with `etcd-snap rebuild plan … --out plan.json`, and copy it to every host")
-        }
-    }
-
     private func show(_ report: RebuildApplyReport) throws {
         try render(report, as: output.format, done: "\(report.node) was rebuilt below \(quoted(report.root))") {
             var lines = [
@@ -289,6 +278,22 @@ struct RebuildApplyCommand: AsyncParsableCommand {
             }
             lines.append(("took", seconds(report.durationSeconds)))
             return fields(lines) + "\nnext: do the same on the other hosts, then start the kubelet on all of them"
+        }
+    }
+}
+
+extension RebuildPlan {
+    private static let maxByteCount = 64 << 20
+
+    /// The plan of a file.
+    static func read(_ path: String) throws -> RebuildPlan {
+        do {
+            let file = try RandomAccessFile(regular: path)
+            return try decode(file.bytes(at: 0, count: min(file.byteCount, maxByteCount)), name: path)
+        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
+            throw Failure(
+                .notFound, "there is no plan in \(quoted(path))",
+                hint: "make it once with `etcd-snap rebuild plan … --out plan.json`, and copy it to every host")
         }
     }
 }

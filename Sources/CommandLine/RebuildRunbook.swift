@@ -15,7 +15,7 @@ struct RebuildRunbook {
     /// The document.
     var text: String {
         ([title, before] + plan.nodes.enumerated().map { host($0.offset, $0.element) } + [
-            start, checks, workers, after, back,
+            start, checks, finish, workers, after, back,
         ])
         .joined(separator: "\n")
     }
@@ -141,10 +141,35 @@ struct RebuildRunbook {
             """
     }
 
+    private var finish: String {
+        let new = Set(plan.nodes.map(\.name))
+        let gone = plan.nodes.map(\.oldName).filter { !$0.isEmpty && !new.contains($0) }
+        let nodes = gone.isEmpty ? "" : ", and the Nodes \(gone.joined(separator: ", ")) with their mirror pods"
+        return """
+            ## \(plan.nodes.count + 4). Finish, on any one of the hosts
+
+            What in the cluster still names lost hosts and does not heal: the ConfigMaps `kubeadm-config`, `cluster-info` \
+            and `kube-proxy`\(nodes). A minute and a half after the start at the earliest:
+
+            ```sh
+            etcd-snap rebuild finish --dry-run        # shows each change
+            etcd-snap rebuild finish --yes
+            etcd-snap rebuild finish --dry-run        # nothing is left to do
+            ```
+
+            If it says that kube-proxy was changed, its pods have to be restarted:
+
+            ```sh
+            kubectl -n kube-system rollout restart daemonset kube-proxy
+            ```
+
+            """
+    }
+
     private var workers: String {
         guard plan.isEndpointChanged else {
             return """
-                ## \(plan.nodes.count + 4). Workers
+                ## \(plan.nodes.count + 5). Workers
 
                 Nothing to do: the endpoint and the authorities are the same.
 
@@ -156,23 +181,13 @@ struct RebuildRunbook {
         let edits = moves.map { "-e 's#https://\($0.old)#https://\($0.new)#'" }.joined(separator: " ")
         let hosts = moves.map { LostEndpoint.host($0.old) }.joined(separator: "\\|")
         return """
-            ## \(plan.nodes.count + 4). Workers
+            ## \(plan.nodes.count + 5). Workers
 
             The endpoint was `\(old)` and is `\(new)`. On each worker:
 
             ```sh
             sed -i \(edits) /etc/kubernetes/kubelet.conf
             systemctl restart kubelet
-            ```
-
-            On one new control-plane host:
-
-            ```sh
-            export KUBECONFIG=/etc/kubernetes/admin.conf
-            kubectl -n kube-system edit configmap kube-proxy        # server: https://\(new)
-            kubectl -n kube-system rollout restart daemonset kube-proxy
-            kubectl -n kube-public edit configmap cluster-info      # server: https://\(new)
-            kubectl -n kube-system edit configmap kubeadm-config    # controlPlaneEndpoint: \(plan.newEndpoint ?? "\"\"")
             ```
 
             Settings of the network plugin may have the old address too: `kubectl get configmaps,daemonsets -A -o yaml | grep -n \
@@ -198,9 +213,9 @@ struct RebuildRunbook {
 
     private var after: String {
         """
-        ## \(plan.nodes.count + 5). After
+        ## \(plan.nodes.count + 6). After
 
-        \(marks)\(lostNodes)\(RebuildInsideText(plan)?.list ?? "")- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
+        \(marks)\(RebuildInsideText(plan)?.list ?? "")- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
         - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
         are needed.
         - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
@@ -222,21 +237,6 @@ struct RebuildRunbook {
             kubectl label nodes \(names) node-role.kubernetes.io/control-plane= \\
               node.kubernetes.io/exclude-from-external-load-balancers=
             kubectl taint nodes \(names) node-role.kubernetes.io/control-plane:NoSchedule
-            ```
-
-
-            """
-    }
-
-    private var lostNodes: String {
-        let new = Set(plan.nodes.map(\.name))
-        let gone = plan.nodes.map(\.oldName).filter { !$0.isEmpty && !new.contains($0) }
-        guard !gone.isEmpty else { return "" }
-        return """
-            The lost nodes are still listed; their pods go with them:
-
-            ```sh
-            kubectl delete node \(gone.joined(separator: " "))
             ```
 
 

@@ -3,7 +3,7 @@
 /// Source: Kubernetes 1.36 `pkg/kubeapiserver/default_storage_factory_builder.go` (`SpecialDefaultResourcePrefixes`),
 /// `apiserver/pkg/server/storage/storage_factory.go` (`DefaultStorageFactory.ResourcePrefix`); for what has its group in its
 /// path `apiextensions-apiserver/pkg/apiserver/customresource_handler.go` (`CRDRESTOptionsGetter`).
-enum StoredResource {
+public enum StoredResource {
     /// The groups of what Kubernetes itself stores without the group in the path, `""` for the core group.
     ///
     /// What etcd holds under other names than the API's is here by etcd's; see ``specialPaths``.
@@ -49,7 +49,7 @@ enum StoredResource {
 
     /// Where a resource that a configuration names lies: `deployments.apps` at `deployments`, `widgets.example.org` at
     /// `example.org/widgets`.
-    static func path(of name: String) -> String {
+    public static func path(of name: String) -> String {
         if let path = specialPaths[name] { return path }
         guard let dot = name.firstIndex(of: ".") else { return name }
         let resource = String(name[..<dot])
@@ -62,7 +62,7 @@ enum StoredResource {
     /// The part of a key below the prefix that says the resource; nil for what is no object's.
     ///
     /// A first component with a dot is a group's, for no resource has one in its name.
-    static func path(in rest: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    public static func path(in rest: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         let slash: UInt8 = 0x2F
         guard let end = rest.firstIndex(of: slash), end > 0 else { return nil }
         let first = UnsafeRawBufferPointer(rebasing: rest[..<end])

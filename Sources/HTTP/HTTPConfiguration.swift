@@ -1,3 +1,5 @@
+public import HostIO
+
 /// How a client connects, and how long it waits.
 public struct HTTPConfiguration: Sendable {
     /// Whom servers' certificates must be signed by.
@@ -10,8 +12,40 @@ public struct HTTPConfiguration: Sendable {
         case pem([UInt8])
     }
 
+    /// What a client proves itself with; it is never written to a file.
+    public struct ClientCertificate: Sendable {
+        /// The certificate, with those above it if a server needs them, PEM.
+        public var certificate: [UInt8]
+        /// Its key, PEM.
+        public var key: SecretBytes
+
+        /// A certificate and its key.
+        public init(certificate: [UInt8], key: SecretBytes) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+
+    /// Where connections lead instead of where the URL says.
+    public struct Place: Sendable, Equatable {
+        /// A name or an address, IPv6 addresses without brackets.
+        public var host: String
+        /// The port.
+        public var port: UInt16
+
+        /// A place.
+        public init(host: String, port: UInt16) {
+            self.host = host
+            self.port = port
+        }
+    }
+
     /// Whom servers' certificates must be signed by; a proxy's too, where it is spoken to by TLS.
     public var authorities: Authorities
+    /// What this side proves itself with to a server that asks; nil for nothing.
+    public var clientCertificate: ClientCertificate?
+    /// Where every connection leads; nil for where the URL says, whose host the server's certificate must be for all the same.
+    public var place: Place?
     /// Proxies; by default none, whatever the environment says.
     public var proxies: HTTPProxySettings
     /// How long looking up, connecting and the TLS handshake may take together.
@@ -38,6 +72,8 @@ public struct HTTPConfiguration: Sendable {
         userAgent: String? = "etcd-snap", maxBodyByteCount: Int = 8 << 20, maxHeadByteCount: Int = 64 << 10
     ) {
         self.authorities = authorities
+        clientCertificate = nil
+        place = nil
         self.proxies = proxies
         self.connectTimeout = connectTimeout
         self.stallTimeout = stallTimeout

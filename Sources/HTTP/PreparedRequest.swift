@@ -1,4 +1,5 @@
 internal import CCurl
+import HostIO
 
 #if canImport(Glibc)
     import Glibc
@@ -42,15 +43,18 @@ struct PreparedRequest {
         let proxyURL = try strings.copy(proxy?.url ?? "")
         let user = try proxy?.user.map { try strings.copy($0) }
         let password = try proxy?.password.map { try strings.copy($0) }
+        let place = try configuration.place.map { try strings.copy("::" + HostAndPort.text($0.host, $0.port)) }
         let agent = try (request.fields["User-Agent"] ?? configuration.userAgent).map { try strings.copy($0) }
         defer { withExtendedLifetime(strings) {} }
         return try fields.withUnsafeBufferPointer { fields in
             guard let list = fields.baseAddress else { throw HTTPError(.outOfMemory) }
-            return try withBytes { body, authorities in
+            return try withBytes { body, authorities, identity in
                 let plain = ccurl_request(
                     method: method, url: url, fields: list, field_count: fields.count - 1, body: body?.baseAddress,
                     body_count: body?.count ?? 0, authorities: authorities?.baseAddress,
-                    authorities_count: authorities?.count ?? 0, proxy: proxyURL, proxy_user: user,
+                    authorities_count: authorities?.count ?? 0, certificate: identity?.certificate.baseAddress,
+                    certificate_count: identity?.certificate.count ?? 0, key: identity?.key.baseAddress,
+                    key_count: identity?.key.count ?? 0, connect_to: place, proxy: proxyURL, proxy_user: user,
                     proxy_password: password, user_agent: agent,
                     connect_timeout: configuration.connectTimeout.milliseconds,
                     total_timeout: deadline?.milliseconds ?? 0, stall_rate: configuration.stallByteRate,
@@ -62,11 +66,22 @@ struct PreparedRequest {
     }
 
     private typealias Bytes = UnsafeBufferPointer<UInt8>
+    private typealias Identity = (certificate: Bytes, key: Bytes)
 
-    private func withBytes<Result>(_ perform: (Bytes?, Bytes?) throws -> Result) throws -> Result {
+    private func withBytes<Result>(_ perform: (Bytes?, Bytes?, Identity?) throws -> Result) throws -> Result {
+        func withIdentity(_ body: Bytes?, _ authorities: Bytes?) throws -> Result {
+            guard url.isEncrypted, let identity = configuration.clientCertificate else {
+                return try perform(body, authorities, nil)
+            }
+            return try identity.certificate.withUnsafeBufferPointer { certificate in
+                try identity.key.withUnsafeBytes { key in
+                    try perform(body, authorities, (certificate, key.assumingMemoryBound(to: UInt8.self)))
+                }
+            }
+        }
         func withAuthorities(_ body: Bytes?) throws -> Result {
-            guard let authorities else { return try perform(body, nil) }
-            return try authorities.withUnsafeBufferPointer { try perform(body, $0) }
+            guard let authorities else { return try withIdentity(body, nil) }
+            return try authorities.withUnsafeBufferPointer { try withIdentity(body, $0) }
         }
         guard let body else { return try withAuthorities(nil) }
         return try body.withUnsafeBytes { bytes in

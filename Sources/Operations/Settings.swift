@@ -33,6 +33,10 @@ extension Failure.Setting {
     static let noBump = Self("noBump")
     /// The etcd that is booted.
     static let etcdProgram = Self("etcdProgram")
+    /// The kube-apiserver that is booted.
+    static let apiServerProgram = Self("apiServerProgram")
+    /// The plan of a rebuild.
+    static let plan = Self("plan")
     /// The directory of a drill.
     static let scratch = Self("scratch")
     /// The level of verification that is asked for.

@@ -19,6 +19,8 @@ public struct DrillRecord: Codable, Sendable {
     public var host: Host
     /// The etcd that was booted; nil where it came to none.
     public var etcd: Program?
+    /// The kube-apiserver that was booted on it; nil for none.
+    public var apiServer: Program?
     /// What was done, in order.
     public var stages: [Stage] = []
     /// What was restored and booted.

@@ -9,8 +9,8 @@ enum Architecture {
         let age = host.union(["Age"])
         let archive = age.union(["SealedArchive"])
         let middle: Set<String> = [
-            "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesObjects", "PKIBackup", "ArchiveStore",
-            "Certificates", "S3",
+            "EtcdSnap", "EtcdStorage", "EncryptionAtRest", "KubernetesAPI", "KubernetesObjects", "PKIBackup",
+            "ArchiveStore", "Certificates", "S3",
         ]
         let nodeFiles = archive.union(["NodeFiles"])
         let operations = nodeFiles.union(middle)
@@ -31,6 +31,7 @@ enum Architecture {
             "EtcdSnap": archive.union(["Certificates", "CGRPCShim"]),
             "EtcdStorage": archive.union(["EncryptionAtRest", "CCRC32C", "Protobuf"]),
             "KubernetesObjects": host.union(["Protobuf"]),
+            "KubernetesAPI": host.union(["Certificates", "HTTP", "YAML"]),
             "Operations": operations.union(["YAML", "NodeRewrite"]),
             "CommandLine": operations.union(["YAML", "Operations"]),
         ]

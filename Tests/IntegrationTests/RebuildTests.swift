@@ -73,7 +73,8 @@ extension Integration {
             }
             let book = try String(contentsOfFile: runbook, encoding: .utf8)
             for word in [
-                "rebuild apply --plan plan.json --node cp-21", "kubectl delete node cp-1", "sed -i", "rebuild undo",
+                "rebuild apply --plan plan.json --node cp-21", "rebuild finish --yes", "the Nodes cp-1", "sed -i",
+                "rebuild undo",
                 "kubectl label nodes cp-21", "kubelet-start",
             ] {
                 #expect(book.contains(word), "\(word)")

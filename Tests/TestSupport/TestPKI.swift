@@ -59,12 +59,12 @@ public final class TestPKI: Sendable {
 
     /// Signs one more certificate.
     public func issue(
-        _ name: String, commonName: String = "root", usage: String = "clientAuth", alternativeNames: String? = nil,
-        validity: Validity = .current
+        _ name: String, commonName: String = "root", organization: String? = nil, usage: String = "clientAuth",
+        alternativeNames: String? = nil, validity: Validity = .current
     ) throws -> Pair {
         try Self.issue(
-            directory, name, commonName: commonName, usage: usage, alternativeNames: alternativeNames,
-            validity: validity)
+            directory, name, commonName: commonName, organization: organization, usage: usage,
+            alternativeNames: alternativeNames, validity: validity)
     }
 
     private static func newKey(_ path: String) -> [String] {
@@ -72,12 +72,13 @@ public final class TestPKI: Sendable {
     }
 
     private static func issue(
-        _ directory: TemporaryDirectory, _ name: String, commonName: String, usage: String, alternativeNames: String?,
-        validity: Validity
+        _ directory: TemporaryDirectory, _ name: String, commonName: String, organization: String? = nil,
+        usage: String, alternativeNames: String?, validity: Validity
     ) throws -> Pair {
         let pair = Pair(certificatePath: directory.file("\(name).crt"), keyPath: directory.file("\(name).key"))
         let request = directory.file("\(name).csr")
-        try run("openssl", ["req", "-subj", "/CN=\(commonName)"] + newKey(pair.keyPath) + ["-out", request])
+        let subject = (organization.map { "/O=\($0)" } ?? "") + "/CN=\(commonName)"
+        try run("openssl", ["req", "-subj", subject] + newKey(pair.keyPath) + ["-out", request])
         let names = alternativeNames.map { "subjectAltName=\($0)\n" } ?? ""
         // `openssl ca` alone can set both dates; it wants a database and a serial file of its own.
         try directory.write(
@@ -91,6 +92,7 @@ public final class TestPKI: Sendable {
             default_md = sha256
             policy = any
             [any]
+            organizationName = optional
             commonName = supplied
             [extensions]
             extendedKeyUsage = \(usage)

@@ -36,6 +36,15 @@ typedef struct {
     /* PEM of the authorities that are trusted; NULL trusts nobody. */
     const uint8_t *_Nullable authorities;
     size_t authorities_count;
+    /* PEM of the certificate that this side proves itself with, and of its key; NULL for none. Neither is copied by libcurl;
+       the certificate may be, with the connection. */
+    const uint8_t *_Nullable certificate;
+    size_t certificate_count;
+    const uint8_t *_Nullable key;
+    size_t key_count;
+    /* "::HOST:PORT", where every connection leads instead of the URL's host and port, which are still what a server's
+       certificate must be for; NULL for the URL's own. */
+    const char *_Nullable connect_to;
     /* The proxy as a URL without user, "" for none. */
     const char *proxy;
     const char *_Nullable proxy_user;

@@ -3,7 +3,12 @@ internal import YAML
 
 extension DocumentRewrite {
     /// Changes a file by what its documents say they are; nil for all others.
-    static func rewrite(path: String, bytes: [UInt8], change: NodeChange) throws(Failure) -> FileChange? {
+    ///
+    /// - Parameter ofCluster: whether it is what kubeadm keeps in the cluster, by which it issues certificates of nodes that
+    ///   join later: names that these get are changed too. Those in a file are what its node was made with.
+    static func rewrite(
+        path: String, bytes: [UInt8], change: NodeChange, ofCluster: Bool = false
+    ) throws(Failure) -> FileChange? {
         var rewrite: DocumentRewrite
         do {
             rewrite = try DocumentRewrite(path: path, bytes: bytes, change: change)
@@ -27,7 +32,7 @@ extension DocumentRewrite {
                 }
                 try rewrite.update(place["hostnameOverride"], .nodeName)
             case "InitConfiguration", "JoinConfiguration": try rewrite.updateKubeadmNode(place)
-            case "ClusterConfiguration": try rewrite.updateKubeadmCluster(place)
+            case "ClusterConfiguration": try rewrite.updateKubeadmCluster(place, ofCluster: ofCluster)
             default: break
             }
         }
@@ -122,10 +127,14 @@ extension DocumentRewrite {
         try update(root["discovery"]?["bootstrapToken"]?["apiServerEndpoint"], .endpointURL)
     }
 
-    private mutating func updateKubeadmCluster(_ root: YAMLPlace) throws(Failure) {
+    private mutating func updateKubeadmCluster(_ root: YAMLPlace, ofCluster: Bool) throws(Failure) {
         try updateEndpoint(root)
         try update(root["etcd"]?["external"]?["endpoints"], .urls)
         try updateArguments(root["etcd"]?["local"]?["extraArgs"])
+        if ofCluster {
+            for key in ["serverCertSANs", "peerCertSANs"] { try update(root["etcd"]?["local"]?[key], .hosts) }
+            try update(root["apiServer"]?["certSANs"], .hosts)
+        }
         for component in ["apiServer", "controllerManager", "scheduler"] {
             try updateArguments(root[component]?["extraArgs"])
         }

@@ -28,6 +28,16 @@ public enum NodeRewriter {
         }
     }
 
+    /// What becomes of a value of a ConfigMap of the cluster, by what its documents say they are.
+    ///
+    /// - Parameter name: what messages and the difference call it, as a path.
+    /// - Throws: ``Failure`` as for a file.
+    public static func rewrite(
+        documentsOf name: String, bytes: [UInt8], change: NodeChange
+    ) throws(Failure) -> FileChange? {
+        try DocumentRewrite.rewrite(path: name, bytes: bytes, change: change, ofCluster: true)
+    }
+
     /// A file of one document whose keys are settings.
     private static func configuration(
         path: String, bytes: [UInt8], change: NodeChange,

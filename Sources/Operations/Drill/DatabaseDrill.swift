@@ -11,6 +11,9 @@ struct DatabaseDrill {
     let scratch: DrillScratch
     /// The API servers, with the keys that were restored.
     let encryption: NodeEncryption
+    /// The kube-apiserver that is booted too, with the root of the files that it takes its own from.
+    let apiServer: APIServerProgram?
+    let filesRoot: String?
     let run: DrillRun
 
     private var name: String { record.name }
@@ -54,10 +57,20 @@ struct DatabaseDrill {
             try await compareHash(contents, of: etcd)
         }
         let secrets = SecretsDrill(encryption.readers(ofEtcd: name))
+        let settings = try filesRoot.map { try APIServerSettings(root: $0, etcd: name) }
+        let counts = ObjectCounts(prefix: settings?.prefix ?? "/registry")
         let keys = try await run.stage("keys", name) {
-            let found = try await etcd.keySpace(at: contents.revision, observer: run.observer) { secrets.look(at: $0) }
+            let found = try await etcd.keySpace(at: contents.revision, observer: run.observer) {
+                secrets.look(at: $0)
+                counts.count($0)
+            }
             return try compare(found, with: contents.keySpace)
         }.result
+        if let apiServer, let settings {
+            try await APIDrill(
+                program: apiServer, settings: settings, directory: directory, name: name, counts: counts, run: run
+            ).drill()
+        }
         try etcd.kill()
         try await run.stage("secrets", name) {
             guard keys != nil else { return ((), .notMade, "no key could be read") }

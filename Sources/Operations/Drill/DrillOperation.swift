@@ -14,14 +14,16 @@ public enum DrillOperation {
     ) throws -> DrillPreview {
         let plan = try Plan(archive, identities, options)
         return DrillPreview(
-            reference: archive.reference, etcd: plan.program.record, scratch: plan.scratch,
+            reference: archive.reference, etcd: plan.program.record, apiServer: plan.apiServer?.record,
+            scratch: plan.scratch,
             isScratchInMemory: DrillScratch.isInMemory(plan.scratch),
             databases: plan.sources.map { _, record in
                 DrillRecord.Database(
                     name: record.name, size: record.databaseSize, revision: record.revision ?? record.revisionAtStart,
                     serverVersion: record.serverVersion)
             },
-            neededMemory: DrillMemory.need(databaseByteCount: plan.largestDatabase),
+            neededMemory: DrillMemory.need(
+                databaseByteCount: plan.largestDatabase, hasAPIServer: plan.apiServer != nil),
             availableMemory: plan.availableMemory)
     }
 
@@ -53,6 +55,7 @@ public enum DrillOperation {
                 coreCount: availableCoreCount(), availableMemory: plan.availableMemory,
                 isScratchInMemory: scratch.isInMemory))
         record.etcd = plan.program.record
+        record.apiServer = plan.apiServer?.record
         let run = DrillRun(record, observer: observer)
         var recoverySeconds: Double?
         var failure: Failure?
@@ -92,15 +95,17 @@ public enum DrillOperation {
         }
         let files = try await run.stage("files") {
             let files = try await FilesDrill(
-                archive: plan.archive, identities: plan.identities, scratch: scratch, manifest: plan.manifest
+                archive: plan.archive, identities: plan.identities, scratch: scratch, manifest: plan.manifest,
+                keepsFiles: plan.apiServer != nil
             ).run(observer: run.observer)
             return (files, .passed, files.detail)
         }.result
+        defer { FilesDrill.removeFiles(scratch) }
         var seconds = files.seconds
         for (source, record) in plan.sources {
             seconds += try await DatabaseDrill(
                 source: source, record: record, program: plan.program, scratch: scratch,
-                encryption: files.encryption, run: run
+                encryption: files.encryption, apiServer: plan.apiServer, filesRoot: files.root, run: run
             ).drill()
         }
         return seconds
@@ -115,6 +120,7 @@ private struct Plan {
     let manifestSHA256: String
     let sources: [(source: SnapshotSource, record: EtcdSnapshotRecord)]
     let program: EtcdProgram
+    let apiServer: APIServerProgram?
     let scratch: String
     let availableMemory: Int?
 
@@ -132,9 +138,11 @@ private struct Plan {
             guard let record = source.record else { preconditionFailure("a snapshot of an archive has a record") }
             return (source, record)
         }
+        apiServer = try APIServerProgram.find(options.apiServerPath)
         availableMemory = availableMemoryByteCount()
         try DrillMemory.check(
-            databaseByteCount: sources.map(\.record.databaseSize).max() ?? 0, available: availableMemory)
+            databaseByteCount: sources.map(\.record.databaseSize).max() ?? 0, hasAPIServer: apiServer != nil,
+            available: availableMemory)
         scratch = options.scratch ?? DrillOptions.defaultScratch
         guard options.scratch != nil || DrillScratch.isInMemory(scratch) else {
             throw Failure(

@@ -5,6 +5,8 @@ import SealedArchive
 public struct DrillOptions: Sendable {
     /// The program etcd; nil to look for it.
     public var etcdPath: String?
+    /// The program kube-apiserver; nil to look for it in `PATH`, and do without if it is not there.
+    public var apiServerPath: String?
     /// The directory in which the drill's own is made; nil for one in memory.
     public var scratch: String?
 
@@ -12,8 +14,9 @@ public struct DrillOptions: Sendable {
     public static let defaultScratch = "/dev/shm"
 
     /// A drill with the etcd that is found, in memory.
-    public init(etcdPath: String? = nil, scratch: String? = nil) {
+    public init(etcdPath: String? = nil, apiServerPath: String? = nil, scratch: String? = nil) {
         self.etcdPath = etcdPath
+        self.apiServerPath = apiServerPath
         self.scratch = scratch
     }
 }
@@ -21,16 +24,21 @@ public struct DrillOptions: Sendable {
 /// How much memory a drill takes: etcd maps the database, and keeps an index of its keys.
 public enum DrillMemory {
     /// The bytes that have to be free for a database of a size.
-    public static func need(databaseByteCount: Int) -> Int { databaseByteCount / 5 * 6 + 500_000_000 }
+    ///
+    /// - Parameter hasAPIServer: whether a kube-apiserver is booted too, which keeps most objects in memory, decoded.
+    public static func need(databaseByteCount: Int, hasAPIServer: Bool = false) -> Int {
+        databaseByteCount / 5 * 6 + 500_000_000 + (hasAPIServer ? 2 * databaseByteCount + 300_000_000 : 0)
+    }
 
     /// Refuses what would take the memory from others: on a control plane's host these are etcd and the API server.
     ///
     /// - Parameters:
     ///   - databaseByteCount: the largest database; one is booted at a time.
+    ///   - hasAPIServer: whether a kube-apiserver is booted too.
     ///   - available: the bytes that are free; nil where that is not known, and nothing is refused.
     /// - Throws: ``Failure`` with the code `noSpace`.
-    public static func check(databaseByteCount: Int, available: Int?) throws(Failure) {
-        let need = need(databaseByteCount: databaseByteCount)
+    public static func check(databaseByteCount: Int, hasAPIServer: Bool = false, available: Int?) throws(Failure) {
+        let need = need(databaseByteCount: databaseByteCount, hasAPIServer: hasAPIServer)
         guard let available, available < need else { return }
         throw Failure(
             .noSpace,
@@ -55,6 +63,8 @@ public struct DrillPreview: Codable, Sendable {
     public var reference: String
     /// The etcd that would be booted.
     public var etcd: DrillRecord.Program
+    /// The kube-apiserver that would be booted on it; nil for none.
+    public var apiServer: DrillRecord.Program?
     /// Where it would be.
     public var scratch: String
     /// Whether that is in memory.

@@ -49,6 +49,9 @@ enum DrillPage {
             ),
         ]
         if let etcd = record.etcd { lines.append(("etcd", "\(etcd.version), \(etcd.path), SHA-256 \(etcd.sha256)")) }
+        if let server = record.apiServer {
+            lines.append(("kube-apiserver", "\(server.version), \(server.path), SHA-256 \(server.sha256)"))
+        }
         for database in record.databases {
             let keys = database.keyCount.map { ", \($0) keys" } ?? ""
             let hash = database.hashKV.map { ", HashKV \($0)" } ?? ""

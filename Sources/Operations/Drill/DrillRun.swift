@@ -75,7 +75,13 @@ final class DrillRun {
                 }
             }
         }
-        note("kube-apiserver", nil, .notMade, "this version boots no kube-apiserver")
+        if !record.stages.contains(where: { $0.name == APIDrill.bootStage }) {
+            let why =
+                record.apiServer == nil
+                ? "no kube-apiserver was named, and there is none in PATH"
+                : "not reached: a stage before it did not pass"
+            note(APIDrill.bootStage, nil, .notMade, why)
+        }
         record.recoverySeconds = recoverySeconds
         record.durationSeconds = (ContinuousClock.now - start).seconds
     }

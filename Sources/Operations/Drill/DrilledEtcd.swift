@@ -44,6 +44,8 @@ final class DrilledEtcd: Sendable {
 
     private static let logName = "log"
     private static let socketName = "client:1"
+    /// Where those find it that run in the same directory, as etcd's clients read it (etcd 3.5 `client/v3/internal/endpoint`).
+    static let clientURL = "unix://\(socketName)"
     /// Answers hold pages of keys, see ``keySpace(at:)``.
     private static let messageLimit = 512 << 20
     /// A path in `sockaddr_un` has no more (unix(7)).

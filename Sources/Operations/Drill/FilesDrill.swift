@@ -8,6 +8,8 @@ struct FilesDrill {
     let identities: [any Identity]
     let scratch: DrillScratch
     let manifest: Manifest
+    /// Whether the files stay for what comes behind; ``removeFiles(_:)`` removes them.
+    let keepsFiles: Bool
 
     private static let directoryName = "files"
 
@@ -16,7 +18,12 @@ struct FilesDrill {
         var detail: String
         var seconds: Double
         var encryption: NodeEncryption
+        /// The root of the file system that they are in; nil if they were removed.
+        var root: String?
     }
+
+    /// Removes what was kept.
+    static func removeFiles(_ scratch: DrillScratch) { try? scratch.directory.removeTree(directoryName) }
 
     /// Restores all files, compares what is on the file system then with the manifest, and removes it.
     ///
@@ -25,7 +32,7 @@ struct FilesDrill {
     /// - Throws: ``Failure`` with the code `integrity` for the first that is not as the manifest says.
     func run(observer: Observer) async throws -> Result {
         let target = scratch.directory.path(of: Self.directoryName)
-        defer { try? scratch.directory.removeTree(Self.directoryName) }
+        defer { if !keepsFiles { Self.removeFiles(scratch) } }
         let report = try await RestoreOperation.run(
             archive, identities: identities, to: target, selection: .files, observer: observer)
         let (count, encryption) = try await withBlockingThread("etcd-snap.drill.files") { [manifest] in
@@ -44,7 +51,8 @@ struct FilesDrill {
         return Result(
             detail:
                 "\(count) entries with \(report.byteCount) bytes: kind, SHA-256, mode and target of links\(besides)",
-            seconds: report.durationSeconds, encryption: encryption)
+            seconds: report.durationSeconds, encryption: encryption,
+            root: keepsFiles ? joinPath(target, ArchiveFormat.filesPrefix) : nil)
     }
 
     private static func compare(_ entry: ManifestEntry, below root: OpenDirectory) throws {
