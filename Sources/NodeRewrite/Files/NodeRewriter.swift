@@ -28,6 +28,9 @@ public enum NodeRewriter {
         }
     }
 
+    /// Where a file is to be: at another path where its name has the node's.
+    public static func newPath(_ path: String, change: NodeChange) -> String { change.newPath(path) }
+
     /// A file of one document whose keys are settings.
     private static func configuration(
         path: String, bytes: [UInt8], change: NodeChange,
