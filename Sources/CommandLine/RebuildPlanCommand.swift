@@ -182,7 +182,8 @@ struct RebuildApplyCommand: AsyncParsableCommand {
         let report = try await RebuildApply.run(
             request, identities: identities, open: opener.open, observer: Console.shared.observer)
         for note in report.notes { Console.shared.note(note) }
-        try show(report)
+        let service = LayoutWords(document).service
+        try show(report, starting: service == "kubelet" ? "the kubelet" : service)
     }
 
     private func planFile() throws -> RandomAccessFile {
@@ -195,7 +196,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ report: RebuildApplyReport) throws {
+    private func show(_ report: RebuildApplyReport, starting service: String) throws {
         try render(report, as: output.format, done: "\(report.node) was rebuilt below \(quoted(report.root))") {
             var lines = [
                 ("node", report.node), ("root", report.root),
@@ -209,7 +210,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
                 lines.append(("done before", report.resumedSteps.joined(separator: ", ")))
             }
             lines.append(("took", seconds(report.durationSeconds)))
-            return fields(lines) + "\nnext: do the same on the other hosts, then start the kubelet on all of them"
+            return fields(lines) + "\nnext: do the same on the other hosts, then start \(service) on all of them"
         }
     }
 }

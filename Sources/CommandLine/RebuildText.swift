@@ -12,6 +12,7 @@ struct RebuildText {
 
     private var head: String {
         var lines = [("cluster", plan.cluster)]
+        if let layout = plan.layout { lines.append(("layout", layout.rawValue)) }
         if let snapshot = plan.snapshot {
             lines.append(("snapshot", "\(snapshot.archiveID), \(snapshot.reason)"))
             lines.append(("database", size(snapshot.databaseByteCount)))
