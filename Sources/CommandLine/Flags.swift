@@ -17,6 +17,7 @@ enum Flags {
         "initialAdvertisePeerURLs": "--initial-advertise-peer-urls",
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
         "minimumLevel": "--min-level", "keepData": "--keep-data",
+        "evenIfRunning": "--even-if-running",
         "retention": "--keep-last", "restoreSelection": "--only",
         "etcdProgram": "--etcd", "scratch": "--scratch",
         "s3Endpoint": "--s3-endpoint", "s3Region": "--s3-region", "s3Authority": "--s3-ca",

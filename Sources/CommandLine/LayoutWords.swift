@@ -19,6 +19,9 @@ struct LayoutWords {
         }
     }
 
+    /// Whether the program itself removes a member whose node was deleted.
+    var removesMembers: Bool { layout == .k3s || layout == .rke2 }
+
     /// The unit that runs the control plane.
     var service: String {
         switch layout {
@@ -39,6 +42,10 @@ struct LayoutWords {
     }
 
     /// `etcdctl` with what it needs on a host of the control plane.
+    func etcdctl(_ members: [RebuildSituation.Member]) -> String {
+        etcdctl(endpoints: members.compactMap(\.clientURLs.first))
+    }
+
     func etcdctl(endpoints: [String]) -> String {
         let places = endpoints.isEmpty ? "https://127.0.0.1:2379" : endpoints.joined(separator: ",")
         func flags(_ ca: String, _ certificate: String, _ key: String) -> String {
@@ -60,6 +67,15 @@ struct LayoutWords {
             let pki = "\(data)/pki"
             return "etcdctl --endpoints https://127.0.0.1:2379 --cacert \(pki)/etcd/ca.crt "
                 + "--cert \(pki)/apiserver-etcd-client.crt --key \(pki)/apiserver-etcd-client.key"
+        }
+    }
+
+    /// Where `etcdctl` comes from; empty where it is there.
+    var etcdctlRemark: String {
+        switch layout {
+        case .kubeadm, .kubespray: ""
+        case .k3s, .rke2, .k0s:
+            "\(layout.rawValue) brings no etcdctl: take one of etcd's own releases, 3.5 or later.\n\n"
         }
     }
 
@@ -201,5 +217,71 @@ struct LayoutWords {
             - The old data is in \(data)/server/db/etcd-old-*, until you delete it.
 
             """
+    }
+
+    // MARK: Joining
+
+    /// How a new node joins a cluster that runs.
+    var join: String {
+        switch layout {
+        case .kubeadm:
+            """
+            On a node that runs (`kubeadm-certs` are kept for two hours, the token for a day):
+
+            ```sh
+            kubeadm init phase upload-certs --upload-certs      # prints the certificate key
+            kubeadm token create --print-join-command           # prints the command to join
+            ```
+
+            On the new node, which has kubelet and kubeadm of the same version and nothing in /etc/kubernetes and /var/lib/etcd:
+
+            ```sh
+            JOIN-COMMAND --control-plane --certificate-key KEY
+            ```
+
+            """
+        case .kubespray:
+            """
+            Leave it to kubespray, in its directory, with the lost hosts in the groups `broken_etcd` and \
+            `broken_kube_control_plane`, the new ones in the usual groups with the same etcd_member_name, and hosts that are off in none:
+
+            ```sh
+            ansible-playbook -i INVENTORY -e etcd_retries=10 --limit etcd,kube_control_plane recover-control-plane.yml
+            ```
+
+            """
+        case .k3s, .rke2:
+            """
+            On the new node, \(layout.rawValue) of the same version, and a config.yaml as the others have it, with `server: \
+            https://ADDRESS-OF-A-SERVER-THAT-RUNS:\(layout == .k3s ? "6443" : "9345")` and `token-file: FILE`, where FILE has what \
+            `\(data)/server/token` of a server that runs has. There must be nothing in \(data)/server:
+
+            ```sh
+            systemctl enable --now \(service)
+            ```
+
+            If it takes the name of the lost node and is refused: `\(kubectl) -n kube-system delete secret \
+            NAME.node-password.\(layout.rawValue)`.
+
+            """
+        case .k0s:
+            """
+            On a controller that runs:
+
+            ```sh
+            k0s etcd member-list
+            k0s etcd leave --peer-address LOST-ADDRESS          # instead of member remove, if there is no etcdctl
+            (umask 077; k0s token create --role controller --expiry 1h >token)
+            ```
+
+            On the new one, with nothing in \(data), the file `token`, and /etc/k0s/k0s.yaml as the others have it with its own \
+            addresses:
+
+            ```sh
+            k0s install controller --token-file token -c /etc/k0s/k0s.yaml && k0s start
+            ```
+
+            """
+        }
     }
 }

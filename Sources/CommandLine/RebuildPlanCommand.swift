@@ -17,6 +17,10 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             --endpoint. Without --endpoint it stays what it was; `none` is for clients that go to the nodes themselves. \
             Ranges of services and pods never change.
 
+            The old members of etcd are asked whether they accept connections, for a second, and the plan says which situation \
+            that is. Where a majority answers nothing is lost that a backup has to bring back: the runbook for the members that \
+            don't answer is printed instead of a plan, with exit status 1 (--even-if-running plans all the same).
+
             The plan has the snapshot and why it was taken, and for each node the files to place, each change as a \
             difference, certificates to keep and to issue with the reason, the member of etcd, the steps with a check each, \
             and a forecast in minutes. --out writes it to a file, which has no secrets and goes to every host; --runbook \
@@ -55,6 +59,12 @@ struct RebuildPlanCommand: AsyncParsableCommand {
     @Flag(help: "Keep the revision as it is.")
     var noBump = false
 
+    @Flag(help: "Don't ask the old members whether they run.")
+    var noProbe = false
+
+    @Flag(help: "Plan although a majority of the old members answers.")
+    var evenIfRunning = false
+
     @Flag(help: "Print a topology's file for the nodes as they were, and nothing else.")
     var example = false
 
@@ -89,13 +99,26 @@ struct RebuildPlanCommand: AsyncParsableCommand {
         options.minimumLevel = minLevel
         options.revisionBump = noBump ? 0 : bumpRevision
         options.snapshotName = etcd
+        options.probesMembers = !noProbe
         options.store = place.store ?? configuration.store
         let plan = try await RebuildPlanner.plan(
             opened, identities: identities, topology: try readTopology(), options: options)
+        if let refusal = plan.situation?.refusal, !evenIfRunning {
+            if plan.situation?.kind == .minorityLost { try showReplacement(plan) }
+            throw refusal
+        }
         for warning in plan.warnings { Console.shared.warn(warning) }
         if let out { try write(try DocumentCoding.encode(plan), to: out) }
         if let runbook { try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook) }
         try render(plan, as: output.format) { RebuildText(plan).text }
+    }
+
+    /// What is done instead of a rebuild where a minority is lost.
+    private func showReplacement(_ plan: RebuildPlan) throws {
+        guard let situation = plan.situation else { return }
+        let text = ReplacementRunbook(plan, situation).text
+        if let runbook { try write(Array(text.utf8), to: runbook) }
+        try render(situation, as: output.format) { text }
     }
 
     private func readTopology() throws -> RebuildTopology {

@@ -30,7 +30,7 @@ struct RebuildRunbook {
         return """
             # Rebuild of the control plane of \(plan.cluster)
 
-            Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost).\(layout) About \(plan.forecast.minutes) minutes \
+            Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost).\(situation) About \(plan.forecast.minutes) minutes \
             with all hosts at once.
 
             \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.archiveID), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
@@ -41,7 +41,10 @@ struct RebuildRunbook {
             """
     }
 
-    private var layout: String { plan.layout.map { " Layout: \($0.rawValue)." } ?? "" }
+    private var situation: String {
+        let layout = plan.layout.map { " Layout: \($0.rawValue)." } ?? ""
+        return layout + (plan.situation.map { " Situation: \($0.text)." } ?? "")
+    }
 
     private var before: String {
         let warnings = plan.warnings.map { "- **Attention:** \($0)\n" }.joined()
@@ -159,6 +162,7 @@ struct RebuildRunbook {
             \(words.kubectl) get secrets -A | wc -l                    # they can be read: the keys of the encryption fit
             ```
 
+            \(words.etcdctlRemark)
             """
     }
 

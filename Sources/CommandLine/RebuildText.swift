@@ -13,6 +13,7 @@ struct RebuildText {
     private var head: String {
         var lines = [("cluster", plan.cluster)]
         if let layout = plan.layout { lines.append(("layout", layout.rawValue)) }
+        if let situation = plan.situation { lines.append(("situation", situation.text)) }
         if let snapshot = plan.snapshot {
             lines.append(("snapshot", "\(snapshot.archiveID), \(snapshot.reason)"))
             lines.append(("database", size(snapshot.databaseByteCount)))

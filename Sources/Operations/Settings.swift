@@ -39,4 +39,6 @@ extension Failure.Setting {
     static let minimumLevel = Self("minimumLevel")
     /// Whether an etcd's data directory that is there is moved aside.
     static let keepData = Self("keepData")
+    /// Planning a rebuild although old members of etcd answer.
+    static let evenIfRunning = Self("evenIfRunning")
 }

@@ -112,10 +112,10 @@ extension Integration {
             let before = try cluster.keys(cluster.nodes[1].oldAddress, cluster.trees[1].root)
             #expect(before.count == 18)
             let references = try (0..<backupCount).map { try cluster.backUp($0) }
-            cluster.stop()
+            try expectSituations(cluster, references)
 
             let (plan, document) = try cluster.plan(references, ["--runbook", cluster.store.directory.file("book.md")])
-            #expect(document.layout.string == distribution)
+            #expect(document.layout.string == distribution && document.situation.kind.string == "all-lost")
             let names = zip(cluster.nodes, 0...).map { "\($0.new)-1a2b3c4\($1)" }
             #expect(document.nodes.array.map(\.member.name.string) == names)
             try expectFiles(document.nodes[1], node, backupCount)
@@ -135,6 +135,31 @@ extension Integration {
             cluster.stop()
             try shell("for root; do rm $root\(node.tls)/etcd/*client.*; done", roots[0], roots[1], roots[2])
             try cluster.undo(roots)
+        }
+
+        /// What `plan` says while members go one after another.
+        private func expectSituations(_ cluster: LayoutCluster, _ references: [String]) throws {
+            expectFailure(
+                try SnapTool.attempt(cluster.planning(references)), 1, naming: "3 of the 3 old members of etcd answer")
+            cluster.stop([2])
+            let minority = try SnapTool.attempt(cluster.planning(references))
+            #expect(
+                minority.status == 1 && minority.errorText.contains("2 of the 3 old members"), "\(minority.errorText)")
+            for word in ["member remove", "cp-3-1a2b3c42", "delete node cp-3", "token-file", "nothing is restored"] {
+                #expect(minority.text.contains(word), "\(word): \(minority.text)")
+            }
+            let document = try JSON(SnapTool.attempt(cluster.planning(references, ["-o", "json"])).output)
+            #expect(document.kind.string == "minority-lost")
+            #expect(document.members.array.filter { $0.answersAt.value == nil }.map(\.node.string) == ["cp-3"])
+            let unasked = try cluster.plan(references, ["--no-probe"]).document
+            #expect(unasked.situation.kind.string == "unknown")
+            let forced = try cluster.plan(references, ["--even-if-running"]).document
+            #expect(forced.situation.kind.string == "minority-lost")
+            cluster.stop([1])
+            let quorum = try cluster.plan(references).document
+            #expect(quorum.situation.kind.string == "quorum-lost")
+            #expect(quorum.warnings.array.first?.string.contains("look at a copy of their data") == true)
+            cluster.stop()
         }
 
         private func expectFiles(_ plan: JSON, _ node: RancherTree, _ backupCount: Int) throws {
@@ -166,7 +191,7 @@ extension Integration {
             let book = try String(contentsOfFile: cluster.store.directory.file("book.md"), encoding: .utf8)
             let (name, data) = (node.distribution, node.data)
             for word in [
-                "systemctl start \(name == "k3s" ? "k3s" : "rke2-server")", "Layout: \(name).",
+                "systemctl start \(name == "k3s" ? "k3s" : "rke2-server")", "Layout: \(name).", "all lost",
                 "\(name) server --cluster-reset --cluster-reset-restore-path=/root/etcd/etcd.db --token-file=\(data)/server/token",
                 "reset-flag", "node-password.\(name)", "delete node cp-1 cp-2 cp-3",
             ] {

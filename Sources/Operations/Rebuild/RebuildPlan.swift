@@ -76,6 +76,8 @@ public struct RebuildPlan: Codable, Sendable {
     public var store: String?
     /// Who laid out the nodes; nil of plans that don't say, whose nodes are kubeadm's.
     public var layout: RebuildLayoutKind?
+    /// What is left of the lost cluster; nil of plans that don't say.
+    public var situation: RebuildSituation?
     /// The backups.
     public var archives: [Archive]
     /// The snapshot; nil where etcd runs elsewhere.

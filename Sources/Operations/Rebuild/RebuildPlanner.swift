@@ -37,13 +37,18 @@ public enum RebuildPlanner {
         var parts: [RebuildNodePlan] = []
         for index in nodes.indices { parts.append(try part(change, index, options)) }
         let etcd = try cluster(sources, parts, options)
+        let situation = RebuildSituation(of: sources.snapshot?.record.members ?? [], probes: options.probesMembers) {
+            name in
+            let own = sources.backups.first { $0.node.memberName == name }?.node.name
+            return own ?? sources.backups[0].layout.nodeName(ofMember: name)
+        }
         return RebuildPlan(
             createdAt: options.now, cluster: sources.backups[0].manifest.archive.cluster, store: options.store,
-            layout: sources.backups[0].layout.kind, archives: sources.backups.map(archive),
+            layout: sources.backups[0].layout.kind, situation: situation, archives: sources.backups.map(archive),
             snapshot: sources.snapshot.map(snapshot), etcd: etcd,
             oldEndpoint: change.oldEndpoint?.text, newEndpoint: change.newEndpoint?.text, nodes: parts,
             forecast: forecast(sources, parts),
-            warnings: warnings(change, sources),
+            warnings: [situation.warning].compactMap(\.self) + warnings(change, sources),
             notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? []))
     }
 

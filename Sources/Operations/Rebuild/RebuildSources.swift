@@ -161,6 +161,8 @@ public struct RebuildOptions: Sendable {
     public var snapshotName: String?
     /// The store as it was named, for the runbook.
     public var store: String?
+    /// Whether the old members of etcd are asked whether they run.
+    public var probesMembers = false
     /// The time of planning.
     public var now: Date
 
