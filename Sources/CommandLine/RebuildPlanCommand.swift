@@ -17,6 +17,10 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             --endpoint. Without --endpoint it stays what it was; `none` is for clients that go to the nodes themselves. \
             Ranges of services and pods never change.
 
+            The old members of etcd are asked whether they accept connections, for a second, and the plan says which situation \
+            that is. Where a majority answers nothing is lost that a backup has to bring back: the runbook for the members that \
+            don't answer is printed instead of a plan, with exit status 1 (--even-if-running plans all the same).
+
             The plan has the snapshot and why it was taken, and for each node the files to place, each change as a \
             difference, certificates to keep and to issue with the reason, the member of etcd, the steps with a check each, \
             and a forecast in minutes. --out writes it to a file, which has no secrets and goes to every host; --runbook \
@@ -64,6 +68,7 @@ struct RebuildPlanCommand: AsyncParsableCommand {
 
     @Flag(help: "Leave the leases of lost nodes in the database: others then wait for their end.")
     var keepLeases = false
+
     @Option(
         name: .customLong("data-dir"), parsing: .singleValue,
         help: "The data directory of a stopped or dead member of the lost cluster; may be repeated.",
@@ -76,6 +81,12 @@ struct RebuildPlanCommand: AsyncParsableCommand {
     var snapshotOut: String?
 
     @OptionGroup(title: "Survivors") var survivors: SurvivorArguments
+
+    @Flag(help: "Don't ask the old members whether they run.")
+    var noProbe = false
+
+    @Flag(help: "Plan although a majority of the old members answers.")
+    var evenIfRunning = false
 
     @Flag(help: "Print a topology's file for the nodes as they were, and nothing else.")
     var example = false
@@ -128,11 +139,16 @@ struct RebuildPlanCommand: AsyncParsableCommand {
         options.revisionBump = noBump ? 0 : bumpRevision
         options.snapshotName = etcd
         options.keepsLeases = keepLeases
+        options.probesMembers = !noProbe
         options.store = place.store ?? configuration.store
         options.survivors = try comparison.map { try planned($0, stores, configuration) }
         let plan = try await RebuildPlanner.plan(
             opened, identities: identities, topology: try readTopology(), options: options,
             observer: Console.shared.observer)
+        if let refusal = plan.situation?.refusal, !evenIfRunning {
+            if plan.situation?.kind == .minorityLost { try showReplacement(plan) }
+            throw refusal
+        }
         for warning in plan.warnings { Console.shared.warn(warning) }
         if let out { try write(try DocumentCoding.encode(plan), to: out) }
         if let runbook { try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook) }
@@ -165,6 +181,14 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             SurvivorText.comparison(of: descriptions) + "\n\n\(comparison.sentence)\n"
                 + "beyond its database: " + SurvivorText.beyond(descriptions[0])
         }
+    }
+
+    /// What is done instead of a rebuild where a minority is lost.
+    private func showReplacement(_ plan: RebuildPlan) throws {
+        guard let situation = plan.situation else { return }
+        let text = ReplacementRunbook(plan, situation).text
+        if let runbook { try write(Array(text.utf8), to: runbook) }
+        try render(situation, as: output.format) { text }
     }
 
     private func readTopology() throws -> RebuildTopology {
@@ -256,14 +280,15 @@ struct RebuildApplyCommand: AsyncParsableCommand {
         let report = try await RebuildApply.run(
             request, identities: identities, open: opener.open, observer: Console.shared.observer)
         for note in report.notes { Console.shared.note(note) }
-        try show(report)
+        let service = LayoutWords(document).service
+        try show(report, starting: service == "kubelet" ? "the kubelet" : service)
     }
 
     private func besidePlan(_ document: RebuildPlan) -> String? {
         document.snapshot?.survivor?.snapshotPath.map { joinPath(parentPath(absolutePath(plan).string), lastName($0)) }
     }
 
-    private func show(_ report: RebuildApplyReport) throws {
+    private func show(_ report: RebuildApplyReport, starting service: String) throws {
         try render(report, as: output.format, done: "\(report.node) was rebuilt below \(quoted(report.root))") {
             var lines = [
                 ("node", report.node), ("root", report.root),
@@ -277,7 +302,7 @@ struct RebuildApplyCommand: AsyncParsableCommand {
                 lines.append(("done before", report.resumedSteps.joined(separator: ", ")))
             }
             lines.append(("took", seconds(report.durationSeconds)))
-            return fields(lines) + "\nnext: do the same on the other hosts, then start the kubelet on all of them"
+            return fields(lines) + "\nnext: do the same on the other hosts, then start \(service) on all of them"
         }
     }
 }

@@ -5,18 +5,21 @@ import Operations
 struct RebuildRunbook {
     private let plan: RebuildPlan
     private let planFile: String
+    private let words: LayoutWords
 
     /// - Parameter planFile: the file that the plan was written to.
     init(_ plan: RebuildPlan, planFile: String) {
         self.plan = plan
         self.planFile = lastName(planFile)
+        words = LayoutWords(plan)
     }
 
     /// The document.
     var text: String {
         ([title, before] + plan.nodes.enumerated().map { host($0.offset, $0.element) } + [
-            start, checks, finish, workers, after, back,
+            start, checks, finish, workers, after, words.ownWay, back,
         ])
+        .filter { !$0.isEmpty }
         .joined(separator: "\n")
     }
 
@@ -27,7 +30,7 @@ struct RebuildRunbook {
         return """
             # Rebuild of the control plane of \(plan.cluster)
 
-            Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost). About \(plan.forecast.minutes) minutes \
+            Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost).\(situation) About \(plan.forecast.minutes) minutes \
             with all hosts at once.
 
             \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.origin), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
@@ -36,6 +39,11 @@ struct RebuildRunbook {
             at the part \"To take it back\".
 
             """
+    }
+
+    private var situation: String {
+        let layout = plan.layout.map { " Layout: \($0.rawValue)." } ?? ""
+        return layout + (plan.situation.map { " Situation: \($0.text)." } ?? "")
     }
 
     private var before: String {
@@ -48,7 +56,7 @@ struct RebuildRunbook {
             ## 1. Before
 
             \(warnings)- No lost host comes back: switch them off, or cut their network. Their old keys stay valid.
-            - Every new host has a container runtime, and kubelet, kubeadm and kubectl of the version that the cluster had.
+            - \(words.prerequisite)
             - Every host's clock is right: `date -u`
             - Every host's name is the one below: `hostnamectl set-hostname NAME`
             \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`\(snapshot), the private key `key.txt`, and can read: \(archives)
@@ -79,8 +87,7 @@ struct RebuildRunbook {
             Takes the place of \(node.oldName.isEmpty ? "none" : node.oldName)\(member). Can be done on all hosts at once.
 
             ```sh
-            systemctl stop kubelet
-            crictl ps -q | xargs -r crictl stop
+            \(words.stop)
             ss -ltn '( sport = :2379 or sport = :2380 or sport = :6443 )'   # shows no line but its head
             etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store) --dry-run
             etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store)
@@ -110,7 +117,7 @@ struct RebuildRunbook {
         When every host's status is `done`:
 
         ```sh
-        systemctl daemon-reload && systemctl start kubelet
+        \(words.start)
         ```
 
         One member alone waits for the others: that is no error.
@@ -119,6 +126,7 @@ struct RebuildRunbook {
     }
 
     private var checks: String {
+        guard words.hasKubeadmWorkers, plan.layout != .kubespray else { return ownChecks }
         let endpoints = plan.nodes.compactMap { $0.addresses.first }.map {
             "https://\($0.contains(":") ? "[\($0)]" : $0):2379"
         }.joined(separator: ",")
@@ -144,25 +152,48 @@ struct RebuildRunbook {
     private var finish: String {
         let new = Set(plan.nodes.map(\.name))
         let gone = plan.nodes.map(\.oldName).filter { !$0.isEmpty && !new.contains($0) }
-        let nodes = gone.isEmpty ? "" : ", and the Nodes \(gone.joined(separator: ", ")) with their mirror pods"
-        return """
-            ## \(plan.nodes.count + 4). Finish, on any one of the hosts
-
-            What in the cluster still names lost hosts and does not heal: the ConfigMaps `kubeadm-config`, `cluster-info` \
-            and `kube-proxy`\(nodes). A minute and a half after the start at the earliest:
-
-            ```sh
-            etcd-snap rebuild finish --dry-run        # shows each change
-            etcd-snap rebuild finish --yes
-            etcd-snap rebuild finish --dry-run        # nothing is left to do
-            ```
-
+        let nodes = gone.isEmpty ? "" : "the Nodes \(gone.joined(separator: ", ")) with their mirror pods"
+        let maps = "the ConfigMaps `kubeadm-config`, `cluster-info` and `kube-proxy`"
+        let what = ([words.hasKubeadmWorkers ? maps : "", nodes].filter { !$0.isEmpty }).joined(separator: ", and ")
+        let flags = words.kubeconfig.map { " --kubeconfig \($0)" } ?? ""
+        let restart = """
             If it says that kube-proxy was changed, its pods have to be restarted:
 
             ```sh
             kubectl -n kube-system rollout restart daemonset kube-proxy
             ```
 
+            """
+        return """
+            ## \(plan.nodes.count + 4). Finish, on any one of the hosts
+
+            What in the cluster still names lost hosts and does not heal\(what.isEmpty ? "" : ": \(what)"). A minute and a \
+            half after the start at the earliest:
+
+            ```sh
+            etcd-snap rebuild finish --dry-run\(flags)        # shows each change
+            etcd-snap rebuild finish --yes\(flags)
+            etcd-snap rebuild finish --dry-run\(flags)        # nothing is left to do
+            ```
+
+            \(words.hasKubeadmWorkers ? restart : "")
+            """
+    }
+
+    private var ownChecks: String {
+        let endpoints = plan.nodes.compactMap { $0.member?.peerURLs.first }.map { $0.replacing(":2380", with: ":2379") }
+        return """
+            ## \(plan.nodes.count + 3). Checks, on any of the hosts
+
+            ```sh
+            \(words.etcdctl(endpoints: endpoints)) member list          # the names and addresses above, and no others
+            \(words.etcdctl(endpoints: endpoints)) endpoint hashkv      # the same hash for each
+            \(words.kubectl) get --raw /readyz; echo                   # ok
+            \(words.kubectl) get nodes                                 # the new ones become Ready, the lost ones NotReady
+            \(words.kubectl) get secrets -A | wc -l                    # they can be read: the keys of the encryption fit
+            ```
+
+            \(words.etcdctlRemark)
             """
     }
 
@@ -177,6 +208,10 @@ struct RebuildRunbook {
         }
         let new = plan.newEndpoint ?? plan.nodes.first.map { Self.place($0.addresses, $0) } ?? ""
         let moves = moves
+        guard words.hasKubeadmWorkers else {
+            return "## \(plan.nodes.count + 4). Workers\n\n"
+                + words.workers(old: moves.map(\.old).joined(separator: "`, `"), new: new)
+        }
         let old = moves.map(\.old).joined(separator: "`, `")
         let edits = moves.map { "-e 's#https://\($0.old)#https://\($0.new)#'" }.joined(separator: " ")
         let hosts = moves.map { LostEndpoint.host($0.old) }.joined(separator: "\\|")
@@ -215,7 +250,7 @@ struct RebuildRunbook {
         """
         ## \(plan.nodes.count + 6). After
 
-        \(marks)\(RebuildInsideText(plan)?.list ?? "")- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
+        \(marks)\(words.after)\(RebuildInsideText(plan)?.list ?? "")- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
         - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
         are needed.
         - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
@@ -227,7 +262,7 @@ struct RebuildRunbook {
     /// What kubeadm gives to the nodes of a control plane, and a kubelet may not give itself.
     private var marks: String {
         let new = plan.nodes.filter { $0.name != $0.oldName }.map(\.name)
-        guard !new.isEmpty else { return "" }
+        guard !new.isEmpty, words.hasKubeadmWorkers else { return "" }
         let names = new.joined(separator: " ")
         return """
             Nodes under new names have to be marked as kubeadm marks them; leave out the taint where the lost ones had none \
@@ -248,8 +283,7 @@ struct RebuildRunbook {
         ## To take it back
 
         ```sh
-        systemctl stop kubelet
-        crictl ps -q | xargs -r crictl stop
+        \(words.stop)
         etcd-snap rebuild undo --yes
         ```
 

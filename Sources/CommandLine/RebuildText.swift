@@ -12,6 +12,8 @@ struct RebuildText {
 
     private var head: String {
         var lines = [("cluster", plan.cluster)]
+        if let layout = plan.layout { lines.append(("layout", layout.rawValue)) }
+        if let situation = plan.situation { lines.append(("situation", situation.text)) }
         if let snapshot = plan.snapshot {
             lines.append(("snapshot", "\(snapshot.origin), \(snapshot.reason)"))
             lines.append(("database", size(snapshot.databaseByteCount)))

@@ -51,4 +51,6 @@ extension Failure.Setting {
     static let snapshotFile = Self("snapshotFile")
     /// The file that a snapshot of a survivor is written to.
     static let snapshotOutput = Self("snapshotOutput")
+    /// Planning a rebuild although old members of etcd answer.
+    static let evenIfRunning = Self("evenIfRunning")
 }

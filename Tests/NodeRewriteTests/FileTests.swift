@@ -24,7 +24,21 @@ import Testing
                 + "ETCD_CERT_FILE=/etc/ssl/etcd/ssl/member-cp-1.pem\nETCDCTL_ENDPOINTS=https://10.0.0.11:2379\nETCD_NAME=cp-1",
             "# cp-1\nETCD_NAME=cp-21\nETCD_INITIAL_CLUSTER=cp-0=https://10.0.0.10:2380,cp-21=https://10.0.0.21:2380\n"
                 + "ETCD_LISTEN_CLIENT_URLS=\"https://10.0.0.21:2379,https://127.0.0.1:2379\"\n"
-                + "ETCD_CERT_FILE=/etc/ssl/etcd/ssl/member-cp-1.pem\nETCDCTL_ENDPOINTS=https://10.0.0.21:2379\nETCD_NAME=cp-21"
+                + "ETCD_CERT_FILE=/etc/ssl/etcd/ssl/member-cp-21.pem\nETCDCTL_ENDPOINTS=https://10.0.0.21:2379\nETCD_NAME=cp-21"
+        ),
+        (
+            "/etc/etcd.env",
+            "ETCD_KEY_FILE=/pki/member-cp-1-key.pem\nETCDCTL_KEY=/etc/ssl/etcd/ssl/admin-cp-1-key.pem\n",
+            "ETCD_KEY_FILE=/pki/member-cp-1-key.pem\nETCDCTL_KEY=/etc/ssl/etcd/ssl/admin-cp-21-key.pem\n"
+        ),
+        (
+            "/etc/k0s/k0s.yaml",
+            "apiVersion: k0s.k0sproject.io/v1beta1\nkind: ClusterConfig\nspec:\n  api:\n    address: 10.0.0.11 # cp-1\n"
+                + "    externalAddress: lb.example.internal\n    sans: [10.0.0.11, x.example]\n  network: {podCIDR: 10.0.0.11/8}\n"
+                + "  storage:\n    etcd: {peerAddress: 10.0.0.11, extraArgs: {name: cp-1}}\n",
+            "apiVersion: k0s.k0sproject.io/v1beta1\nkind: ClusterConfig\nspec:\n  api:\n    address: 10.0.0.21 # cp-1\n"
+                + "    externalAddress: api.new.example\n    sans: [10.0.0.21, x.example]\n  network: {podCIDR: 10.0.0.11/8}\n"
+                + "  storage:\n    etcd: {peerAddress: 10.0.0.21, extraArgs: {name: cp-21}}\n"
         ),
         (
             "/etc/systemd/system/etcd.service",

@@ -27,8 +27,12 @@ public struct IdentityChange: Sendable, Hashable {
         switch name.lowercased() {
         case old.nodeName: return new.nodeName
         case prefix + old.nodeName: return prefix + new.nodeName
-        default: return name
+        default: break
         }
+        // kubespray's, such as `etcd-member-NAME`.
+        let kinds = ["etcd-member-", "etcd-node-", "etcd-admin-"]
+        guard let kind = kinds.first(where: { name.lowercased() == $0 + old.nodeName }) else { return name }
+        return kind + new.nodeName
     }
 
     /// Whether nothing is there that only the old identity has.

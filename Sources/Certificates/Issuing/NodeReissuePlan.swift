@@ -98,7 +98,7 @@ private struct Survey {
     ) throws(Failure) {
         let path = layout.path(kind.path)
         guard kind.isEmbedded else {
-            let key = CredentialPlace.Part.file(String(path.dropLast(3)) + "key")
+            let key = CredentialPlace.Part.file(layout.keyPath(ofCertificate: path))
             return try add(kind, CredentialPlace(certificate: .file(path), key: key), nil, read)
         }
         guard let kubeconfig = try read(path) else { return }

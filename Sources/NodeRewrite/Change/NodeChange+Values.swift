@@ -22,6 +22,8 @@ enum SettingKind {
     case endpointURL
     /// The port of the API server.
     case port
+    /// The path of a certificate or key that is named after its node.
+    case nodeFile
 
     /// Why it is changed.
     var reason: String {
@@ -36,6 +38,7 @@ enum SettingKind {
         case .serverURL: "where the node's API server is reached"
         case .endpointURL: "where the control plane is reached"
         case .port: "the API server's port"
+        case .nodeFile: "files that are named after the node"
         }
     }
 }
@@ -55,11 +58,25 @@ extension NodeChange {
             case .serverURL: newServer(text, isOwn: true)
             case .endpointURL: newServer(text, isOwn: false)
             case .port: text == String(oldPort) ? String(newPort) : text
+            case .nodeFile: newPath(text)
             }
         return new.utf8.elementsEqual(text.utf8) ? nil : new
     }
 
     // MARK: Names
+
+    /// kubespray names certificates of etcd after their nodes: `member-NAME.pem`, `admin-NAME-key.pem`.
+    func newPath(_ path: String) -> String {
+        guard isPath(path, atOrBelow: "/etc/ssl/etcd") else { return path }
+        let name = lastName(path)
+        for kind in ["member-", "node-", "admin-"] {
+            for end in [".pem", "-key.pem"]
+            where name.lowercased() == (kind + oldName + end).lowercased() && oldName != newName {
+                return path.dropLast(name.count) + kind + newName + end
+            }
+        }
+        return path
+    }
 
     func newNodeName(_ name: String) -> String {
         if name.lowercased() == oldName.lowercased() { return oldName == newName ? name : newName }

@@ -11,12 +11,14 @@ enum SettingTable {
         "initial-advertise-peer-urls": .urls, "listen-peer-urls": .urls, "listen-client-urls": .urls,
         "listen-client-http-urls": .urls, "listen-metrics-urls": .urls, "host-whitelist": .hosts,
         "peer-cert-allowed-cn": .memberName, "peer-cert-allowed-hostname": .hosts, "endpoints": .urls,
+        "cert-file": .nodeFile, "key-file": .nodeFile, "peer-cert-file": .nodeFile, "peer-key-file": .nodeFile,
     ]
 
     private static let kubernetes: [String: SettingKind] = [
         "advertise-address": .addresses, "bind-address": .addresses, "external-hostname": .hosts, "secure-port": .port,
         "etcd-servers": .urls, "master": .serverURL, "hostname-override": .nodeName, "node-ip": .addresses,
-        "address": .addresses, "healthz-bind-address": .addresses,
+        "address": .addresses, "healthz-bind-address": .addresses, "etcd-certfile": .nodeFile,
+        "etcd-keyfile": .nodeFile,
     ]
 
     /// Keys that only k3s and RKE2 have.
@@ -30,6 +32,7 @@ enum SettingTable {
     /// What a variable holds, nil if nothing of it is known here.
     static func variable(_ name: String) -> SettingKind? {
         if name == "ETCDCTL_ENDPOINTS" { return .urls }
+        if ["ETCDCTL_CERT", "ETCDCTL_KEY", "ETCDCTL_CERT_FILE", "ETCDCTL_KEY_FILE"].contains(name) { return .nodeFile }
         for (prefix, table) in [("ETCD_", etcd), ("K3S_", rancher), ("RKE2_", rancher)] where name.hasPrefix(prefix) {
             return table[name.dropFirst(prefix.count).lowercased().split(separator: "_").joined(separator: "-")]
                 ?? (name.hasSuffix("_URL") ? .endpointURL : nil)

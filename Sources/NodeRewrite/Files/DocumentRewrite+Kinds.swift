@@ -33,6 +33,8 @@ extension DocumentRewrite {
                 try rewrite.update(place["hostnameOverride"], .nodeName)
             case "InitConfiguration", "JoinConfiguration": try rewrite.updateKubeadmNode(place)
             case "ClusterConfiguration": try rewrite.updateKubeadmCluster(place, ofCluster: ofCluster)
+            case "ClusterConfig" where place["apiVersion"]?.text?.hasPrefix("k0s.k0sproject.io/") == true:
+                try rewrite.updateK0s(place["spec"])
             default: break
             }
         }
@@ -138,6 +140,20 @@ extension DocumentRewrite {
         for component in ["apiServer", "controllerManager", "scheduler"] {
             try updateArguments(root[component]?["extraArgs"])
         }
+    }
+
+    /// Source: k0s, `pkg/apis/k0s/v1beta1`: `api.go`, `storage.go`.
+    private mutating func updateK0s(_ spec: YAMLPlace?) throws(Failure) {
+        let api = spec?["api"]
+        try update(api?["address"], .addresses)
+        try update(api?["externalAddress"], .hosts)
+        try update(api?["sans"], .hosts)
+        try update(api?["port"], .port)
+        try updateArguments(api?["extraArgs"])
+        let etcd = spec?["storage"]?["etcd"]
+        try update(etcd?["peerAddress"], .addresses)
+        try update(etcd?["externalCluster"]?["endpoints"], .urls)
+        try updateArguments(etcd?["extraArgs"])
     }
 
     private mutating func updateEndpoint(_ root: YAMLPlace) throws(Failure) {

@@ -38,6 +38,9 @@ public enum NodeRewriter {
         try DocumentRewrite.rewrite(path: name, bytes: bytes, change: change, ofCluster: true)
     }
 
+    /// Where a file is to be: at another path where its name has the node's.
+    public static func newPath(_ path: String, change: NodeChange) -> String { change.newPath(path) }
+
     /// A file of one document whose keys are settings.
     private static func configuration(
         path: String, bytes: [UInt8], change: NodeChange,

@@ -25,6 +25,11 @@ struct LostNode: Sendable {
     /// Where kubeadm has its files.
     var layout = KubeadmLayout()
 
+    /// A node of which only these are known yet.
+    init(name: String, addresses: [IPAddress]) { (self.name, self.addresses) = (name, addresses) }
+
+    /// The node of a backup as kubeadm lays it out.
+    ///
     /// - Throws: ``Failure`` if no static pod of an API server or of etcd tells an address.
     init(files: [String: BackedUpFile], recordedName: String, reference: String) throws {
         let pods = files.values.filter { $0.entry.role == CaptureClass.staticPod.rawValue }
@@ -40,7 +45,7 @@ struct LostNode: Sendable {
                 .failed,
                 "nothing in \(quoted(reference)) tells the address of its node: there is no static pod of an API "
                     + "server or of etcd that names one",
-                hint: "only nodes as kubeadm makes them are rebuilt so far; others restore files and etcd by hand")
+                hint: "restore its files and etcd by hand: `etcd-snap restore files`, `etcd-snap restore etcd`")
         }
         addresses = [address]
         // Members may talk to each other in a network of their own.

@@ -14,7 +14,12 @@ enum NodeAssignment {
     static func replaced(_ topology: RebuildTopology, _ sources: RebuildSources) throws(Failure) -> [ReplacedNode] {
         let backups = sources.backups
         let members = (sources.snapshot?.record.members ?? []).compactMap { LostNode(member: $0) }
-        let unknown = members.filter { member in !backups.contains { $0.node.memberName == member.memberName } }
+        // By name: etcd lists its members by their IDs, in which there is no order.
+        let unknown = members.filter { member in !backups.contains { $0.node.memberName == member.memberName } }.map {
+            var node = $0
+            node.name = backups[0].layout.nodeName(ofMember: node.name)
+            return node
+        }.sorted { $0.name < $1.name }
         var lost = backups.map { Lost(node: $0.node, backup: $0) } + unknown.map { Lost(node: $0, backup: nil) }
         var chosen: [Int: Lost] = [:]
         for (index, node) in topology.nodes.enumerated() {

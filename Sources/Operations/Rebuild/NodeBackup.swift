@@ -25,22 +25,29 @@ final class NodeBackup {
     /// By the absolute path on the node.
     let files: [String: BackedUpFile]
     let node: LostNode
+    /// Who laid it out.
+    let layout: any RebuildLayout
     /// Where the snapshots of etcd begin nothing of the node's files follows.
     private struct FilesAreRead: Error {}
 
     /// Files above it are read when they are placed.
     static let largestHeldByteCount = 8 << 20
 
-    /// - Throws: ``Failure`` if no identity opens it, it is damaged, or is of no kubeadm node.
+    /// - Throws: ``Failure`` if no identity opens it, it is damaged, or is of no node that is laid out in a known way.
     init(_ archive: OpenedArchive, identities: [any Identity]) throws {
         self.archive = archive
         reader = try archive.reader(identities)
         manifest = try reader.readManifest()
         files = try Self.files(reader, manifest, archive.reference)
-        node = try LostNode(files: files, recordedName: manifest.archive.node, reference: archive.reference)
+        let backedUp = BackedUpFiles(files: files, manifest: manifest, reference: archive.reference)
+        layout = try RebuildLayouts.layout(of: backedUp)
+        node = try layout.lostNode(backedUp)
     }
 
     var reference: String { archive.reference }
+
+    /// What tells of the layout.
+    var backedUp: BackedUpFiles { BackedUpFiles(files: files, manifest: manifest, reference: reference) }
 
     /// The IDs of the etcd clusters that it has snapshots of, or that others have for it.
     var clusterIDs: Set<String> {

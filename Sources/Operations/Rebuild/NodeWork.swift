@@ -37,6 +37,7 @@ struct NodeWork {
 
     private let backup: NodeBackup
     private let search: OldNameSearch
+    private let fileChange: NodeChange
 
     /// Decides on everything; makes no key.
     ///
@@ -44,6 +45,7 @@ struct NodeWork {
     init(_ mapping: RebuildMapping, addresses: [String], from backup: NodeBackup, now: Date) throws {
         let fileChange = try mapping.nodeChange()
         self.backup = backup
+        self.fileChange = fileChange
         search = OldNameSearch(fileChange)
         var changed: [String: SecretBytes] = [:]
         var changes: [FileChange] = []
@@ -109,7 +111,9 @@ struct NodeWork {
         let action: RebuildNodePlan.Action =
             issuedPaths.contains(file.path) ? .issue : changed == nil ? .place : .change
         items.append(
-            Item(path: file.path, role: file.entry.role, action: action, metadata: file.metadata, content: content))
+            Item(
+                path: newPath(file.path), role: file.entry.role, action: action, metadata: file.metadata,
+                content: content))
         findLeftovers(file, change, isIssued: action == .issue && change == nil)
     }
 
@@ -127,6 +131,7 @@ struct NodeWork {
         if let known = CaptureClass(rawValue: file.entry.role), !known.isPlacedByDefault {
             return "it describes the host and its networks"
         }
+        if let reason = backup.layout.reasonToLeaveOut(file) { return reason }
         let name = lastName(file.path)
         guard file.path.hasPrefix("/var/lib/kubelet/pki/"), isKubeletIssued else { return nil }
         if name.hasPrefix("kubelet-client-") { return "the kubelet's certificate is made anew" }
@@ -155,7 +160,8 @@ struct NodeWork {
     func items(with issued: [ReissuedFiles.Item], now: Date) -> [Item] {
         var result = items
         for made in issued {
-            let old = result.firstIndex { $0.path == made.path }
+            let path = newPath(made.path)
+            let old = result.firstIndex { $0.path == path }
             let model = old.map { result[$0].metadata } ?? backup.files[made.path]?.metadata
             let item = item(made, model, old.map { result[$0].role }, now)
             if let old { result[old] = item } else { result.append(item) }
@@ -182,8 +188,11 @@ struct NodeWork {
             if metadata.kind == model.kind { metadata.mode = model.mode }
             metadata.extendedAttributes = model.extendedAttributes
         }
-        return Item(path: made.path, role: role, action: .issue, metadata: metadata, content: content)
+        return Item(path: newPath(made.path), role: role, action: .issue, metadata: metadata, content: content)
     }
+
+    /// Where a file is to be that was at a path.
+    func newPath(_ path: String) -> String { NodeRewriter.newPath(path, change: fileChange) }
 
     private func role(ofNew path: String) -> String {
         let known: CaptureClass =

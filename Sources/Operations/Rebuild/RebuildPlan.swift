@@ -83,6 +83,10 @@ public struct RebuildPlan: Codable, Sendable {
     public var cluster: String
     /// The store, as it was named; nil for archives named by their paths.
     public var store: String?
+    /// Who laid out the nodes; nil of plans that don't say, whose nodes are kubeadm's.
+    public var layout: RebuildLayoutKind?
+    /// What is left of the lost cluster; nil of plans that don't say.
+    public var situation: RebuildSituation?
     /// The backups.
     public var archives: [Archive]
     /// The snapshot; nil where etcd runs elsewhere.

@@ -48,13 +48,23 @@ public enum RebuildPlanner {
         for index in nodes.indices { parts.append(try part(change, index, options, inside?.certificateSeconds)) }
         var etcd = try cluster(sources, parts, options)
         etcd?.deletions = inside.flatMap { $0.deletions.isEmpty ? nil : $0.deletions }
+        let situation = situation(sources, options)
         return RebuildPlan(
             createdAt: options.now, cluster: sources.backups[0].manifest.archive.cluster, store: options.store,
-            archives: sources.backups.map(archive), snapshot: sources.plannedSnapshot, etcd: etcd,
-            oldEndpoint: change.oldEndpoint?.text, newEndpoint: change.newEndpoint?.text, inside: inside?.report,
-            nodes: parts, forecast: forecast(sources, parts), warnings: warnings(change, sources),
+            layout: sources.backups[0].layout.kind, situation: situation, archives: sources.backups.map(archive),
+            snapshot: sources.plannedSnapshot, etcd: etcd, oldEndpoint: change.oldEndpoint?.text,
+            newEndpoint: change.newEndpoint?.text, inside: inside?.report, nodes: parts,
+            forecast: forecast(sources, parts),
+            warnings: [situation.warning].compactMap(\.self) + warnings(change, sources),
             notes: NodeAssignment.notes(nodes, sources) + (sources.snapshot?.source.notes ?? [])
                 + (sources.survivors?.notes ?? []) + (inside?.notes ?? []))
+    }
+
+    private static func situation(_ sources: RebuildSources, _ options: RebuildOptions) -> RebuildSituation {
+        RebuildSituation(of: sources.snapshot?.record.members ?? [], probes: options.probesMembers) { name in
+            let own = sources.backups.first { $0.node.memberName == name }?.node.name
+            return own ?? sources.backups[0].layout.nodeName(ofMember: name)
+        }
     }
 
     // MARK: Parts
@@ -83,44 +93,29 @@ public enum RebuildPlanner {
                     settings: change.edits.map { "\($0.path): \($0.oldValue) becomes \($0.newValue) (\($0.reason))" },
                     diff: change.unifiedDiff)
             },
-            certificates: work.certificates.leaves.map(RebuildNodePlan.Certificate.init), leftOut: work.leftOut,
-            leftovers: work.leftovers, remarks: work.remarks + missing(node), steps: steps(work, member))
+            certificates: work.certificates.leaves.map { leaf in
+                var certificate = RebuildNodePlan.Certificate(leaf)
+                if !leaf.kind.isEmbedded { certificate.path = work.newPath(certificate.path) }
+                return certificate
+            }, leftOut: work.leftOut,
+            leftovers: work.leftovers,
+            remarks: work.remarks + lost(node)
+                + node.backup.layout.remarks(of: node, node.backup.backedUp, endpoint: change.newEndpoint),
+            steps: steps(work, member, node.backup.layout))
     }
 
-    /// The member that the manifest of etcd starts after its change: its data is made for just that.
+    /// The member that the node's files start after their change: its data is made for just that.
     ///
     /// - Throws: ``Failure`` with the code `usage` if it would be reached at an address that the new node does not have.
     private static func member(_ node: ReplacedNode, _ work: NodeWork) throws(Failure) -> RebuildNodePlan.Member? {
-        let flags = work.items.lazy.filter { $0.role == CaptureClass.staticPod.rawValue }.compactMap { item in
-            guard case .bytes(let bytes) = item.content else { return nil as StaticPodFlags? }
-            return StaticPodFlags(bytes.withBytes { copy $0 }, program: "etcd")
-        }.first
-        guard let flags, let directory = node.backup.node.dataDirectory else { return nil }
-        let urls = flags["initial-advertise-peer-urls"]?.split(separator: ",").map(String.init) ?? []
-        for url in urls.isEmpty ? ["http://localhost:2380"] : urls {
-            guard let host = LostNode.hostAndPort(url)?.host, let address = IPAddress(host),
-                !["127.0.0.1", "::1"].contains(address.text), !node.newAddresses.contains(address)
-            else { continue }
-            throw Failure(
-                .usage,
-                "the member of \(quoted(node.new.name)) would be reached at \(url), and that is no address of the node",
-                hint:
-                    "its lost node had several addresses: \(node.backup.node.addresses.map(\.text).joined(separator: ", ")); "
-                    + "give the new one as many, in this order")
+        let member = node.backup.layout.member(of: node) { path in
+            guard let item = work.items.first(where: { $0.path == path }), case .bytes(let bytes) = item.content else {
+                return nil
+            }
+            return bytes.withBytes { copy $0 }
         }
-        return RebuildNodePlan.Member(
-            name: flags["name"] ?? "default", peerURLs: urls.isEmpty ? ["http://localhost:2380"] : urls,
-            dataDirectory: directory)
-    }
-
-    private static func missing(_ node: ReplacedNode) -> [String] {
-        let kubelet = "/var/lib/kubelet/config.yaml"
-        guard node.backup.files[kubelet] != nil else {
-            let what =
-                "\(quoted(kubelet)) is not in the backup, and the kubelet needs it before it is started: make it with "
-            return lost(node) + [what + "`kubeadm init phase kubelet-start` and the cluster's configuration"]
-        }
-        return lost(node)
+        try member?.checkAddresses(of: node)
+        return member
     }
 
     private static func lost(_ node: ReplacedNode) -> [String] {
@@ -133,12 +128,16 @@ public enum RebuildPlanner {
         ]
     }
 
-    private static func steps(_ work: NodeWork, _ member: RebuildNodePlan.Member?) -> [RebuildNodePlan.Step] {
+    private static func steps(
+        _ work: NodeWork, _ member: RebuildNodePlan.Member?, _ layout: any RebuildLayout
+    ) -> [RebuildNodePlan.Step] {
         let used = Set(work.items.map(\.step))
         return RebuildStep.allCases.filter {
-            $0 == .etcdData ? member != nil : used.contains($0) || $0 == .certificates
+            $0 == .etcdData
+                ? member != nil
+                : used.contains($0) || $0 == .certificates && [.kubeadm, .kubespray].contains(layout.kind)
         }
-        .map { RebuildNodePlan.Step(name: $0.rawValue, what: $0.what, check: $0.check(member)) }
+        .map { RebuildNodePlan.Step(name: $0.rawValue, what: $0.what, check: layout.check($0, member)) }
     }
 
     // MARK: The whole
@@ -228,20 +227,5 @@ extension RebuildNodePlan.Certificate {
         added = leaf.plan.addedHosts.map(\.description)
         removed = leaf.plan.removedHosts.map(\.description)
         remarks = leaf.plan.remarks.map(\.clause)
-    }
-}
-
-extension RebuildStep {
-    /// How to see that it worked.
-    fileprivate func check(_ member: RebuildNodePlan.Member?) -> String {
-        switch self {
-        case .authorities: "openssl x509 -noout -enddate -in /etc/kubernetes/pki/ca.crt"
-        case .etcdData: "ls \(member?.dataDirectory ?? "/var/lib/etcd")/member/snap/db"
-        case .configuration: "ls /etc/kubernetes"
-        case .certificates: "openssl verify -CAfile /etc/kubernetes/pki/ca.crt /etc/kubernetes/pki/apiserver.crt"
-        case .kubeconfigs: "grep server: /etc/kubernetes/*.conf"
-        case .kubelet: "ls -l /var/lib/kubelet"
-        case .staticPods: "curl -s http://127.0.0.1:2381/readyz (once a majority of the members runs)"
-        }
     }
 }

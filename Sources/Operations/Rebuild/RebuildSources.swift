@@ -76,6 +76,13 @@ struct RebuildSources {
                         + "\(quoted(other.reference)) of \(others.sorted().joined(separator: ", "))",
                     hint: "name backups of one cluster")
             }
+            if first.layout.kind != other.layout.kind {
+                throw Failure(
+                    .usage,
+                    "\(quoted(first.reference)) is of a node that \(first.layout.kind.rawValue) laid out and "
+                        + "\(quoted(other.reference)) of one that \(other.layout.kind.rawValue) did",
+                    hint: "name backups of one cluster")
+            }
             let theirs = other.authorities
             if let path = first.authorities.filter({ theirs[$0.key].map { $0 != "" } ?? false }).first(where: {
                 theirs[$0.key] != $0.value
@@ -185,6 +192,8 @@ public struct RebuildOptions: Sendable {
     public var survivors: RebuildSurvivors?
     /// The store as it was named, for the runbook.
     public var store: String?
+    /// Whether the old members of etcd are asked whether they run.
+    public var probesMembers = false
     /// The time of planning.
     public var now: Date
 

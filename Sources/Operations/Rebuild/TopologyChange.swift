@@ -14,13 +14,8 @@ struct ReplacedNode {
 
     var newAddresses: [IPAddress] { new.addresses.compactMap { IPAddress($0) } }
 
-    /// The new name of the member: a member that was not called like its node keeps its name.
-    var memberName: String {
-        guard let old, let name = old.memberName, name.lowercased() != old.name.lowercased(), isOwn else {
-            return new.name
-        }
-        return name
-    }
+    /// The new name of the member.
+    var memberName: String { backup.layout.memberName(of: self) }
 }
 
 /// The change of the whole control plane, from which each node's follows.
