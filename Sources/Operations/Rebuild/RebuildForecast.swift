@@ -1,4 +1,5 @@
 import ArchiveStore
+import FoundationEssentials
 import HostIO
 import SealedArchive
 
