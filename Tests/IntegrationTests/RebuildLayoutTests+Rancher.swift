@@ -193,7 +193,8 @@ extension Integration {
             for word in [
                 "systemctl start \(name == "k3s" ? "k3s" : "rke2-server")", "Layout: \(name).", "all lost",
                 "\(name) server --cluster-reset --cluster-reset-restore-path=/root/etcd/etcd.db --token-file=\(data)/server/token",
-                "reset-flag", "node-password.\(name)", "delete node cp-1 cp-2 cp-3",
+                "reset-flag", "node-password.\(name)",
+                "rebuild finish --yes --kubeconfig /etc/rancher/\(name)/\(name).yaml", "cp-1, cp-2, cp-3",
             ] {
                 #expect(book.contains(word), "\(word)")
             }
