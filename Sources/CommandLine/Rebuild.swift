@@ -13,7 +13,7 @@ struct Rebuild: ParsableCommand {
         abstract: "Put the control plane of a lost cluster on new hosts, under other names and addresses if need be.",
         discussion: """
             `plan` shows everything and changes nothing; with --out it writes the plan to a file that goes to every host. \
-            `apply` does one host's part by it. `status` says where that stands, and `undo` makes the host what it was. When \
+            `apply` does one host's part by it, and `continue` goes on with that. `status` says where that stands, and `undo` makes the host what it was. When \
             the control plane runs, `finish` puts right what in the cluster still names the lost hosts.
 
             Example: etcd-snap rebuild plan prod/cp-1/latest prod/cp-2/latest prod/cp-3/latest -i key.txt \\
@@ -21,8 +21,8 @@ struct Rebuild: ParsableCommand {
             Example: etcd-snap rebuild apply --plan plan.json --node cp-21 -i key.txt
             """,
         subcommands: [
-            RebuildPlanCommand.self, RebuildApplyCommand.self, RebuildStatusCommand.self, RebuildFinishCommand.self,
-            RebuildUndoCommand.self,
+            RebuildPlanCommand.self, RebuildApplyCommand.self, RebuildContinueCommand.self, RebuildStatusCommand.self,
+            RebuildFinishCommand.self, RebuildUndoCommand.self,
         ])
 }
 
@@ -82,7 +82,7 @@ struct RebuildStatusCommand: ParsableCommand {
                 case "done": "to take it back: etcd-snap rebuild undo --root \(status.root)"
                 case "undoing": "to go on: etcd-snap rebuild undo --root \(status.root)"
                 default:
-                    "to go on, run the same `etcd-snap rebuild apply` again; to take it back: etcd-snap rebuild undo"
+                    "to go on: etcd-snap rebuild continue; to take it back: etcd-snap rebuild undo"
                 }
             return [fields(lines), table(["STEP", "STATE", "AT"], rows), next].joined(separator: "\n")
         }

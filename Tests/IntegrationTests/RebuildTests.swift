@@ -300,7 +300,9 @@ extension Integration {
             try shell(sign, requests, safe, "emailProtection")
             expectFailure(try SnapTool.attempt(apply), 8, naming: "is not for")
             try shell(sign, requests, safe, "serverAuth,clientAuth")
-            try SnapTool.run(apply)
+            expectFailure(
+                try SnapTool.attempt(["rebuild", "continue", "--root", safe] + nodes.access), 4, naming: "no rebuild")
+            try SnapTool.run(["rebuild", "continue", "--root", root] + nodes.access)
             let text = try shell(
                 """
                 cd "$1/etc/kubernetes/pki"; openssl verify -CAfile ca.crt apiserver.crt

@@ -118,7 +118,7 @@ public enum RebuildApply {
     private static func stopped(_ error: any Error) -> any Error {
         var failure = error is CancellationError ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
         guard failure.code != .findings else { return failure }
-        let next = "the same again goes on, and `etcd-snap rebuild undo` takes back what was done"
+        let next = "`etcd-snap rebuild continue` goes on, and `etcd-snap rebuild undo` takes back what was done"
         failure.hint = failure.hint.map { "\($0); \(next)" } ?? next
         return failure
     }

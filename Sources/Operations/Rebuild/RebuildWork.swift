@@ -69,7 +69,7 @@ struct RebuildWork {
                     + "the backup; the requests are in \(place)",
                 hint:
                     "have each signed as \(NodeReissuePlan.tableName) says, put it beside its request with the ending .crt, "
-                    + "and run the same again; nothing else was changed")
+                    + "and run `etcd-snap rebuild continue`; nothing else was changed")
         }
         return try plan.placeSigned { (path) throws(Failure) in try read(path, below: directory) }.items
     }
