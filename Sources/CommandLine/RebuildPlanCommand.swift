@@ -18,8 +18,8 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             Ranges of services and pods never change.
 
             The old members of etcd are asked whether they accept connections, for a second, and the plan says which situation \
-            that is. Where a majority answers nothing is lost that a backup has to bring back: the runbook for the members that \
-            don't answer is printed instead of a plan, with exit status 1 (--even-if-running plans all the same).
+            that is. Where a majority answers, and some don't, nothing is lost that a backup has to bring back: the runbook for \
+            the lost members is printed instead of a plan, with exit status 1 (--even-if-running plans all the same).
 
             The plan has the snapshot and why it was taken, and for each node the files to place, each change as a \
             difference, certificates to keep and to issue with the reason, the member of etcd, the steps with a check each, \
@@ -85,7 +85,7 @@ struct RebuildPlanCommand: AsyncParsableCommand {
     @Flag(help: "Don't ask the old members whether they run.")
     var noProbe = false
 
-    @Flag(help: "Plan although a majority of the old members answers.")
+    @Flag(help: "Plan although a majority of the old members answers, and some do not.")
     var evenIfRunning = false
 
     @Flag(help: "Print a topology's file for the nodes as they were, and nothing else.")
@@ -146,7 +146,7 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             opened, identities: identities, topology: try readTopology(), options: options,
             observer: Console.shared.observer)
         if let refusal = plan.situation?.refusal, !evenIfRunning {
-            if plan.situation?.kind == .minorityLost { try showReplacement(plan) }
+            try showReplacement(plan)
             throw refusal
         }
         for warning in plan.warnings { Console.shared.warn(warning) }

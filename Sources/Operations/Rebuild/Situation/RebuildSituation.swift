@@ -42,8 +42,6 @@ public struct RebuildSituation: Codable, Sendable, Equatable {
     public var answering: [Member] { members.filter { $0.answersAt != nil } }
     /// Those that don't.
     public var lost: [Member] { members.filter { $0.answersAt == nil } }
-    /// Whether the cluster goes on by itself.
-    public var isRunning: Bool { kind == .minorityLost || kind == .noneLost }
 
     /// One sentence for people.
     public var text: String {
@@ -59,25 +57,30 @@ public struct RebuildSituation: Codable, Sendable, Equatable {
     }
 
     /// Why no restore is planned; nil if nothing speaks against one.
+    ///
+    /// Where all run a plan is made ahead of time.
     public var refusal: Failure? {
-        guard isRunning else { return nil }
+        guard kind == .minorityLost else { return nil }
         let names = answering.map { "\($0.name) at \($0.answersAt ?? "")" }.joined(separator: ", ")
-        let hint =
-            kind == .minorityLost
-            ? "replace the lost ones while it runs: \(lost.map(\.name).joined(separator: ", ")); the runbook for that is printed"
-            : "nothing is to be rebuilt"
         return Failure(
             .failed,
             "\(answering.count) of the \(members.count) old members of etcd answer, which is a majority: \(names)",
-            hint: "\(hint); if they are other hosts by now, say so", settings: [.evenIfRunning])
+            hint:
+                "replace the lost ones while it runs: \(lost.map(\.name).joined(separator: ", ")); the runbook for that is "
+                + "printed; if they are other hosts by now, say so", settings: [.evenIfRunning])
     }
 
     /// What a person has to do before anything else; nil if nothing.
     var warning: String? {
-        guard kind == .quorumLost else { return nil }
-        return
+        switch kind {
+        case .quorumLost:
             "\(text): what they have may be newer than the backup, so look at a copy of their data first, and stop these members "
-            + "before the new ones start"
+                + "before the new ones start"
+        case .noneLost:
+            "\(text): nothing is to be rebuilt now, and what is written from now on is not in the backup; keep the plan for "
+                + "the day, or stop the old members for good before the new ones start"
+        case .allLost, .minorityLost, .unknown: nil
+        }
     }
 
     /// Asks the places of all members at once.
