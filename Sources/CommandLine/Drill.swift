@@ -91,6 +91,10 @@ struct Drill: AsyncParsableCommand {
     /// - Returns: false if the record was to be kept and could not be, which was said.
     private func keep(_ record: DrillRecord, _ found: (store: any Store, backup: StoredBackup)?) async -> Bool {
         guard !noRecord else { return true }
+        guard record.hasFailed || record.stages.contains(where: { $0.name == "boot" && $0.outcome == .passed }) else {
+            Console.shared.note("nothing was proved either way: no record is kept, and an earlier one stays")
+            return true
+        }
         guard let found else {
             Console.shared.note("the archive is in no store: no record is kept beside it")
             return true

@@ -101,12 +101,31 @@ struct RebuildRunbook {
 
             ```sh
             etcd-snap rebuild status                  # state: done
-            \(node.steps.map { "\($0.check)   # \($0.name)" }.filter { !$0.contains("readyz") }.joined(separator: "\n"))
+            \(node.steps.map { "\($0.check)   # \($0.name)" }.filter { !$0.contains("2381/health") }.joined(separator: "\n"))
             ```
 
             \(issued.isEmpty ? "All certificates stay." : "Made anew: \(issued).")
+            \(signing(node))
 
             \(remarks)\(leftovers.isEmpty ? "" : "Old names that stay in files, to be looked at:\n\n\(leftovers)")
+            """
+    }
+
+    /// What is done where an authority's key is elsewhere; empty where none is.
+    private func signing(_ node: RebuildNodePlan) -> String {
+        let count = node.certificates.count { $0.action == "request" }
+        guard count > 0 else { return "" }
+        return """
+
+            The keys of \(count) certificates' authorities are not in the backup: the line above stops with exit status 3, and \
+            nothing is changed yet. Requests are in `/var/lib/etcd-snap-rebuild/requests`; `requests.tsv` there says by which \
+            authority, for which uses and for how many days each is to be signed. Put each certificate beside its request \
+            (`NAME.csr` becomes `NAME.crt`), then:
+
+            ```sh
+            etcd-snap rebuild continue -i key.txt\(plan.store.map { " --store \($0)" } ?? "")
+            ```
+
             """
     }
 
@@ -134,7 +153,7 @@ struct RebuildRunbook {
             ## \(plan.nodes.count + 3). Checks, on any of the hosts
 
             ```sh
-            curl -s http://127.0.0.1:2381/readyz; echo         # ok, on each host
+            curl -s http://127.0.0.1:2381/health; echo         # "health":"true" on each host
             crictl exec $(crictl ps -q --name etcd) etcdctl --endpoints \(endpoints) \\
               --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/healthcheck-client.crt \\
               --key /etc/kubernetes/pki/etcd/healthcheck-client.key endpoint hashkv   # the same hash for each
@@ -254,7 +273,9 @@ struct RebuildRunbook {
         - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
         are needed.
         - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
-        without it nothing can be taken back.
+        without it nothing can be taken back. An old data directory that was kept is `NAME.before-rebuild-TIME` beside the new one.
+        - On each host: `shred -u key.txt`\(plan.snapshot?.survivor == nil ? "" : ", and the plan's snapshot, which has all Secrets in the clear: `shred -u \(lastName(plan.snapshot?.survivor?.snapshotPath ?? ""))`"). A private key that \
+        stays on a node opens every archive.
 
         """
     }

@@ -21,6 +21,9 @@ public struct OpenedArchive: Sendable {
 
     private static let maximumSidecarByteCount = 16 << 20
 
+    /// What the newest drill of it has proved; nil where none is known.
+    var newestDrill: DrillRecord?
+
     /// Looks up how it is kept from being removed; nil where it is in no store.
     var lookUpLock: (@Sendable () throws -> ObjectLock?)?
 
@@ -38,6 +41,7 @@ public struct OpenedArchive: Sendable {
         sidecar = backup.sidecar
         sidecarBytes = backup.sidecarBytes
         stores = [store]
+        newestDrill = backup.drill
         lookUpLock = { try store.lock(of: backup.id, in: backup.scope) }
     }
 

@@ -173,6 +173,31 @@ extension Integration {
             try expectNothingLeft(store)
         }
 
+        /// Whatever is encrypted is lost with the keys, and a plan says so too.
+        @Test func withoutTheKeysItIsNoBackup() throws {
+            let server = try EtcdServer.start(.v3_5)
+            defer { server.kill() }
+            try server.etcdctl("put", "/registry/secrets/default/s", "k8s:enc:secretbox:v1:key1:0123456789")
+            let store = try TestStore(server)
+            let node = try ControlPlaneNode(in: store.directory, runs: server)
+            let backup = ["backup", "--root", node.root, "-r", store.key.recipient] + server.flags() + store.flags
+            #expect(try SnapTool.attempt(backup).status == 3)
+            let result = try SnapTool.attempt(drill(store, .v3_5) + ["-o", "json"])
+            #expect(result.status == 7 && result.errorText.contains("is not in the archive"), "\(result.errorText)")
+            #expect(outcomes(try JSON(result.output))["secrets"] == "failed")
+            // One that can't be made takes no proof away.
+            let before = try store.names()
+            let scratch = store.directory.file("small")
+            try run("mkdir", [scratch])
+            try run("mount", ["-t", "tmpfs", "-o", "size=64k", "none", scratch])
+            defer { _ = try? run("umount", ["--lazy", scratch], allowsFailure: true) }
+            let etcd = EtcdVersion.v3_5.path(of: "etcd")
+            let small = try SnapTool.attempt(
+                ["drill", "latest", "-i", store.key.path, "--scratch", scratch, "--etcd", etcd] + store.flags)
+            #expect(small.status == 6, "\(small.errorText)")
+            #expect(try store.names() == before)
+        }
+
         /// An etcd that runs on other data than the archive's, which has the same revision and as many keys.
         @Test func otherDataIsFound() throws {
             let servers = try (0..<2).map { _ in try EtcdServer.start(.v3_5) }

@@ -119,6 +119,7 @@ extension Integration {
             let nodes = try RebuildNodes(["base"])
             let base = try nodes.backUp("base", as: "cp-1")
             let plan = try nodes.plan([base], ["--node", "cp-1=fd00::11,10.0.0.12"])
+            #expect(try String(contentsOfFile: plan, encoding: .utf8).contains("is not of IPv4, as 10.0.0.11 was"))
             let root = try nodes.newRoot("new")
             try SnapTool.run(nodes.applying(plan, "cp-1", root))
             let manifest = try String(contentsOfFile: "\(root)/etc/kubernetes/manifests/etcd.yaml", encoding: .utf8)

@@ -8,6 +8,9 @@ struct NodeEncryption: Sendable {
     /// Each server with how it reads; nil where its configuration can't be read, which is a finding of the analysis.
     private let servers: [(server: EncryptionServer, reader: EncryptionReader?)]
 
+    /// Whether the node has an API server, be it one of which no file tells of encryption.
+    var hasAPIServer = false
+
     init(_ servers: [EncryptionServer], in files: any FileSource) {
         self.servers = servers.map { ($0, Self.reader(of: $0, in: files)) }
     }

@@ -56,7 +56,8 @@ struct DatabaseDrill {
         try await run.stage("hash", name) {
             try await compareHash(contents, of: etcd)
         }
-        let secrets = SecretsDrill(encryption.readers(ofEtcd: name))
+        let secrets = SecretsDrill(
+            encryption.readers(ofEtcd: name), hasAPIServer: encryption.hasAPIServer)
         let settings = try filesRoot.map { try APIServerSettings(root: $0, etcd: name) }
         let counts = ObjectCounts(prefix: settings?.prefix ?? "/registry")
         let keys = try await run.stage("keys", name) {

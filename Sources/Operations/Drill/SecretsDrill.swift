@@ -22,14 +22,23 @@ final class SecretsDrill: Sendable {
     private let readers: EncryptionReaders?
     private let tally = Mutex(Tally())
 
+    /// Whether the archive is of a node with an API server, which has to be able to read them.
+    private let hasAPIServer: Bool
+
     /// - Parameter readers: who must be able to read; nil where the archive has no configuration.
-    init(_ readers: EncryptionReaders?) { self.readers = readers }
+    init(_ readers: EncryptionReaders?, hasAPIServer: Bool) {
+        self.readers = readers
+        self.hasAPIServer = hasAPIServer
+    }
 
     /// The API servers of a node whose files are restored below a root.
     static func encryption(below root: String) -> NodeEncryption {
         let root = NodeRoot(prefix: root)
         let layout = NodeDiscovery(root: root).discover()
-        return NodeEncryption(CertificateInventory.build(layout: layout, files: root).encryptionServers, in: root)
+        let inventory = CertificateInventory.build(layout: layout, files: root)
+        var encryption = NodeEncryption(inventory.encryptionServers, in: root)
+        encryption.hasAPIServer = layout.components.contains { $0.name == "kube-apiserver" }
+        return encryption
     }
 
     /// Looks at a value that etcd has returned.
@@ -79,6 +88,13 @@ final class SecretsDrill: Sendable {
                     + reasons.joined(separator: ", "),
                 hint: "back up again with the configuration that has all keys in use; without it these objects are lost"
             )
+        }
+        if readers == nil, hasAPIServer, tally.strangerCount > 0 {
+            throw Failure(
+                .integrity,
+                "\(tally.strangerCount) values of \(quoted(etcd)) are encrypted, and the encryption configuration of the API "
+                    + "server is not in the archive",
+                hint: "back up again with the configuration; without it these objects are lost")
         }
         let opened = Self.list(tally.opened)
         guard tally.undecided.isEmpty, tally.strangerCount == 0 else {

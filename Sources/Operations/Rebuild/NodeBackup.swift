@@ -46,6 +46,16 @@ final class NodeBackup {
 
     var reference: String { archive.reference }
 
+    /// What a rebuild from it lacks, by its own findings and by its newest drill.
+    var defects: [String] {
+        let found = manifest.findings.filter { $0.severity == .error && $0.accepted == nil }.map {
+            "the backup \(quoted(reference)) has the finding \($0.code): \($0.message)"
+        }
+        guard let drill = archive.newestDrill, drill.hasFailed else { return found }
+        let stage = drill.stages.first { $0.outcome == .failed }
+        return found + ["a drill of \(quoted(reference)) failed: \(stage.map { "\($0.name): \($0.detail)" } ?? "")"]
+    }
+
     /// What tells of the layout.
     var backedUp: BackedUpFiles { BackedUpFiles(files: files, manifest: manifest, reference: reference) }
 

@@ -182,6 +182,7 @@ public enum RebuildPlanner {
                     "\(address.text), of \(node.new.name), is an address that only this host reaches itself by")
             }
         }
+        warnings += change.nodes.compactMap(familyWarning)
         if let endpoint = change.oldEndpoint, endpoint == change.newEndpoint,
             let address = IPAddress(endpoint.host),
             let lost = change.nodes.first(where: { $0.old?.addresses.contains(address) == true }),
@@ -198,7 +199,18 @@ public enum RebuildPlanner {
         } else if change.nodes.count.isMultiple(of: 2) {
             warnings.append("\(change.nodes.count) members of etcd bear no more losses than \(change.nodes.count - 1)")
         }
-        return warnings
+        return warnings + sources.backups.flatMap(\.defects)
+    }
+
+    /// An API server advertises an address of the family that the first range of services has, and that never changes.
+    private static func familyWarning(_ node: ReplacedNode) -> String? {
+        guard let new = node.newAddresses.first, let old = node.backup.node.addresses.first,
+            new.bytes.count != old.bytes.count
+        else { return nil }
+        let family = old.bytes.count == 4 ? "IPv4" : "IPv6"
+        return
+            "\(new.text), the first address of \(node.new.name), is not of \(family), as \(old.text) was: an API server "
+            + "refuses to start where the first range of services is of another family; name an \(family) address first"
     }
 
     private static func forecast(_ sources: RebuildSources, _ parts: [RebuildNodePlan]) -> RebuildForecast {

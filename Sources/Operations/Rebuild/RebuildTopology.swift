@@ -129,6 +129,11 @@ public struct RebuildTopology: Codable, Sendable, Equatable {
                         .usage, "\(quoted(text)), of the node \(quoted(node.name)), is no IP address",
                         hint: "names are not resolved: write the address that other nodes reach it by")
                 }
+                guard address.isOfOneHost else {
+                    throw Failure(
+                        .usage, "\(address.text), of the node \(quoted(node.name)), is no address of one host",
+                        hint: "write the address that other nodes reach it by")
+                }
                 if let other = owners.updateValue(node.name, forKey: address) {
                     throw Failure(
                         .usage,
@@ -161,5 +166,15 @@ public struct RebuildTopology: Codable, Sendable, Equatable {
                     "names have lower-case letters, digits, hyphens and dots, each label begins and ends with a letter "
                     + "or digit and has at most 63")
         }
+    }
+}
+
+extension IPAddress {
+    /// False for all hosts' (unspecified), groups of hosts (multicast, RFC 5771 and RFC 4291) and link-local IPv6, which needs
+    /// an interface besides.
+    fileprivate var isOfOneHost: Bool {
+        if bytes.allSatisfy({ $0 == 0 }) { return false }
+        if bytes.count == 4 { return bytes[0] < 224 }
+        return bytes[0] != 0xFF && !(bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80)
     }
 }

@@ -1,6 +1,7 @@
 import EtcdStorage
 import HostIO
 import SealedArchive
+import SystemPackage
 
 /// What the data directory of a stopped or dead member holds, as `inspect status` shows it.
 public struct SurvivorDescription: Codable, Sendable {
@@ -117,7 +118,8 @@ public struct SurvivorDescription: Codable, Sendable {
 public enum SurvivorOperation {
     /// Whether a path leads to a directory that looks like a member's.
     public static func isMemberDirectory(_ path: String) -> Bool {
-        ["member", "snap"].contains { entryKind(at: joinPath(path, $0)) == .directory }
+        let path = absolutePath(path).string
+        return ["member", "snap"].contains { entryKind(at: joinPath(path, $0)) == .directory }
     }
 
     /// What is in a data directory; nothing is written there.

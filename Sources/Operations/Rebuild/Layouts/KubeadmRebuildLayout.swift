@@ -46,11 +46,11 @@ struct KubeadmRebuildLayout: RebuildLayout {
         switch step {
         case .authorities: "openssl x509 -noout -enddate -in /etc/kubernetes/pki/ca.crt"
         case .etcdData: "ls \(member?.dataDirectory ?? "/var/lib/etcd")/member/snap/db"
-        case .configuration: "ls /etc/kubernetes"
+        case .configuration: "ls -d /etc/kubernetes"
         case .certificates: "openssl verify -CAfile /etc/kubernetes/pki/ca.crt /etc/kubernetes/pki/apiserver.crt"
         case .kubeconfigs: "grep server: /etc/kubernetes/*.conf"
         case .kubelet: "ls -l /var/lib/kubelet"
-        case .staticPods: "curl -s http://127.0.0.1:2381/readyz (once a majority of the members runs)"
+        case .staticPods: "curl -s http://127.0.0.1:2381/health (once a majority of the members runs)"
         }
     }
 }
