@@ -1,4 +1,3 @@
-import Dispatch
 import HostIO
 import Synchronization
 
@@ -55,7 +54,7 @@ struct HostAddresses: Sendable, Equatable {
         if endpoint.isAddress { return HostAddresses(addresses: [endpoint.host], port: endpoint.port) }
         let lookup = Lookup()
         // Neither can the system be told to stop looking, nor may it hold up a thread that others need.
-        DispatchQueue(label: "etcd-snap.names").async { lookup.finish(with: resolve(endpoint.host)) }
+        runBeside("etcd-snap.names") { lookup.finish(with: resolve(endpoint.host)) }
         let timer = Task {
             try? await Task.sleep(for: max(timeout, leastTimeout))
             lookup.finish(with: .late)

@@ -44,7 +44,7 @@ public final class TiedProcess: Sendable {
         let started = Mutex<Result<pid_t, SystemCallError>?>(nil)
         let isStarted = DispatchSemaphore(value: 0)
         // The kernel ties it to the thread that starts it: that one stays until it has ended.
-        DispatchQueue(label: "etcd-snap.child").async {
+        runBeside("etcd-snap.child") {
             let result = Result { () throws(SystemCallError) in
                 try Self.spawn(path, arguments, environment, directory.path, output.rawValue)
             }

@@ -157,7 +157,7 @@ private final class Pipeline: Sendable {
     }
 
     func start() {
-        DispatchQueue(label: "etcd-snap.seal").async { [self] in
+        runBeside("etcd-snap.seal") { [self] in
             while drainNext() {}
             drained.signal()
         }

@@ -1,12 +1,7 @@
-import Age
 import FoundationEssentials
 import HostIO
 import SealedArchive
 import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// An etcd of this host that can be booted.
 struct EtcdProgram: Sendable {
@@ -17,18 +12,13 @@ struct EtcdProgram: Sendable {
     /// Keeps the program of a process that may end.
     private let file: RandomAccessFile
 
+    private static let program = ServerProgram(name: "etcd", versionMark: "etcd Version:", setting: .etcdProgram)
+
     /// The etcd that is named, or the first of the directories of `PATH`, or the one that runs here, such as in a static pod.
     ///
     /// - Throws: ``Failure`` with the code `notFound` if there is none; `failed` if it does not say its version.
     static func find(_ path: String?) throws -> EtcdProgram {
-        if let path { return try EtcdProgram(path) }
-        let directories = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(String.init)
-        for directory in directories.filter({ $0.hasPrefix("/") }) + HostCommand.directories {
-            let path = joinPath(directory, "etcd")
-            if access(path, X_OK) == 0, entryKind(at: path) != .directory {
-                return try EtcdProgram(path)
-            }
-        }
+        if let path = path ?? program.pathOfFirst() { return try EtcdProgram(path) }
         for path in ForeignProcesses.programs(named: "etcd") {
             if let program = try? EtcdProgram(path, isRunning: true) { return program }
         }
@@ -45,23 +35,7 @@ struct EtcdProgram: Sendable {
         let name = isRunning ? "the etcd that runs here (\(path))" : path
         self.file = file
         record = DrillRecord.Program(
-            path: name, version: try Self.version(executable, name),
+            path: name, version: try Self.program.version(of: executable, shown: name),
             sha256: try VerifyOperation.hash(file, from: 0, observer: Observer()).hexadecimal)
-    }
-
-    private static func version(_ executable: String, _ name: String) throws(Failure) -> String {
-        var command = HostCommand(executable, ["--version"])
-        command.limitSeconds = 20
-        let outcome = command.run()
-        guard case .output(let bytes) = outcome,
-            let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first,
-            let version = line.split(separator: " ").last.map(String.init), line.hasPrefix("etcd Version:")
-        else {
-            let why = if case .failed(let text) = outcome { text } else { "says something else" }
-            throw Failure(
-                .failed, "\(quoted(name)) is no etcd: asked for its version it \(why)", hint: "name another one",
-                settings: [.etcdProgram])
-        }
-        return version
     }
 }

@@ -45,11 +45,10 @@ enum ConnectionProbe {
 
     /// Begins a connection; the descriptor is -1 where that fails at once.
     private static func start(_ place: Place) -> (descriptor: Int32, isConnected: Bool) {
-        let isFour = place.address.bytes.count == 4
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        let descriptor = socket(isFour ? AF_INET : AF_INET6, kind, 0)
+        let descriptor = socket(place.address.socketFamily, kind, 0)
         guard descriptor >= 0 else { return (-1, false) }
-        let status = isFour ? connectFour(descriptor, place) : connectSix(descriptor, place)
+        let status = place.address.withSocketAddress(port: place.port) { connect(descriptor, $0, $1) }
         if status == 0 { return (descriptor, true) }
         guard errno == EINPROGRESS else {
             close(descriptor)
@@ -62,29 +61,5 @@ enum ConnectionProbe {
         var error: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno
-    }
-
-    private static func connectFour(_ descriptor: Int32, _ target: Place) -> Int32 {
-        var place = sockaddr_in()
-        place.sin_family = sa_family_t(AF_INET)
-        place.sin_port = target.port.bigEndian
-        withUnsafeMutableBytes(of: &place.sin_addr) { $0.copyBytes(from: target.address.bytes) }
-        return withUnsafePointer(to: place) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-    }
-
-    private static func connectSix(_ descriptor: Int32, _ target: Place) -> Int32 {
-        var place = sockaddr_in6()
-        place.sin6_family = sa_family_t(AF_INET6)
-        place.sin6_port = target.port.bigEndian
-        withUnsafeMutableBytes(of: &place.sin6_addr) { $0.copyBytes(from: target.address.bytes) }
-        return withUnsafePointer(to: place) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-            }
-        }
     }
 }
