@@ -1,3 +1,4 @@
+import Age
 import ArchiveStore
 import ArgumentParser
 import FoundationEssentials
@@ -103,7 +104,8 @@ struct RebuildWorkOptions: ParsableArguments {
         request.keepsData = keepData
         request.minimumLevel = minLevel
         request.snapshotFiles = [snapshot ?? file(of: document, in: directory)].compactMap(\.self)
-        let opener = ArchiveOpener(named: named, stores: stores, configuration: configuration)
+        let opener = ArchiveOpener(
+            named: named, identities: identities, stores: stores, configuration: configuration)
         if dryRun {
             try RebuildApply.check(request, identities: identities, open: opener.open)
             let part = try document.node(node)
@@ -159,6 +161,7 @@ extension RebuildPlan {
 /// Finds the archives of a plan on this host.
 private struct ArchiveOpener: Sendable {
     let named: [OpenedArchive]
+    let identities: [any Identity]
     let stores: StoreOptions
     let configuration: Configuration
 
@@ -178,5 +181,6 @@ private struct ArchiveOpener: Sendable {
     private func isOf(_ archive: RebuildPlan.Archive, _ opened: OpenedArchive) -> Bool {
         opened.sidecar?.archive.id.description == archive.id || opened.fileName.hasPrefix(archive.id)
             || opened.reference == archive.reference
+            || opened.sidecar == nil && opened.hasManifest(sha256: archive.manifestSHA256, identities: identities)
     }
 }

@@ -118,6 +118,13 @@ public struct OpenedArchive: Sendable {
         return try file.bytes(at: 0, count: file.byteCount)
     }
 
+    /// Whether its manifest is the one with a digest, wherever it lies and whatever it is called.
+    ///
+    /// False for what no identity opens.
+    public func hasManifest(sha256: String, identities: [any Identity]) -> Bool {
+        (try? reader(identities))?.manifestSHA256 == sha256
+    }
+
     /// Opens it, and checks that it is the one that its sidecar describes.
     func reader(_ identities: [any Identity]) throws -> ArchiveReader {
         // Before a key is tried: what a damaged header says is that no key fits.

@@ -104,7 +104,9 @@ struct DataPlace {
             staging?.discard()
             return
         }
-        let directory = try parent.openDirectory(name)
+        // What is below the place of a file system that is gone was never looked at.
+        guard parent.isDirectory(name), case let directory = try parent.openDirectory(name), try directory.isMountRoot()
+        else { return }
         for name in try directory.utf8Names() where name != "lost+found" { try directory.removeTree(name) }
     }
 }

@@ -79,6 +79,7 @@ public enum RebuildApply {
             let node = try request.plan.node(request.node)
             let planBytes = try DocumentCoding.encode(request.plan)
             let digest = Array(SHA256.hash(data: planBytes)).hexadecimal
+            if let report = try finished(request, digest) { return report }
             try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
             try preflight(request, node, root)
             let sources = try ApplySources(request, node, identities, open)
@@ -144,6 +145,18 @@ public enum RebuildApply {
                 record.path = path
                 return record
             })
+    }
+
+    /// What a run that was killed behind its last step would have said; nil where there is something to do.
+    private static func finished(_ request: RebuildApplyRequest, _ digest: String) throws -> RebuildApplyReport? {
+        guard let status = try? RebuildStatus.read(root: request.root), status.state == "done",
+            status.node == request.node, status.planSHA256 == digest
+        else { return nil }
+        return RebuildApplyReport(
+            node: status.node, root: status.root, fileCount: status.fileCount, issuedCount: 0,
+            dataDirectory: try request.plan.node(request.node).member?.dataDirectory, keptData: status.keptData,
+            notes: ["\(quoted(status.node)) was rebuilt by this plan already: nothing was done"],
+            resumedSteps: status.steps.map(\.name), durationSeconds: 0)
     }
 
     // MARK: Refusals
@@ -215,7 +228,11 @@ public enum RebuildApply {
         guard let member = node.member, try RebuildJournal(root: root, makes: false)?.data == nil else { return }
         let place = DataPlace(member.dataDirectory, root: request.root)
         try place.checkUnused()
-        guard try place.isOccupied(), !request.keepsData else { return }
+        guard try place.isOccupied() else { return }
+        guard !request.keepsData else {
+            _ = try place.before(at: request.now)
+            return
+        }
         throw Failure(
             .failed, "there is data of an etcd in \(quoted(place.path)) already",
             hint: "if it is not what you need, have it moved aside: it may be newer than the backup",
@@ -238,7 +255,8 @@ public enum RebuildApply {
         var demand = SpaceDemand()
         func directory(_ path: String) throws -> OpenDirectory {
             var directory = root
-            for part in path.split(separator: "/").dropLast() {
+            // The last one is no directory, or one that may be a file system of its own.
+            for part in path.split(separator: "/") {
                 guard let name = EntryName(Array(part.utf8)), let next = try? directory.openDirectory(name) else {
                     break
                 }
@@ -247,13 +265,13 @@ public enum RebuildApply {
             return directory
         }
         for file in node.files where !done.contains(RebuildStep(role: file.role)) {
-            try demand.add(file.byteCount, in: directory(file.path), as: request.root)
+            let place = try directory(file.path)
+            try demand.add(file.byteCount, in: place, as: place.path)
         }
         if let member = node.member, let snapshot = sources.snapshot, !done.contains(.etcdData) {
             let sizes = Restore.fileSizes(databaseByteCount: snapshot.bytes.byteCount)
-            for size in sizes.data + [sizes.log] {
-                try demand.add(size, in: directory(member.dataDirectory), as: member.dataDirectory)
-            }
+            let place = try directory(member.dataDirectory)
+            for size in sizes.data + [sizes.log] { try demand.add(size, in: place, as: place.path) }
         }
         try demand.check()
     }
