@@ -17,6 +17,9 @@ public protocol Store: Sendable {
     /// The directory of this host that it is; nil for one elsewhere.
     var directory: String? { get }
 
+    /// The same store, where what fails and may pass is tried again for no longer than `patience`.
+    func waiting(atMost patience: Duration) -> any Store
+
     /// Everything in the store, or in one cluster or node of it.
     ///
     /// - Throws: errors of reading the store; a store that does not exist is an error.
@@ -94,6 +97,9 @@ public struct StoreTrait: Sendable, Equatable {
 }
 
 extension Store {
+    /// A store of this host fails at once.
+    public func waiting(atMost patience: Duration) -> any Store { self }
+
     /// Where a list costs little it is asked.
     public func backup(_ id: BackupID, in scope: StoreScope) throws -> StoredBackup? { nil }
 

@@ -152,9 +152,23 @@ static CURLcode set_message(ccurl_handle *handle, const ccurl_request *request) 
     return CURLE_OK;
 }
 
+/* What failed before a connection was there keeps its buffer, and the size of one that exists can't be set (libcurl 7.88:
+   CURLE_BAD_FUNCTION_ARGUMENT of CURLOPT_BUFFERSIZE). Kept connections are of the multi handle. */
+static CURLcode begin_anew(ccurl_handle *handle) {
+    if (handle->code == CURLE_OK) {
+        curl_easy_reset(handle->easy);
+        return CURLE_OK;
+    }
+    CURL *easy = curl_easy_init();
+    if (easy == NULL) return CURLE_OUT_OF_MEMORY;
+    curl_easy_cleanup(handle->easy);
+    handle->easy = easy;
+    return CURLE_OK;
+}
+
 CURLcode ccurl_set_up(ccurl_handle *handle, const ccurl_request *request) {
-    curl_easy_reset(handle->easy);
-    CURLcode code = set_callbacks(handle);
+    CURLcode code = begin_anew(handle);
+    if (code == CURLE_OK) code = set_callbacks(handle);
     if (code == CURLE_OK) code = set_protocol(handle);
     if (code == CURLE_OK) code = set_trust(handle, request);
     if (code == CURLE_OK) code = set_identity(handle, request);

@@ -142,6 +142,34 @@ extension Integration {
             #expect(try all.count == 3 && stores.ids("offsite") == all)
         }
 
+        /// Where another store refuses connections for minutes, and is tried again all the while.
+        @Test func theFirstStoreDoesNotWaitForAnother() throws {
+            let port = try EtcdServer.freePorts(1)[0]
+            let directory = try TemporaryDirectory()
+            let credentials = try directory.write(
+                "[default]\naws_access_key_id = admin\naws_secret_access_key = secret\n", to: "credentials")
+            try run("chmod", ["600", credentials])
+            let stores = try SeveralStores(
+                Laboratory.shared().server(.v3_5), ["local", "away"],
+                more: "s3: {endpoint: \"http://127.0.0.1:\(port)\", region: us-east-1, credentials: \(credentials)}\n",
+                locations: ["away": "s3://backups/nodes"])
+            let backup = try SnapTool.start(
+                stores.backupArguments(), environment: ["STATE_DIRECTORY": directory.file("state")])
+            defer { backup.signal(SIGKILL) }
+            var isThere = false
+            for _ in 0..<240 where !isThere {
+                usleep(500_000)
+                isThere =
+                    try FileManager.default.fileExists(atPath: stores.path("local")) && stores.ids("local").count == 1
+            }
+            #expect(isThere)
+            backup.signal(SIGTERM)
+            let result = try backup.wait(seconds: 60)
+            #expect(
+                result.errorText.contains("is published in local; it was not brought to all other stores"),
+                "\(result.errorText)")
+        }
+
         @Test func theQuorumDecides() throws {
             let stores = try SeveralStores(Laboratory.shared().server(.v3_5), quorum: 2)
             try stores.takeDown("offsite")

@@ -20,6 +20,10 @@ public protocol ObjectStorage: Sendable {
     /// How many bytes a read should ask for at least, because each costs about as much as so many bytes.
     var readByteCount: Int { get }
 
+    /// The same place, where what fails and may pass is tried again for no longer than `patience`; how long it fails already
+    /// counts for both.
+    func waiting(atMost patience: Duration) -> any ObjectStorage
+
     /// All objects whose keys begin with `prefix`, sorted by the bytes of their keys, however many pages that takes.
     ///
     /// - Parameters:
@@ -99,6 +103,9 @@ public protocol ObjectStorage: Sendable {
 }
 
 extension ObjectStorage {
+    /// A place that tries nothing again.
+    public func waiting(atMost patience: Duration) -> any ObjectStorage { self }
+
     /// A place that knows no locks.
     public var lockDays: Int? { nil }
 

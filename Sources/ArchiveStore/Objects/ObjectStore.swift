@@ -26,6 +26,11 @@ public struct ObjectStore: Store {
     /// It is no directory of this host.
     public var directory: String? { nil }
 
+    /// The same place, asked for less long.
+    public func waiting(atMost patience: Duration) -> any Store {
+        ObjectStore(objects.waiting(atMost: patience), home: home)
+    }
+
     /// Everything in the store, or in one cluster or node of it; a place where nothing is has nothing.
     public func list(cluster: String?, node: String?) throws -> StoreListing {
         var listing = StoreListing()

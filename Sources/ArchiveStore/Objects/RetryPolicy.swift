@@ -30,6 +30,13 @@ public struct RetryPolicy: Sendable {
         self.report = report
     }
 
+    /// The same with less patience.
+    func waiting(atMost patience: Duration) -> RetryPolicy {
+        var policy = self
+        policy.patience = min(patience, self.patience)
+        return policy
+    }
+
     /// Calls `attempt` until it succeeds, fails for good, or patience ends.
     ///
     /// - Parameters:

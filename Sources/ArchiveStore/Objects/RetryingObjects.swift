@@ -7,15 +7,24 @@ import HostIO
 public struct RetryingObjects: ObjectStorage {
     private let objects: any ObjectStorage
     private let policy: RetryPolicy
+    private let outage: Outage
 
     /// The same objects, asked more often.
-    public init(_ objects: any ObjectStorage, _ policy: RetryPolicy) {
+    public init(_ objects: any ObjectStorage, _ policy: RetryPolicy) { self.init(objects, policy, Outage()) }
+
+    private init(_ objects: any ObjectStorage, _ policy: RetryPolicy, _ outage: Outage) {
         self.objects = objects
         self.policy = policy
+        self.outage = outage
+    }
+
+    /// The same objects, asked for less long.
+    public func waiting(atMost patience: Duration) -> any ObjectStorage {
+        RetryingObjects(objects, policy.waiting(atMost: patience), outage)
     }
 
     private func repeating<Result>(_ body: (_ isRepetition: Bool) throws -> Result) throws -> Result {
-        try policy.run(retry: { ($0 as? ObjectError)?.retry ?? .never }) { try body($0 > 0) }
+        try policy.run(during: outage, retry: { ($0 as? ObjectError)?.retry ?? .never }) { try body($0 > 0) }
     }
 
     /// The name of the place.

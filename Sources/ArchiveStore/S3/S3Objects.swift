@@ -12,7 +12,7 @@ public final class S3Objects: ObjectStorage {
     public let location: S3Location
     let settings: S3Settings
     let connection: S3Connection
-    let sender: any S3Sender
+    let sender: RetryingS3Sender
     let report: @Sendable (String) -> Void
     let adaption = Mutex(Adaption())
 
@@ -48,6 +48,20 @@ public final class S3Objects: ObjectStorage {
         connection = S3Connection(
             S3Bucket(location.bucket, at: endpoint), try HTTPClient(http), try search.provider(), report: report)
         sender = RetryingS3Sender(sender: connection, policy: retries)
+    }
+
+    private init(_ other: S3Objects, _ sender: RetryingS3Sender) {
+        location = other.location
+        settings = other.settings
+        place = other.place
+        connection = other.connection
+        report = other.report
+        self.sender = sender
+    }
+
+    /// The same objects over the same connection.
+    public func waiting(atMost patience: Duration) -> any ObjectStorage {
+        S3Objects(self, sender.waiting(atMost: patience))
     }
 
     /// `s3://BUCKET/PREFIX`.

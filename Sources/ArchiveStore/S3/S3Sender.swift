@@ -31,11 +31,17 @@ extension S3Sender {
 struct RetryingS3Sender: S3Sender {
     let sender: any S3Sender
     let policy: RetryPolicy
-    private let outage = Outage()
+    private let outage: Outage
 
-    init(sender: any S3Sender, policy: RetryPolicy) {
+    init(sender: any S3Sender, policy: RetryPolicy, outage: Outage = Outage()) {
         self.sender = sender
         self.policy = policy
+        self.outage = outage
+    }
+
+    /// The same sender, with less patience.
+    func waiting(atMost patience: Duration) -> RetryingS3Sender {
+        RetryingS3Sender(sender: sender, policy: policy.waiting(atMost: patience), outage: outage)
     }
 
     func send<Operation: S3Operation>(

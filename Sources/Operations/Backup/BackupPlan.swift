@@ -9,8 +9,8 @@ public struct BackupPlan: Sendable {
     public var scope: StoreScope
     /// The stores, in the order in which they are tried; all of them get the archive.
     public var stores: StoreSet
-    /// The stores as one that is only read.
-    public var store: any Store { stores.asOne() }
+    /// The stores as one that is only read, where only the first is waited for.
+    var store: any Store { stores.waiting(for: stores.first).asOne() }
     /// The etcds to snapshot, the cluster's own first.
     public var etcds: [EtcdSource]
     /// Whether the backup is asked to be of files alone, wherever the cluster's data is.

@@ -73,7 +73,7 @@ struct BackupPublisher: @unchecked Sendable {
         if let obstacle = listing.obstacle { throw obstacle }
         for hidden in listing.hidden { observer.warn(hidden.failure.description) }
         // The numbers of all stores are one chain.
-        let others = StoreSet(plan.stores.stores).listings(cluster: scope.cluster, node: scope.node).read
+        let others = plan.stores.waiting(for: store).listings(cluster: scope.cluster, node: scope.node).read
             .filter { $0.store.label != store.label }.map(\.listing)
         let all = listing.joined(with: others)
         previous = all.latest(in: scope)

@@ -25,6 +25,11 @@ public struct NamedStore: Sendable {
     /// What to call it: its name, or where it is.
     public var label: String { name ?? store.name }
 
+    /// The same store, where what fails and may pass is tried again for no longer than `patience`.
+    func waiting(atMost patience: Duration) -> NamedStore {
+        NamedStore(store.waiting(atMost: patience), name: name, rules: rules)
+    }
+
     /// What it holds; nil where there is nothing yet that could be a store.
     ///
     /// - Throws: errors of reading it.
@@ -90,6 +95,15 @@ public struct StoreSet: Sendable {
     public var directories: [String] { stores.compactMap(\.store.directory) }
     /// What to call them together.
     public var label: String { stores.map(\.label).joined(separator: ", ") }
+
+    /// The same stores, where only one is waited for: the archive is made for that one, and must not be late because another
+    /// one does not answer.
+    func waiting(for store: NamedStore) -> StoreSet {
+        StoreSet(
+            stores.map { $0.label == store.label ? $0 : $0.waiting(atMost: Self.glance) }, quorum: quorum)
+    }
+
+    private static let glance = Duration.seconds(2)
 
     /// What each store holds that can be read.
     ///
