@@ -9,7 +9,8 @@ struct Adopt: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Give an archive in a store that has lost its sidecar a new one.",
         discussion: """
-            An archive without its sidecar is never listed and never removed. Here it is decrypted and checked like by \
+            An archive without its sidecar is not listed, and no backup removes it; `prune` does only where it was never \
+            published and no number is missing. Here it is decrypted and checked like by \
             verify; then a sidecar is made from what it says of itself, marked as rebuilt, and the backup is listed again. \
             Copy the sidecar back instead if there is one elsewhere: it knows more.
 

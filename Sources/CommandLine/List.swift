@@ -42,6 +42,9 @@ struct List: ParsableCommand {
 
     private func renderBackups(_ contents: ListedStores) throws {
         for warning in contents.warnings { Console.shared.warn(warning) }
+        if contents.unpublishedCount > 0 {
+            Console.shared.note("archives that are not published: \(contents.unpublishedCount) (see --problems)")
+        }
         let backups = contents.backups.filter {
             retentionClass == nil || $0.sidecar.retentionClass == retentionClass
         }
@@ -163,11 +166,15 @@ private struct ListedStores {
             }
     }
 
+    /// How many archives a backup that goes on, or was interrupted, has there.
+    var unpublishedCount: Int { read.reduce(0) { $0 + $1.listing.unpublished.count } }
+
     var problems: [Problem] {
         failed.map { Problem(nil, false, $0.failure, in: $0.store.label) }
             + read.flatMap { contents in
                 let label = areSeveral ? contents.store.label : nil
                 return contents.listing.unreadable.map { Problem($0, in: label) }
+                    + contents.listing.unpublished.map { Problem($0, in: label) }
                     + contents.listing.hidden.map { Problem(nil, false, $0.failure, in: label) }
                     + contents.listing.chain.map { Problem($0, in: label) }
             }
@@ -226,6 +233,14 @@ private struct Problem: Encodable {
 
     init(_ backup: UnreadableBackup, in store: String?) {
         self.init(backup.reference, backup.isOrphan, backup.failure, in: store)
+    }
+
+    init(_ archive: UnpublishedArchive, in store: String?) {
+        self.store = store
+        reference = archive.backup.reference
+        isOrphan = true
+        message = archive.explanation
+        hint = "if nothing writes it, `etcd-snap prune` removes it a day later; if its sidecar was lost, adopt it"
     }
 
     init(_ problem: ChainProblem, in store: String?) {

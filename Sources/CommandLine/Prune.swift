@@ -18,7 +18,7 @@ struct Prune: ParsableCommand {
             published go after a day, unless their number is missing.
 
             A plan that would remove more than half of a node's backups, or comes after a jump of the clock, is only carried \
-            out with --yes.
+            out with --yes; without it the plan is shown, and nothing is removed.
 
             The configuration may have rules of their own for classes of backups, as `backup --class` makes them; what has a \
             class without rules is kept. With --class only backups of that class go, and the flags are rules for it.
@@ -48,8 +48,8 @@ struct Prune: ParsableCommand {
         let stores = try place.stores(configuration)
         guard stores.areSeveral else {
             let report = try prune(stores.first, configuration)
-            try render(report.document, as: output.format, done: report.done) { text(report.plan) }
-            if dryRun { try confirm(report.plan) }
+            try render(report.document, as: output.format, done: report.done) { text(report) }
+            if !report.isDone { try confirm(report.plan) }
             return
         }
         try pruneAll(stores, configuration)
@@ -58,6 +58,8 @@ struct Prune: ParsableCommand {
     /// What pruning one store came to.
     private struct Pruned {
         var plan: PrunePlan
+        /// Whether it was carried out, and not only shown.
+        var isDone: Bool
         var document: PruneReport
         /// What was done, whatever becomes of the report.
         var done: String?
@@ -85,19 +87,19 @@ struct Prune: ParsableCommand {
             rules: rules(of: store, configuration))
         let label = isOneOfSeveral ? "\(store.label): " : ""
         for problem in plan.problems { Console.shared.warn("\(label)left alone: \(problem.line)") }
-        if dryRun {
+        let isDone = !dryRun && isConfirmed(plan)
+        if !isDone {
             try PruneOperation.check(plan)
             for archive in plan.abandoned {
                 Console.shared.note("\(label)would remove \(archive.backup.reference), which was never published")
             }
         } else {
-            try confirm(plan)
             for name in try PruneOperation.run(plan) { Console.shared.warn("\(label)removed \(name)") }
         }
         let count = plan.removed.count
         return Pruned(
-            plan: plan, document: PruneReport(plan, store: store.name, dryRun: dryRun),
-            done: dryRun || count == 0 ? nil : "removed \(count) backups")
+            plan: plan, isDone: isDone, document: PruneReport(plan, store: store.name, dryRun: !isDone),
+            done: !isDone || count == 0 ? nil : "removed \(count) backups")
     }
 
     /// Each store by itself: what one can't do keeps the others from nothing.
@@ -114,7 +116,7 @@ struct Prune: ParsableCommand {
             do {
                 let report = try prune(store, configuration, isOneOfSeveral: true)
                 reports.append((store, report))
-                if dryRun { try confirm(report.plan) }
+                if !report.isDone { try confirm(report.plan) }
             } catch let error as CancellationError {
                 throw error
             } catch {
@@ -127,7 +129,7 @@ struct Prune: ParsableCommand {
         try render(
             reports.map(\.report.document), as: output.format, done: done.isEmpty ? nil : done.joined(separator: ", ")
         ) {
-            reports.map { "\($0.store.label):\n\(text($0.report.plan))" }.joined(separator: "\n\n")
+            reports.map { "\($0.store.label):\n\(text($0.report))" }.joined(separator: "\n\n")
         }
         guard var failure = failures.first?.failure else { return }
         failure.message = failures.map { "\($0.store.label): \($0.failure.description)" }.joined(separator: "; ")
@@ -135,24 +137,26 @@ struct Prune: ParsableCommand {
         throw failure
     }
 
+    private func isConfirmed(_ plan: PrunePlan) -> Bool { yes || plan.cautions.isEmpty }
+
+    /// - Throws: ``Failure`` if the plan, which was shown, needs to be confirmed.
     private func confirm(_ plan: PrunePlan) throws {
-        if yes || plan.cautions.isEmpty { return }
+        guard !isConfirmed(plan) else { return }
         let cautions = plan.cautions.joined(separator: "; ")
         throw Failure(
             .usage, dryRun ? "the real run would remove nothing: \(cautions)" : "nothing was removed: \(cautions)",
-            hint: dryRun
-                ? "add --yes if the plan above is right"
-                : "look at the plan with --dry-run, and add --yes if it is right")
+            hint: "add --yes if the plan above is right")
     }
 
-    private func text(_ plan: PrunePlan) -> String {
+    private func text(_ report: Pruned) -> String {
+        let plan = report.plan
         let rows = plan.decisions.map { decision in
             let sidecar = decision.backup.sidecar
             let archive = sidecar.archive
             return [
                 archive.cluster, archive.node, archive.id.description, age(archive.createdAt),
                 size(sidecar.object.size), sidecar.retentionClass.map(printable) ?? "",
-                decision.reasons.isEmpty ? (dryRun ? "would be removed" : "removed") : "kept",
+                decision.reasons.isEmpty ? (report.isDone ? "removed" : "would be removed") : "kept",
                 decision.reasons.isEmpty ? "no rule keeps it" : decision.reasons.joined(separator: ", "),
             ]
         }
@@ -162,7 +166,7 @@ struct Prune: ParsableCommand {
                 Column("CLASS", rank: 6), "RESULT",
                 Column("WHY", rank: 3),
             ], rows)
-        let verb = dryRun ? "would remove" : "removed"
+        let verb = report.isDone ? "removed" : "would remove"
         return list
             + "\n\(verb) \(plan.removed.count) of \(plan.decisions.count) backups, \(size(plan.removedByteCount))"
     }

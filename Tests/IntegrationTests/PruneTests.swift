@@ -51,7 +51,15 @@ extension Integration {
 
         @Test func muchIsOnlyRemovedWithConsent() throws {
             let flags = ["--keep-last", "1", "--floor", "1"]
-            expectFailure(try prune(flags), 2, naming: "4 of 6 backups", "nothing was removed")
+            let refused = try prune(flags)
+            #expect(refused.status == 2)
+            for words in ["nothing was removed: test/node: 4 of 6 backups would go", "hint: add --yes"] {
+                #expect(refused.errorText.contains(words), "\(refused.errorText)")
+            }
+            // What would go and why is told before anybody agrees to it.
+            #expect(refused.text.contains("would be removed") && refused.text.contains("floor of 1"), "\(refused.text)")
+            #expect(refused.text.contains("would remove 4 of 6 backups"))
+            #expect(try JSON(prune(flags, ["-o", "json"]).output).dryRun.value as? Bool == true)
             #expect(try listed() == ids)
             let dryRun = try prune(flags, ["--dry-run"])
             #expect(dryRun.status == 2 && dryRun.errorText.contains("--yes"), "\(dryRun.errorText)")

@@ -59,6 +59,12 @@ extension Integration {
             #expect(keys.filter { $0.hasSuffix(".json") } == ids.map { "\(store.scope)\($0).json" })
             #expect(Set(keys).isSuperset(of: ids.map { "\(store.scope)\($0).tar.zst.age" }))
             tally.orphans = keys.filter { $0.hasSuffix(".age") }.count - ids.count
+            let list = try store.attempt(["list", "-v"] + store.flags())
+            #expect(
+                list.errorText.contains("not published: \(tally.orphans)") == (tally.orphans > 0), "\(list.errorText)")
+            let problems = try JSON(store.attempt(["list", "--problems", "-o", "json"] + store.flags()).output).array
+            #expect(
+                problems.count == tally.orphans && problems.allSatisfy { $0.message.string.contains("interrupted") })
             #expect(tally.uploads > Self.count / 10, "\(tally)")
             for id in ids.suffix(3) {
                 #expect(try store.attempt(["verify", id, "-i", store.key.path] + store.flags()).status == 0)

@@ -172,4 +172,7 @@ public struct UnpublishedArchive: Sendable {
     public var byteCount: Int
     /// When it was complete, by the clock of the store.
     public var modifiedAt: Date?
+
+    /// What it is for people, in a sentence.
+    public var explanation: String { "it has no sidecar: it is being written, or its writer was interrupted" }
 }

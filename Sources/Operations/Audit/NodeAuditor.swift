@@ -107,7 +107,7 @@ struct NodeAuditor {
             + part.listing.unpublished.filter { $0.backup.scope == scope }.map {
                 NodeAudit.Unread(
                     store: part.store, reference: $0.backup.reference, kind: .unpublished,
-                    message: "it has no sidecar: it is being written, or its writer was interrupted")
+                    message: $0.explanation)
             }
     }
 
