@@ -175,6 +175,11 @@ extension StoredBackup {
     /// Whether it says that it was made later than a time, by more than clocks differ.
     public func isFromTheFuture(at now: Date) -> Bool { BackupOrder.isFuture(sidecar.archive.createdAt, at: now) }
 
+    /// Whether the newest drill says that it was begun later than now.
+    public func hasDrillFromTheFuture(at now: Date) -> Bool {
+        drill.map { BackupOrder.isFuture($0.startedAt, at: now) } ?? false
+    }
+
     fileprivate var ordered: OrderedBackup {
         OrderedBackup(
             id: id, sequence: sidecar.sequence, createdAt: sidecar.archive.createdAt, sidecarSHA256: sidecarSHA256,

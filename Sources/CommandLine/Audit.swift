@@ -13,7 +13,7 @@ struct Audit: ParsableCommand {
             For each node: how many backups from when to when, which numbers are there, were removed or are missing, whether \
             the digests in the sidecars make a chain, how long there was no backup, which levels of verification were \
             reached, for how many keys archives are sealed, what the rules of the configuration make of it, and of several \
-            stores how many have each backup. All of it comes from sidecars and the records beside them: no archive is \
+            stores how many have each backup, and what drills have shown. All of it comes from sidecars and the records beside them: no archive is \
             opened, no key is needed, and a store is asked no more than by list. What was not looked at is said first.
 
             Numbers and digests are those of all backups; --since is for the rest. Exit status 3 with findings, 7 with \
@@ -37,11 +37,18 @@ struct Audit: ParsableCommand {
         help: "What each backup with a snapshot must have reached: streamed, structural, consistent or stored.")
     var minLevel = VerificationLevel.structural
 
+    @Option(
+        help:
+            "How long ago the last drill that succeeded may be, in each cluster, such as 8d; without it drills are not judged."
+    )
+    var maxDrillAge: String?
+
     func run() throws {
         let configuration = try common.start(output.format)
         let now = Date()
         let criteria = try AuditCriteria(
-            since: since, maximumGap: maxGap, minimumLevel: minLevel, accepted: configuration.accept ?? [], now: now)
+            since: since, maximumGap: maxGap, minimumLevel: minLevel, maximumDrillAge: maxDrillAge,
+            accepted: configuration.accept ?? [], now: now)
         let report = try AuditOperation.run(
             on: place.stores(configuration), cluster: place.cluster, node: place.node, criteria: criteria,
             configuration: configuration, now: now)

@@ -35,6 +35,7 @@ struct AuditText {
                 "judged by",
                 "no more than \(AuditReport.span(report.maximumGapSeconds)) without a backup, at least "
                     + report.minimumLevel.rawValue
+                    + (report.maximumDrillAgeSeconds.map { ", a drill within \(AuditReport.span($0))" } ?? "")
                     + (areSeveral ? ", in \(report.quorum) of \(report.stores.count) stores" : "")
                     + (report.since.map { ", since \(time($0))" } ?? "")
             ),
@@ -89,6 +90,8 @@ struct AuditText {
             })
         lines += limited(node.fromTheFuture.map { ("from the future", $0) })
         lines += limited(node.failedChecks.map { ("failed check", $0) })
+        lines.append(("drills", drills(node.drills)))
+        lines += limited(node.drills.failed.map { ("failed drill", $0) })
         lines.append(("verdict", verdict(node)))
         return fields(lines) + (node.findings.isEmpty ? "" : "\n" + findings(node.findings))
     }
@@ -144,6 +147,14 @@ struct AuditText {
         let counts = node.levels.map { "\($0.backupCount) \($0.level)" }.joined(separator: ", ")
         let (lowest, newest) = (node.lowestLevel?.rawValue, node.newestLevel?.rawValue)
         return "\(counts); lowest \(lowest ?? "not known"), newest \(newest ?? "not known")"
+    }
+
+    private func drills(_ drills: DrillAudit) -> String {
+        guard let last = drills.last else { return "none that succeeded" }
+        let etcd = last.etcdVersion.map { ", etcd \(printable($0))" } ?? ""
+        let recovery = last.recoverySeconds.map { ", brought back in \(seconds($0))" } ?? ""
+        return
+            "\(drills.drilledCount) drilled; the last at \(time(last.startedAt)) (\(last.reference)\(etcd)\(recovery))"
     }
 
     private func recipients(_ count: NodeAudit.RecipientCount) -> String {

@@ -11,7 +11,7 @@ public enum FindingCodes {
         "certificate-not-yet-valid", "certificate-unreadable", "certificate-usage", "chain-broken",
         "component-paths-unknown", "configuration-unparsable", "credential-encrypted", "datastore-elsewhere",
         "der-instead-of-pem",
-        "directory-unreadable", "encryption-configuration-missing", "encryption-configuration-unreadable",
+        "directory-unreadable", "drill-failed", "drill-overdue", "encryption-configuration-missing", "encryption-configuration-unreadable",
         "encryption-identity-missing", "encryption-key-invalid", "encryption-key-missing", "encryption-key-retired",
         "encryption-key-wrong", "encryption-keys-incomplete", "encryption-keys-unchecked", "etcd-alarm",
         "etcd-of-another-cluster", "etcd-unreachable", "etcd-v2-enabled", "external-ca", "file-changed", "file-empty",

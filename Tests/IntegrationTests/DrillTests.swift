@@ -59,6 +59,9 @@ extension Integration {
             let listed = try SnapTool.json(["list"] + store.flags)
             #expect(listed[0].drill.isDrilled.value as? Bool == true)
             #expect(try SnapTool.run(["list"] + store.flags).text.contains("drilled"))
+            let audit = try SnapTool.json(["audit", "--max-drill-age", "8d"] + store.flags)
+            #expect(audit.nodes[0].drills.last.reference.string == "test/node/\(id)")
+            #expect(audit.findings.array.isEmpty && audit.verdict.string == "passed")
         }
 
         /// A new drill takes the place of the record before, and both go with the archive.
@@ -170,6 +173,8 @@ extension Integration {
                 #expect(outcomes(record)[stage] == "notMade", "\(stage)")
             }
             #expect(try SnapTool.run(["list"] + store.flags).text.contains("drill failed"))
+            let audit = try SnapTool.attempt(["audit"] + store.flags)
+            #expect(audit.status == 3 && audit.text.contains("drill-failed") && audit.text.contains("failed at verify"))
             try expectNothingLeft(store)
         }
 

@@ -68,7 +68,8 @@ import Testing
 
     private func audit(
         _ stores: [(String, LocalStore)], hour: Double, since: String? = nil, gap: String = "26h",
-        level: VerificationLevel = .structural, quorum: Int = 1, rules: RetentionRules? = nil,
+        level: VerificationLevel = .structural, drillAge: String? = nil, quorum: Int = 1,
+        rules: RetentionRules? = nil,
         accepted: [AcceptedFinding] = [], failed: [StoreFailure] = []
     ) throws -> AuditReport {
         let read = try stores.map { name, store in
@@ -77,7 +78,8 @@ import Testing
         return AuditOperation.report(
             read, failed, quorum: quorum,
             criteria: try AuditCriteria(
-                since: since, maximumGap: gap, minimumLevel: level, accepted: accepted, now: time(hour)),
+                since: since, maximumGap: gap, minimumLevel: level, maximumDrillAge: drillAge, accepted: accepted,
+                now: time(hour)),
             now: time(hour))
     }
 
@@ -234,6 +236,7 @@ import Testing
             #expect(throws: Failure.self) { try AuditCriteria(since: text, now: time(0)) }
         }
         #expect(throws: Failure.self) { try AuditCriteria(since: nil, maximumGap: "soon", now: time(0)) }
+        #expect(throws: Failure.self) { try AuditCriteria(since: nil, maximumDrillAge: "often", now: time(0)) }
     }
 
     @Test func whatIsFromTheFutureIsNotTheLast() throws {
@@ -334,5 +337,64 @@ import Testing
         let report = try audit([("local", store)], hour: 30)
         #expect(report.nodes.map(\.node) == ["cp-0"] && codes(report) == ["backup-gap"])
         #expect(report.nodes[0].stores[0].removed == [.init(1...2)] && report.nodes[0].stores[0].chain == .none)
+    }
+
+    /// Keeps the record of a drill that passed every stage, or failed at one.
+    private func drill(_ backup: StoredBackup, hour: Double, failing: String? = nil, in store: LocalStore) throws {
+        var record = DrillRecord(
+            of: backup.sidecar.archive, manifestSHA256: backup.sidecar.manifestSHA256, startedAt: time(hour),
+            host: .init(coreCount: 1, availableMemory: nil, isScratchInMemory: true))
+        let names =
+            DrillRecord.requiredStages.map { ($0, nil) }
+            + DrillRecord.requiredStagesOfDatabases.map { ($0, "etcd") }
+        record.stages = names.map { name, etcd in
+            .init(
+                name: name, etcd: etcd, outcome: name == failing ? .failed : .passed, detail: "as was seen",
+                durationSeconds: 1)
+        }
+        record.databases = [.init(name: "etcd", size: 1, revision: 1, serverVersion: "3.5.0")]
+        record.recoverySeconds = 8
+        let page: [UInt8] = []
+        try store.writer(for: backup.scope).keep(DrillDocument(record, page: page), of: backup)
+    }
+
+    @Test func drillsAreShownAndJudgedIfAskedFor() throws {
+        let store = store()
+        let backups = try add(hours: [0, 24, 48], to: store, level: .structural)
+        let other = try StoreScope(cluster: "prod", node: "cp-1")
+        try add(hours: [48], to: store, level: .structural, in: other)
+        try add(hours: [48], to: store, level: .structural, in: StoreScope(cluster: "test", node: "one"))
+        #expect(try codes(audit([("local", store)], hour: 50)) == [])
+        #expect(try codes(audit([("local", store)], hour: 50, drillAge: "8d")) == ["drill-overdue", "drill-overdue"])
+        try drill(backups[0], hour: 1, in: store)
+        try drill(backups[1], hour: 25, in: store)
+        // From a host whose clock is wrong.
+        try drill(backups[2], hour: 9000, in: store)
+        var report = try audit([("local", store)], hour: 50, drillAge: "8d")
+        let overdue = report.allFindings.filter { $0.code == "drill-overdue" }
+        #expect(overdue.map(\.subject) == ["test"] && overdue[0].message.contains("there is none"))
+        #expect(
+            report.nodes[0].drills.drilledCount == 3 && report.nodes[0].drills.last?.reference == backups[1].reference)
+        #expect(report.nodes[0].drills.last?.startedAt == time(25) && report.nodes[0].drills.last?.recoverySeconds == 8)
+        #expect(report.nodes[1].drills.drilledCount == 0 && report.nodes[1].drills.last == nil)
+        report = try audit([("local", store)], hour: 50, drillAge: "24h")
+        let late = try #require(report.findings.first { $0.subject == "prod" })
+        #expect(late.message.contains(backups[1].reference) && late.message.contains("24h"))
+    }
+
+    @Test func aFailedDrillIsAFinding() throws {
+        let store = store()
+        let backups = try add(hours: [0, 24], to: store, level: .structural)
+        try drill(backups[0], hour: 1, in: store)
+        try drill(backups[1], hour: 25, failing: "boot", in: store)
+        let report = try audit([("local", store)], hour: 26, drillAge: "2d")
+        #expect(report.nodes[0].findings.map(\.code) == ["drill-failed"])
+        #expect(report.nodes[0].findings[0].subject == backups[1].reference)
+        #expect(report.nodes[0].findings[0].message.contains("failed at boot: as was seen"))
+        #expect(report.nodes[0].drills.failed == [backups[1].reference] && report.nodes[0].drills.drilledCount == 1)
+        #expect(report.verdict == .findings)
+        // The newest drill of a backup counts.
+        try drill(backups[1], hour: 26, in: store)
+        #expect(try codes(audit([("local", store)], hour: 26)) == [])
     }
 }

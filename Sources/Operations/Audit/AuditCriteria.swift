@@ -11,6 +11,8 @@ public struct AuditCriteria: Sendable {
     public var maximumGap: RetentionPeriod
     /// What each backup with a snapshot must have reached.
     public var minimumLevel: VerificationLevel
+    /// How long ago the last drill of each cluster that succeeded may be; nil where drills are not judged.
+    public var maximumDrillAge: RetentionPeriod?
     /// What the configuration accepts of what is found.
     public var accepted: [AcceptedFinding]
 
@@ -22,11 +24,12 @@ public struct AuditCriteria: Sendable {
     /// - Parameters:
     ///   - since: a time before now such as `30d`, or a day or a time such as `2026-11-01`, in UTC; nil for all.
     ///   - maximumGap: such as `26h`.
+    ///   - maximumDrillAge: such as `8d`; nil where drills are not judged.
     ///   - now: the time here.
     /// - Throws: ``Failure`` with the code `usage` for what is no time, or one in the future.
     public init(
         since: String?, maximumGap: String = usualGap, minimumLevel: VerificationLevel = .structural,
-        accepted: [AcceptedFinding] = [], now: Date
+        maximumDrillAge: String? = nil, accepted: [AcceptedFinding] = [], now: Date
     ) throws(Failure) {
         guard let gap = RetentionPeriod(maximumGap) else {
             throw Failure(
@@ -34,6 +37,14 @@ public struct AuditCriteria: Sendable {
                 hint: "write years, months, days and hours in this order, such as \(Self.usualGap) or 7d")
         }
         self.maximumGap = gap
+        if let text = maximumDrillAge {
+            guard let age = RetentionPeriod(text) else {
+                throw Failure(
+                    .usage, "\(quoted(text)) is no time that may pass without a drill",
+                    hint: "write years, months, days and hours in this order, such as 8d")
+            }
+            self.maximumDrillAge = age
+        }
         self.minimumLevel = minimumLevel
         self.accepted = accepted
         guard let since else { return }

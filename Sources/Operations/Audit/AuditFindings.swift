@@ -21,6 +21,7 @@ extension NodeAuditor {
         }
         findings += audit.fromTheFuture.map(Self.future)
         findings += audit.failedChecks.map(Self.failedCheck)
+        findings += judged.compactMap(Finding.failedDrill)
         findings += [level(judged), snapshots(judged), copies(audit.belowQuorum ?? [])].compactMap(\.self)
         findings += differingCopies()
         if audit.last == nil { findings.append(nothing(audit)) }

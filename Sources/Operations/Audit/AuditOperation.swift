@@ -83,9 +83,11 @@ public enum AuditOperation {
             }
         let areSeveral = stores.count > 1
         let findings = criteria.accepted.applied(
-            to: failed.map(\.auditFinding) + read.flatMap { placeless($0, areSeveral) }, at: now)
+            to: failed.map(\.auditFinding) + read.flatMap { placeless($0, areSeveral) }
+                + (criteria.maximumDrillAge.map { AuditReport.overdueDrills(nodes, $0, now: now) } ?? []), at: now)
         var report = AuditReport(
             auditedAt: now, since: criteria.since, maximumGapSeconds: criteria.maximumGapSeconds(before: now),
+            maximumDrillAgeSeconds: criteria.maximumDrillAge.map { Int(now.timeIntervalSince($0.start(before: now))) },
             minimumLevel: .init(criteria.minimumLevel), quorum: quorum, stores: stores, lookedAt: [], notLookedAt: [],
             nodes: nodes, findings: findings, verdict: .passed)
         report.verdict = .init(report.allFindings)
@@ -169,7 +171,7 @@ extension AuditReport {
                 + (since == nil ? "; all else too" : "; all else of those since \(since?.formatted(.iso8601) ?? "")"),
         ]
         notLookedAt = [
-            "archives were not opened: `etcd-snap verify` does that; levels and recipients are what sidecars say",
+            "archives were not opened: `etcd-snap verify` does that; levels and recipients are what sidecars say, and drills what their records say",
             "sidecars are not signed: who may write to a store can have made all of them anew, or put back an older state "
                 + "of it as a whole; only another copy tells",
         ]

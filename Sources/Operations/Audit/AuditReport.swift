@@ -31,6 +31,8 @@ public struct AuditReport: Codable, Sendable {
     public var since: Date?
     /// How long there may be no backup, in seconds.
     public var maximumGapSeconds: Int
+    /// How long ago the last drill of a cluster that succeeded may be, in seconds; nil where drills are not judged.
+    public var maximumDrillAgeSeconds: Int?
     /// What each backup with a snapshot must have reached.
     public var minimumLevel: OpenValue<VerificationLevel>
     /// How many of the stores must have a backup.
@@ -43,7 +45,7 @@ public struct AuditReport: Codable, Sendable {
     public var notLookedAt: [String]
     /// The nodes, by cluster and name.
     public var nodes: [NodeAudit]
-    /// What is of no node: stores and directories that were not read.
+    /// What is of no node: stores and directories that were not read, clusters without a drill.
     public var findings: [Finding]
     /// The worst of the nodes and of ``findings``.
     public var verdict: Verdict
@@ -170,6 +172,8 @@ public struct NodeAudit: Codable, Sendable {
     public var fromTheFuture: [String]
     /// Backups of the period whose check after sealing failed.
     public var failedChecks: [String]
+    /// What drills have shown.
+    public var drills: DrillAudit
     /// What each store that was read has of the node.
     public var stores: [NodeStoreAudit]
     /// What is against it, and what is accepted.

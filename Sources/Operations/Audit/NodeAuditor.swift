@@ -55,7 +55,8 @@ struct NodeAuditor {
             copies: nil, belowQuorum: nil, unread: parts.flatMap(unread),
             fromTheFuture: backups.filter(isFromTheFuture).map(\.reference),
             failedChecks: judged.filter(\.hasFailedCheck).map(\.reference),
-            stores: zip(parts, chains).map(storeAudit), findings: [], verdict: .passed)
+            drills: DrillAudit(backups, judged: judged, now: now), stores: zip(parts, chains).map(storeAudit),
+            findings: [], verdict: .passed)
         if storeCount > 1 { addCopies(of: judged, to: &audit) }
         audit.findings = criteria.accepted.applied(to: findings(audit, judged, chains), at: now)
         audit.verdict = AuditReport.Verdict(audit.findings)
