@@ -132,8 +132,9 @@ struct Sync: AsyncParsableCommand {
             (.removed, "removed there before"), (.expired, "that its rules would remove"), (.damaged, "damaged"),
         ]
         let omitted = kinds.filter { target.omittedCount($0.0) > 0 }.map { "\(target.omittedCount($0.0)) \($0.1)" }
+        let drills = target.drilled.isEmpty ? "" : ", \(target.drilled.count) records of drills"
         return "\(target.store): \(dryRun ? "would copy" : "copied") \(target.copied.count) backups, "
-            + size(target.copiedByteCount) + (target.error == nil ? "" : ", and failed")
+            + size(target.copiedByteCount) + drills + (target.error == nil ? "" : ", and failed")
             + (omitted.isEmpty ? "" : "; left out: \(omitted.joined(separator: ", "))")
     }
 }

@@ -104,6 +104,41 @@ import Testing
         #expect(try await sync(from: offsite, to: local).targets[0].copied.isEmpty)
     }
 
+    private func drill(_ backup: StoredBackup, at hour: Int, in store: NamedStore) throws {
+        let record = DrillRecord(
+            of: backup.sidecar.archive, manifestSHA256: backup.sidecar.manifestSHA256,
+            startedAt: Self.start + Double(hour) * 3600,
+            host: .init(coreCount: 1, availableMemory: nil, isScratchInMemory: true))
+        let page: [UInt8] = Array("page".utf8)
+        try store.store.writer(for: backup.scope).keep(DrillDocument(record, page: page), of: backup)
+    }
+
+    private func drillHours(_ store: NamedStore) throws -> [Int?] {
+        try store.store.list().backups.map { backup in
+            backup.drill.map { Int($0.startedAt.timeIntervalSince(Self.start) / 3600) }
+        }
+    }
+
+    @Test func theNewestRecordOfADrillComesToo() async throws {
+        let backups = try (0..<3).map { try make($0) }
+        try drill(backups[1], at: 5, in: local)
+        #expect(try await sync().targets[0].drilled == [backups[1].reference])
+        #expect(try drillHours(offsite) == [nil, 5, nil])
+        // Each way, and later ones only.
+        try drill(backups[1], at: 7, in: offsite)
+        try drill(backups[2], at: 6, in: local)
+        #expect(try await sync().targets[0].drilled == [backups[2].reference])
+        #expect(try await sync(from: offsite, to: local).targets[0].drilled == [backups[1].reference])
+        for store in [local, offsite] {
+            #expect(try drillHours(store) == [nil, 7, 6])
+            try expectSound(store)
+        }
+        let again = try await sync()
+        #expect(again.targets[0].drilled.isEmpty && again.targets[0].copied.isEmpty)
+        let files = try FileManager.default.contentsOfDirectory(atPath: scratch.file("offsite/prod/cp-0"))
+        #expect(files.count { $0.contains(".drill-") } == 4)
+    }
+
     /// Gaps of removals come over as what they are, wherever they are.
     @Test(arguments: [[0], [0, 1], [2], [1, 3], [4], [3, 4], [0, 1, 2, 3, 4]])
     func whatTheSourceHasRemovedIsNotMissing(indices: [Int]) async throws {

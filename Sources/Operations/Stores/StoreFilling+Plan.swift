@@ -25,12 +25,14 @@ extension StoreFilling {
         var expired: [StoredBackup] = []
         /// What the target has and can't be relied on: nothing is replaced.
         var blocked: [StoredBackup] = []
+        /// What has a later record of a drill in a source than the target has, or will have.
+        var drilled: [StoredBackup] = []
         /// What the target is to know of as not there on purpose.
         var absent = AbsentBackups.none
         var findings: [Finding] = []
 
         /// Whether nothing is to be written.
-        var isNothing: Bool { missing.isEmpty && absent.isEmpty }
+        var isNothing: Bool { missing.isEmpty && absent.isEmpty && drilled.isEmpty }
     }
 
     /// What of a scope the target lacks.
@@ -68,7 +70,24 @@ extension StoreFilling {
         plan.absent = there.absent(
             in: scope, of: sources.compactMap { $0.parts[scope] }, leavingOut: plan.expired)
         plan.findings += damagedOffers(scope, besides: own)
+        plan.drilled = drilled(scope, besides: own, coming: Set(plan.missing.map(\.backup.id)))
         return plan
+    }
+
+    /// The backups with the newest records of drills that the sources have, as far as the target has the backup and no such
+    /// record, or gets the backup now.
+    private func drilled(
+        _ scope: StoreScope, besides own: [BackupID: StoredBackup], coming: Set<BackupID>
+    ) -> [StoredBackup] {
+        var newest: [BackupID: StoredBackup] = [:]
+        for backup in sources.flatMap({ $0.parts[scope]?.backups ?? [] }) where backup.drill != nil {
+            if let known = newest[backup.id], known.isDrilledNoEarlier(than: backup) { continue }
+            newest[backup.id] = backup
+        }
+        return newest.values.filter { backup in
+            guard let present = own[backup.id] else { return coming.contains(backup.id) }
+            return present.sidecarBytes == backup.sidecarBytes && !present.isDrilledNoEarlier(than: backup)
+        }.sorted { $0.id < $1.id }
     }
 
     /// The archives of the sources, each once, with the sources that have it; by their numbers.
@@ -101,6 +120,13 @@ extension StoreFilling {
             (source.parts[scope]?.unreadable ?? []).filter { own[$0.id] == nil && !whole.contains($0.id) }
                 .map { $0.finding(in: source.store.label) }
         }
+    }
+}
+
+extension StoredBackup {
+    fileprivate func isDrilledNoEarlier(than other: StoredBackup) -> Bool {
+        guard let own = drill?.startedAt, let others = other.drill?.startedAt else { return drill != nil }
+        return own >= others
     }
 }
 

@@ -51,6 +51,7 @@ struct StoreFilling {
             let plan = plan(scope, there)
             note(plan)
             result.copied += plan.missing.map { copy($0) }
+            result.drilled += plan.drilled.map(\.reference)
             guard !plan.isNothing else { continue }
             try target.store.checkWritable(for: scope)
         }
@@ -108,8 +109,22 @@ struct StoreFilling {
             guard index == 0 || ContinuousClock.now < turnEnd else { return false }
             try bring(missing, writer)
         }
+        try keepDrills(of: plan.drilled, writer)
         note(plan)
         return true
+    }
+
+    /// Writes the records of drills, as far as their archives have come.
+    private mutating func keepDrills(of backups: [StoredBackup], _ writer: any StoreWriter) throws {
+        for backup in backups {
+            guard let drill = backup.drill else { continue }
+            do {
+                try writer.keep(DrillDocument(drill, page: DrillPage.bytes(drill)), of: backup)
+                result.drilled.append(backup.reference)
+            } catch let failure as Failure where failure.code == .notFound {
+                continue
+            }
+        }
     }
 
     /// Copies from the first source that gives the archive whole.

@@ -45,6 +45,8 @@ public struct SyncReport: Codable, Sendable {
         public var copied: [Copy] = []
         /// What did not.
         public var omitted: [Omission] = []
+        /// The backups whose newest record of a drill came.
+        public var drilled: [String] = []
         /// Why the store does not have all that it should, if something failed.
         public var error: String?
 
