@@ -36,11 +36,7 @@ public final class DirectoryLock: Sendable {
     }
 
     // It also runs when the initializer throws, for `descriptor` is set then.
-    deinit {
-        // Closing alone leaves the lock to a child process that was forked and has not yet executed its program.
-        flock(descriptor.rawValue, LOCK_UN)
-        try? descriptor.close()
-    }
+    deinit { descriptor.closeReleasingLock() }
 
     private static func holder(_ descriptor: CInt) -> Int? {
         var bytes = [UInt8](repeating: 0, count: 32)

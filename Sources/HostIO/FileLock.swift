@@ -33,6 +33,16 @@ public func tryLockShared(_ file: RandomAccessFile) throws(SystemCallError) -> B
     }
 }
 
+extension FileDescriptor {
+    /// Lets go of a `flock(2)` that was taken on this opening, and closes it.
+    ///
+    /// Closing alone leaves the lock to a child process that was forked and has not yet executed its program.
+    public func closeReleasingLock() {
+        flock(rawValue, LOCK_UN)
+        try? close()
+    }
+}
+
 /// That there is something under a temporary name, and no lock tells whether it is in use.
 func undecided(_ path: String, cause: SystemCallError) -> Failure {
     Failure(

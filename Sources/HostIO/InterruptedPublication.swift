@@ -44,7 +44,7 @@ final class InterruptedPublication {
         file = (name, directory)
     }
 
-    deinit { try? descriptor.close() }
+    deinit { descriptor.closeReleasingLock() }
 
     private static func open(_ name: EntryName, in directory: OpenDirectory) -> FileDescriptor? {
         // For writing, without which NFS gives no exclusive lock.

@@ -39,7 +39,7 @@ public final class LeftoverFile {
         self.descriptor = descriptor
     }
 
-    deinit { try? descriptor.close() }
+    deinit { descriptor.closeReleasingLock() }
 
     /// Removes the file.
     public func remove() throws(SystemCallError) { try directory.removeFile(name) }

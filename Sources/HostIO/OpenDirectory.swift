@@ -27,7 +27,7 @@ public final class OpenDirectory: Sendable {
         self.path = path
     }
 
-    deinit { try? descriptor.close() }
+    deinit { descriptor.closeReleasingLock() }
 
     /// Opens the directory `name` in this one; a symbolic link of that name is an error.
     public func openDirectory(_ name: String) throws(SystemCallError) -> OpenDirectory {

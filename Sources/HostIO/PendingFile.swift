@@ -59,7 +59,7 @@ public final class PendingFile: ByteSink {
     deinit {
         UnfinishedWork.remove(self)
         discard()
-        try? descriptor.close()
+        descriptor.closeReleasingLock()
     }
 
     private static func create(

@@ -97,6 +97,20 @@ import Testing
         #expect(try contents(scratch.file("empty/file")) == Array("kept".utf8))
     }
 
+    /// As a process has it that was forked and has not yet executed its program.
+    @Test func aLockEndsThoughAnotherHasTheSameOpening() throws {
+        func lockAndLeave() throws -> CInt {
+            let directory = try OpenDirectory(path: scratch.path)
+            #expect(try directory.tryLock())
+            #expect(try !OpenDirectory(path: scratch.path).tryLock())
+            return dup(directory.descriptor.rawValue)
+        }
+        let inherited = try lockAndLeave()
+        defer { close(inherited) }
+        #expect(inherited >= 0)
+        #expect(try OpenDirectory(path: scratch.path).tryLock())
+    }
+
     @Test func fillsADirectoryThatIsToStay() throws {
         let target = try OpenDirectory.make(path: scratch.file("there"))
         _ = try target.makeDirectory("lost+found")

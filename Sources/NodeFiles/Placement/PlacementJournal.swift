@@ -60,7 +60,7 @@ public final class PlacementJournal {
         }
     }
 
-    deinit { try? descriptor.close() }
+    deinit { descriptor.closeReleasingLock() }
 
     /// Notes durably that entries are staged in a directory.
     func note(_ directory: [EntryName]) throws {
