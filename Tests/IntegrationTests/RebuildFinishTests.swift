@@ -170,10 +170,20 @@ extension Integration {
             let report = try alive.finish(["--yes"], status: 3)
             #expect(
                 report.nodes[0].outcome.string == "kept" && report.nodes[0].reason.string.contains("renewed its lease"))
-            let worker = try Cluster(isLabelled: false)
-            let other = try worker.finish(["--yes"], status: 3)
-            #expect(other.nodes[0].outcome.string == "kept" && other.nodes[0].reason.string.contains("may be a worker"))
-            for cluster in [alive, worker] { #expect(!cluster.changes().contains { $0.hasPrefix("DELETE") }) }
+            let unlabelled = try Cluster(renewed: Date(timeIntervalSinceNow: -5), isLabelled: false)
+            let other = try unlabelled.finish(["--yes"], status: 3)
+            #expect(
+                other.nodes[0].outcome.string == "kept" && other.nodes[0].reason.string.contains("renewed its lease"))
+            for cluster in [alive, unlabelled] { #expect(!cluster.changes().contains { $0.hasPrefix("DELETE") }) }
+        }
+
+        /// The plan says what it was; a label may have been taken from it.
+        @Test func aLostNodeWithoutALabelGoes() throws {
+            let cluster = try Cluster(isLabelled: false)
+            let report = try cluster.finish(["--yes"])
+            #expect(report.nodes.array.map(\.name.string) == ["cp-1"] && report.nodes[0].outcome.string == "deleted")
+            let deleted = cluster.changes().filter { $0.hasPrefix("DELETE") }
+            #expect(deleted.first == "DELETE /api/v1/nodes/cp-1" && !deleted.contains { $0.hasSuffix("/worker") })
         }
 
         /// A node of the same name is not lost, and what has not changed is not touched.

@@ -4,8 +4,8 @@ import KubernetesAPI
 
 /// Nodes of lost hosts whose place one of another name has taken, and the mirror pods that stood for their static pods.
 ///
-/// Only a cloud's controller deletes Nodes by itself. A Node goes only if the plan says that it was replaced, it is one of the
-/// control plane, and no kubelet speaks for it any more.
+/// Only a cloud's controller deletes Nodes by itself. A Node goes only if the plan says that it was a control-plane host and was
+/// replaced, and no kubelet speaks for it any more. Its labels tell nothing: whoever may edit Nodes may have removed them.
 struct FinishedNodes {
     private let client: KubernetesClient
     private let request: RebuildFinishRequest
@@ -15,8 +15,6 @@ struct FinishedNodes {
     private static let leases = ResourcePath(group: "coordination.k8s.io", resource: "leases")
     /// Kubernetes 1.36, `pkg/kubelet/types/pod_update.go` (`ConfigMirrorAnnotationKey`).
     private static let mirrorAnnotation = "kubernetes.io/config.mirror"
-    /// Kubernetes 1.36, kubeadm's `constants.go` (`LabelNodeRoleControlPlane`); the other one until 1.24.
-    private static let roleLabels = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"]
     /// What a kubelet asks for if nobody sets another (`KubeletConfiguration`, `nodeLeaseDurationSeconds`).
     private static let defaultLeaseSeconds: Int64 = 40
 
@@ -59,10 +57,6 @@ struct FinishedNodes {
 
     /// Why a Node is not to be deleted; nil for nothing.
     private func obstacle(to node: KubernetesObject) throws -> String? {
-        let labels = node.value["metadata"]?["labels"]?.texts ?? [:]
-        guard Self.roleLabels.contains(where: { labels[$0] != nil }) else {
-            return "it has no label of a control-plane node, and may be a worker: delete it by hand if it is lost"
-        }
         let lease = try client.get(Self.leases, namespace: "kube-node-lease", name: node.name)
         if let lease, let renewed = lease.value["spec"]?["renewTime"]?.text.flatMap(Self.date) {
             let limit = 2 * (lease.value["spec"]?["leaseDurationSeconds"]?.integer ?? Self.defaultLeaseSeconds)
