@@ -17,7 +17,7 @@ enum Flags {
         "initialAdvertisePeerURLs": "--initial-advertise-peer-urls",
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
         "minimumLevel": "--min-level", "keepData": "--keep-data",
-        "evenIfRunning": "--even-if-running",
+        "evenIfRunning": "--even-if-running", "evenIfElsewhere": "--even-if-elsewhere", "planID": "--plan-id",
         "retention": "--keep-last", "restoreSelection": "--only",
         "etcdProgram": "--etcd", "apiServerProgram": "--kube-apiserver", "scratch": "--scratch", "plan": "--plan",
         "survivorEtcd": "--etcd-program", "databaseAlone": "--database-alone", "snapshotFile": "--snapshot",

@@ -232,11 +232,7 @@ struct StoreOptions: ParsableArguments {
         root.isHost ? configuration.node ?? Self.hostName() : NodeIdentity.names(in: root).first
     }
 
-    private static func hostName() -> String {
-        var name = [CChar](repeating: 0, count: 256)
-        guard gethostname(&name, name.count - 1) == 0 else { return "node" }
-        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
+    private static func hostName() -> String { HostIdentity.hostName ?? "node" }
 }
 
 /// How etcd is reached; the names are etcdctl's.

@@ -70,7 +70,7 @@ struct RebuildStatusCommand: ParsableCommand {
         let status = try RebuildStatus.read(root: root)
         try render(status, as: output.format) {
             var lines = [
-                ("node", status.node), ("root", status.root), ("state", status.state),
+                ("node", status.node), ("root", status.root), ("plan", status.planID), ("state", status.state),
                 ("began", time(status.startedAt)),
                 ("files", "\(status.fileCount)"),
             ]
@@ -79,10 +79,11 @@ struct RebuildStatusCommand: ParsableCommand {
             let rows = status.steps.map { [$0.name, $0.state, $0.at.map(time) ?? ""] }
             let next =
                 switch status.state {
-                case "done": "to take it back: etcd-snap rebuild undo --root \(status.root)"
-                case "undoing": "to go on: etcd-snap rebuild undo --root \(status.root)"
+                case "done": "to take it back: \(RebuildUndo.command(status.root))"
+                case "undoing": "to go on: \(RebuildUndo.command(status.root))"
                 default:
-                    "to go on: etcd-snap rebuild continue; to take it back: etcd-snap rebuild undo"
+                    "to go on: etcd-snap rebuild continue -i key.txt\(RebuildUndo.rootOption(status.root)); "
+                        + "to take it back: \(RebuildUndo.command(status.root))"
                 }
             return [fields(lines), table(["STEP", "STATE", "AT"], rows), next].joined(separator: "\n")
         }
@@ -96,7 +97,8 @@ struct RebuildUndoCommand: ParsableCommand {
         discussion: """
             What was placed is removed, what was replaced is put back with its mode, owner and times, and etcd's old data \
             is where it was. What the new control plane has written since is lost with its data directory, so nothing is \
-            done without --yes. A host where a control plane runs is refused. Killed in its middle, the same command goes on.
+            done without --yes. A host where a control plane runs is refused. Killed in its middle, the same command goes on. \
+            Exit status 4 if there is no rebuild below the root.
 
             Example: etcd-snap rebuild undo --yes
             """)
@@ -115,28 +117,39 @@ struct RebuildUndoCommand: ParsableCommand {
 
     func run() throws {
         _ = try common.start(output.format)
+        if let remains = try RebuildUndo.remains(root: root) {
+            // Nothing of the host is in it.
+            return dryRun ? try show(remains) : try RebuildUndo.run(root: root, didTakeBack: show)
+        }
         if dryRun {
-            let status = try RebuildStatus.read(root: root)
+            let status = try RebuildStatus.read(root: root, readsPlan: false)
             return try render(status, as: output.format) {
                 "would take back the rebuild of \(status.node) below \(status.root): \(status.fileCount) files"
             }
         }
         guard yes else {
-            let status = try RebuildStatus.read(root: root)
+            let status = try RebuildStatus.read(root: root, readsPlan: false)
             throw Failure(
                 .usage,
                 "the rebuild of \(quoted(status.node)), \(status.fileCount) files and its etcd data, would be taken back",
                 hint: "add --yes if that is meant; what etcd has written since is lost")
         }
-        let report = try RebuildUndo.run(root: root)
+        try RebuildUndo.run(root: root, didTakeBack: show)
+    }
+
+    private func show(_ report: RebuildUndoReport) throws {
+        for note in report.notes { Console.shared.note(note) }
         for directory in report.remaining {
             Console.shared.warn("\(quoted(directory)) was made by the rebuild and stays, for something else is in it")
         }
-        try render(report, as: output.format, done: "the rebuild was taken back") {
-            fields([
-                ("node", report.node), ("root", report.root),
-                ("taken back", "\(report.removedCount) removed, \(report.restoredCount) put back"),
-            ])
+        let done = report.notes.isEmpty ? "the rebuild was taken back" : "nothing is left to take back"
+        try render(report, as: output.format, done: done) {
+            report.node.isEmpty
+                ? done
+                : fields([
+                    ("node", report.node), ("root", report.root),
+                    ("taken back", "\(report.removedCount) removed, \(report.restoredCount) put back"),
+                ])
         }
     }
 }

@@ -18,7 +18,8 @@ struct RebuildApplyCommand: AsyncParsableCommand {
             host gets its data from the same snapshot with the same token: the members are one cluster when they start, in \
             any order.
 
-            It refuses where a control plane runs, where etcd's data directory is not empty (--keep-data moves it aside), \
+            It refuses a host that has none of the node's addresses, unless --root is another one's, and warns where the host \
+            has another name. It refuses where a control plane runs, where etcd's data directory is not empty (--keep-data moves it aside), \
             where the clock is before the certificates' time, and where there is too little space. Where an authority's key is \
             not in the backup, requests are written instead, with exit status 3: put each signed certificate beside its \
             request and run `etcd-snap rebuild continue`.
@@ -34,11 +35,18 @@ struct RebuildApplyCommand: AsyncParsableCommand {
     @Option(help: "The node of the plan that this host is to be.")
     var node: String
 
+    @Option(help: "The plan's ID, as `rebuild plan` has shown it and the runbook has it: another plan is refused.")
+    var planID: String?
+
+    @Flag(help: "Go on although none of the node's addresses is on this host.")
+    var evenIfElsewhere = false
+
     @OptionGroup var work: RebuildWorkOptions
 
     func run() async throws {
-        let document = try RebuildPlan.read(plan)
-        try await work.run(document, node: node, beside: parentPath(absolutePath(plan).string))
+        var request = RebuildApplyRequest(try RebuildPlan.read(plan), node: node, root: work.root, now: Date())
+        (request.planID, request.mayBeElsewhere) = (planID, evenIfElsewhere)
+        try await work.run(request, beside: parentPath(absolutePath(plan).string))
     }
 }
 
@@ -60,7 +68,8 @@ struct RebuildContinueCommand: AsyncParsableCommand {
 
     func run() async throws {
         let node = try RebuildStatus.read(root: work.root).node
-        try await work.run(RebuildPlan.ofRebuild(root: work.root), node: node, beside: nil)
+        let plan = try RebuildPlan.ofRebuild(root: work.root)
+        try await work.run(RebuildApplyRequest(plan, node: node, root: work.root, now: Date()), beside: nil)
     }
 }
 
@@ -92,7 +101,9 @@ struct RebuildWorkOptions: ParsableArguments {
     var archives: [String] = []
 
     /// - Parameter directory: where the plan is, and a survivor's snapshot beside it; nil where that is not known.
-    func run(_ document: RebuildPlan, node: String, beside directory: String?) async throws {
+    func run(_ request: RebuildApplyRequest, beside directory: String?) async throws {
+        var request = request
+        let document = request.plan
         let configuration = try common.start(output.format)
         var stores = place.place()
         if stores.store == nil, configuration.store == nil, configuration.stores == nil {
@@ -100,15 +111,15 @@ struct RebuildWorkOptions: ParsableArguments {
         }
         let named = try archives.map { try stores.open($0, configuration) }
         let identities = try keys.required()
-        var request = RebuildApplyRequest(plan: document, node: node, root: root, now: Date())
         request.keepsData = keepData
         request.minimumLevel = minLevel
         request.snapshotFiles = [snapshot ?? file(of: document, in: directory)].compactMap(\.self)
         let opener = ArchiveOpener(
             named: named, identities: identities, stores: stores, configuration: configuration)
         if dryRun {
-            try RebuildApply.check(request, identities: identities, open: opener.open)
-            let part = try document.node(node)
+            try RebuildApply.check(
+                request, identities: identities, open: opener.open, observer: Console.shared.observer)
+            let part = try document.node(request.node)
             return try render(part, as: output.format) { RebuildText(document).text(of: part) }
         }
         let report = try await RebuildApply.run(
@@ -126,7 +137,7 @@ struct RebuildWorkOptions: ParsableArguments {
     private func show(_ report: RebuildApplyReport, starting service: String) throws {
         try render(report, as: output.format, done: "\(report.node) was rebuilt below \(quoted(report.root))") {
             var lines = [
-                ("node", report.node), ("root", report.root),
+                ("node", report.node), ("root", report.root), ("plan", report.planID),
                 ("placed", "\(report.fileCount) files, \(report.issuedCount) certificates made anew"),
             ]
             if let directory = report.dataDirectory { lines.append(("etcd data", directory)) }
@@ -138,22 +149,6 @@ struct RebuildWorkOptions: ParsableArguments {
             }
             lines.append(("took", seconds(report.durationSeconds)))
             return fields(lines) + "\nnext: do the same on the other hosts, then start \(service) on all of them"
-        }
-    }
-}
-
-extension RebuildPlan {
-    private static let maxByteCount = 64 << 20
-
-    /// The plan of a file.
-    static func read(_ path: String) throws -> RebuildPlan {
-        do {
-            let file = try RandomAccessFile(regular: path)
-            return try decode(file.bytes(at: 0, count: min(file.byteCount, maxByteCount)), name: path)
-        } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
-            throw Failure(
-                .notFound, "there is no plan in \(quoted(path))",
-                hint: "make it once with `etcd-snap rebuild plan … --out plan.json`, and copy it to every host")
         }
     }
 }

@@ -11,8 +11,8 @@ struct RebuildFinishCommand: ParsableCommand {
         discussion: """
             Once, on one host, when the API server is ready. The ConfigMaps kubeadm-config, cluster-info and kube-proxy get \
             the new names and addresses in the values that have the old ones, shown as differences. Nodes of lost \
-            control-plane hosts that the plan has others for are deleted if no kubelet has renewed their lease, and their \
-            mirror pods after them; workers and nodes of the new topology never. Each object is changed only as it was read, \
+            control-plane hosts that the plan has others for are deleted, whatever their labels, if no kubelet has renewed \
+            their lease, and their mirror pods after them; workers and nodes of the new topology never. Each object is changed only as it was read, \
             and a second run finds nothing to do. Nothing is done without --yes.
 
             The plan is the one that this host was rebuilt by, or --plan. Exit status 3 if something is left to a person.
@@ -49,7 +49,7 @@ struct RebuildFinishCommand: ParsableCommand {
     func run() throws {
         _ = try common.start(output.format)
         let document = try plan.map { try RebuildPlan.read($0) } ?? RebuildPlan.ofRebuild(root: root)
-        var request = RebuildFinishRequest(plan: document, kubeconfig: try kubeconfigPath())
+        var request = RebuildFinishRequest(plan: document.plan, kubeconfig: try kubeconfigPath())
         request.skipped = Set(skip)
         request.isDryRun = dryRun || !yes
         let report = try RebuildFinish.run(request, observer: Console.shared.observer)

@@ -24,7 +24,8 @@ struct RebuildPlanCommand: AsyncParsableCommand {
             The plan has the snapshot and why it was taken, and for each node the files to place, each change as a \
             difference, certificates to keep and to issue with the reason, the member of etcd, the steps with a check each, \
             and a forecast in minutes. --out writes it to a file, which has no secrets and goes to every host; --runbook \
-            writes what to do on each host as Markdown, to be printed.
+            writes what to do on each host as Markdown, to be printed. The plan's ID, the beginning of its digest, reads the \
+            same wherever it is: two plans have two IDs, and their members would be no cluster.
 
             --data-dir is a directory that a member of the lost cluster has left, and may be repeated. The best of them is \
             named, and how it stands to the newest archive; one that is newer is what the new members start from. With --out \

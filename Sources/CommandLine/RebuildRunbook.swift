@@ -30,7 +30,7 @@ struct RebuildRunbook {
         return """
             # Rebuild of the control plane of \(plan.cluster)
 
-            Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost).\(situation) About \(plan.forecast.minutes) minutes \
+            Plan `\(plan.id)`: the plan ID must read the same on every host. Made \(time(plan.createdAt)). New nodes: \(names). Lost: \(lost).\(situation) About \(plan.forecast.minutes) minutes \
             with all hosts at once.
 
             \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.origin), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
@@ -58,7 +58,7 @@ struct RebuildRunbook {
             \(warnings)- No lost host comes back: switch them off, or cut their network. Their old keys stay valid.
             - \(words.prerequisite)
             - Every host's clock is right: `date -u`
-            - Every host's name is the one below: `hostnamectl set-hostname NAME`
+            - Every host's name is the one below: `hostnamectl set-hostname NAME`; its address is on the host: `ip address`
             \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`\(snapshot), the private key `key.txt`, and can read: \(archives)
 
             """
@@ -89,8 +89,8 @@ struct RebuildRunbook {
             ```sh
             \(words.stop)
             ss -ltn '( sport = :2379 or sport = :2380 or sport = :6443 )'   # shows no line but its head
-            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store) --dry-run
-            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) -i key.txt\(store)
+            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store) --dry-run
+            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store)
             ```
 
             If the archives are elsewhere on this host, put their paths behind the line. If it is interrupted, run the same line \
@@ -100,7 +100,7 @@ struct RebuildRunbook {
             Checks:
 
             ```sh
-            etcd-snap rebuild status                  # state: done
+            etcd-snap rebuild status                  # plan: \(plan.id), state: done
             \(node.steps.map { "\($0.check)   # \($0.name)" }.filter { !$0.contains("2381/health") }.joined(separator: "\n"))
             ```
 

@@ -11,7 +11,7 @@ struct RebuildText {
     var text: String { ([head] + inside + plan.nodes.map { text(of: $0) }).joined(separator: "\n\n") }
 
     private var head: String {
-        var lines = [("cluster", plan.cluster)]
+        var lines = [("cluster", plan.cluster), ("plan", plan.id)]
         if let layout = plan.layout { lines.append(("layout", layout.rawValue)) }
         if let situation = plan.situation { lines.append(("situation", situation.text)) }
         if let snapshot = plan.snapshot {

@@ -51,6 +51,10 @@ extension Failure.Setting {
     static let snapshotFile = Self("snapshotFile")
     /// The file that a snapshot of a survivor is written to.
     static let snapshotOutput = Self("snapshotOutput")
+    /// The plan of a rebuild that is asked for, by the beginning of its digest.
+    static let planID = Self("planID")
+    /// Rebuilding a node on a host that has none of its addresses.
+    static let evenIfElsewhere = Self("evenIfElsewhere")
     /// Planning a rebuild although old members of etcd answer.
     static let evenIfRunning = Self("evenIfRunning")
 }

@@ -47,6 +47,23 @@ struct RebuildNodes {
         ["rebuild", "apply", "--plan", plan, "--node", node, "--root", root] + access + more
     }
 
+    /// Writes a plan's file with other words, as if it had been made so.
+    func reseal(_ plan: String, replacing words: [String: String]) throws {
+        let script = """
+            import hashlib, json, sys
+            with open(sys.argv[1]) as file: text = file.read()
+            for old, new in zip(sys.argv[2::2], sys.argv[3::2]):
+                assert old in text, old
+                text = text.replace(old, new)
+            plan = json.loads(text)
+            del plan["sha256"]
+            form = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            plan["sha256"] = hashlib.sha256(form.encode()).hexdigest()
+            with open(sys.argv[1], "w") as file: json.dump(plan, file)
+            """
+        try run("python3", ["-c", script, plan] + words.flatMap { [$0, $1] })
+    }
+
     func newRoot(_ name: String) throws -> String {
         let root = store.directory.file(name)
         try run("mkdir", ["-p", root])

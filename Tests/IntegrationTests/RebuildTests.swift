@@ -324,13 +324,13 @@ extension Integration {
             expectFailure(try SnapTool.attempt(nodes.applying(plan, "cp-9", root)), 6, naming: "bytes are needed")
             #expect(try run("ls", ["-A", root]).text == "")
             try run("mount", ["-o", "remount,size=400m", root])
-            var changed = try String(contentsOfFile: plan, encoding: .utf8)
-            let digest = try #require(changed.firstMatch(of: #/"manifestSHA256" : "([0-9a-f]{64})"/#)).1
-            changed.replace(digest, with: String(repeating: "0", count: 64))
-            let other = try nodes.store.directory.write(changed, to: "other.json")
+            let text = try String(contentsOfFile: plan, encoding: .utf8)
+            let digest = try #require(text.firstMatch(of: #/"manifestSHA256" : "([0-9a-f]{64})"/#)).1
+            let other = try nodes.store.directory.write(text, to: "other.json")
+            try nodes.reseal(other, replacing: [String(digest): String(repeating: "0", count: 64)])
             expectFailure(try SnapTool.attempt(nodes.applying(other, "cp-9", root)), 7, naming: "is not the archive")
-            changed.replace("\"formatVersion\" : 1", with: "\"formatVersion\" : 2")
-            let later = try nodes.store.directory.write(changed, to: "later.json")
+            let later = try nodes.store.directory.write(
+                text.replacing("\"formatVersion\" : 1", with: "\"formatVersion\" : 2"), to: "later.json")
             expectFailure(try SnapTool.attempt(nodes.applying(later, "cp-9", root)), 7, naming: "version 2")
             #expect(try run("ls", ["-A", root]).text == "")
         }

@@ -1,6 +1,5 @@
 import Age
 import Certificates
-import Crypto
 import EtcdStorage
 import FoundationEssentials
 import HostIO
@@ -12,6 +11,8 @@ import SealedArchive
 public struct RebuildApplyRequest: Sendable {
     /// The plan.
     public var plan: RebuildPlan
+    /// The plan's document, byte by byte.
+    public var document: [UInt8]
     /// The node of the plan that this host is to be.
     public var node: String
     /// The root of the host's file system.
@@ -20,6 +21,10 @@ public struct RebuildApplyRequest: Sendable {
     public var keepsData = false
     /// The level that the snapshot must have reached.
     public var minimumLevel = VerificationLevel.structural
+    /// The beginning of the digest that the plan must have; nil for any.
+    public var planID: String?
+    /// Whether this host may have none of the node's addresses.
+    public var mayBeElsewhere = false
     /// Where the snapshot of a survivor may be, if the plan has one.
     public var snapshotFiles: [String] = []
     /// The time.
@@ -27,9 +32,9 @@ public struct RebuildApplyRequest: Sendable {
     /// Called behind each record of the journal; what it throws ends the work there, as a crash would.
     var didWrite: (@Sendable (String) throws -> Void)?
 
-    /// A request.
-    public init(plan: RebuildPlan, node: String, root: String, now: Date) {
-        self.plan = plan
+    /// A request with a plan and its document.
+    public init(_ file: (plan: RebuildPlan, document: [UInt8]), node: String, root: String, now: Date) {
+        (plan, document) = file
         self.node = node
         self.root = root
         self.now = now
@@ -42,6 +47,8 @@ public struct RebuildApplyReport: Codable, Sendable {
     public var node: String
     /// The root.
     public var root: String
+    /// The plan, by the beginning of its digest.
+    public var planID: String
     /// The number of files and links placed.
     public var fileCount: Int
     /// The number of certificates made anew.
@@ -76,26 +83,23 @@ public enum RebuildApply {
         try await withBlockingThread("etcd-snap.rebuild.apply") {
             let start = ContinuousClock.now
             let root = try OpenDirectory(path: request.root)
+            try checkPlanID(request)
             let node = try request.plan.node(request.node)
-            let planBytes = try DocumentCoding.encode(request.plan)
-            let digest = Array(SHA256.hash(data: planBytes)).hexadecimal
-            if let report = try finished(request, digest) { return report }
-            try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
-            try preflight(request, node, root)
-            let sources = try ApplySources(request, node, identities, open)
-            try checkTime(request, node, sources)
-            try checkRoom(request, node, sources, root)
+            if let report = try finished(request) { return report }
+            let sources = try checked(request, node, root, identities, open, observer)
             guard let journal = try RebuildJournal(root: root, makes: true) else {
                 throw Failure(.failed, "the journal can't be made")
             }
             if let didWrite = request.didWrite { journal.didWrite = { try didWrite($0.kind.rawValue) } }
-            if journal.begin == nil { try begin(journal, request, planBytes, digest) }
+            // Whoever goes on by the journal alone finds it there, also where it was lost on the way.
+            try keepPlan(of: request, in: journal)
+            if journal.begin == nil { try begin(journal, request) }
             LeftoverRemoval.removeStagingDirectories(observer: observer)
             do {
                 let work = try RebuildWork(request, node, sources, journal, root, observer)
                 return try await work.run(since: start)
             } catch {
-                throw stopped(error)
+                throw stopped(error, request.root)
             }
         }
     }
@@ -103,40 +107,72 @@ public enum RebuildApply {
     /// What would be refused before anything is written; for a dry run.
     public static func check(
         _ request: RebuildApplyRequest, identities: [any Identity],
-        open: @Sendable (RebuildPlan.Archive) throws -> OpenedArchive
+        open: @Sendable (RebuildPlan.Archive) throws -> OpenedArchive, observer: Observer = Observer()
     ) throws {
         let root = try OpenDirectory(path: request.root)
-        let node = try request.plan.node(request.node)
-        let digest = Array(SHA256.hash(data: try DocumentCoding.encode(request.plan))).hexadecimal
-        try checkRecorded(try RebuildJournal(root: root, makes: false), request, digest)
-        try preflight(request, node, root)
+        try checkPlanID(request)
+        _ = try checked(request, request.plan.node(request.node), root, identities, open, observer)
+    }
+
+    /// The sources of a host's part, after everything that is refused.
+    private static func checked(
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ root: OpenDirectory, _ identities: [any Identity],
+        _ open: (RebuildPlan.Archive) throws -> OpenedArchive, _ observer: Observer
+    ) throws -> ApplySources {
+        let journal = try RebuildJournal(root: root, makes: false)
+        try checkRecorded(journal, request)
+        // What has begun goes on: an interface may be down meanwhile.
+        let host = try journal?.begin == nil ? RebuildHost(of: root, request) : nil
+        try host?.checkAddresses(of: node)
+        try preflight(request, node, root, journal)
         let sources = try ApplySources(request, node, identities, open)
+        host?.checkName(of: node, sources.backup, observer)
         try checkTime(request, node, sources)
-        try checkRoom(request, node, sources, root)
+        try checkRoom(request, node, sources, root, journal)
+        return sources
+    }
+
+    private static func checkPlanID(_ request: RebuildApplyRequest) throws(Failure) {
+        guard let wanted = request.planID else { return }
+        let id = wanted.lowercased()
+        guard id.utf8.count >= request.plan.id.utf8.count else {
+            throw Failure(
+                .usage, "\(quoted(wanted)) is no ID of a plan: it has \(request.plan.id.utf8.count) digits",
+                hint: "it is in the runbook, and `etcd-snap rebuild plan` has shown it", settings: [.planID])
+        }
+        guard request.plan.sha256?.hasPrefix(id) != true else { return }
+        throw Failure(
+            .failed, "this is the plan \(request.plan.id), and \(quoted(wanted)) is asked for",
+            hint: "members from two plans are no cluster: copy the one plan to every host")
+    }
+
+    private static func keepPlan(of request: RebuildApplyRequest, in journal: RebuildJournal) throws {
+        if journal.begin != nil, (try? RebuildPlan.read(of: journal)) != nil { return }
+        if journal.directory.contains(RebuildJournal.planName) {
+            try journal.directory.removeFile(RebuildJournal.planName)
+        }
+        let file = try PendingFile(in: journal.directory, name: RebuildJournal.planName)
+        try request.document.withUnsafeBytes { try file.write($0) }
+        try file.publish(replacing: true)
     }
 
     /// An error in the middle, with what can be done then.
-    private static func stopped(_ error: any Error) -> any Error {
+    private static func stopped(_ error: any Error, _ root: String) -> any Error {
         var failure = error is CancellationError ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
         guard failure.code != .findings else { return failure }
-        let next = "`etcd-snap rebuild continue` goes on, and `etcd-snap rebuild undo` takes back what was done"
+        let next =
+            "the same command goes on, or `etcd-snap rebuild continue`, and `\(RebuildUndo.command(root))` takes back what was done"
         failure.hint = failure.hint.map { "\($0); \(next)" } ?? next
         return failure
     }
 
     private static func begin(
-        _ journal: RebuildJournal, _ request: RebuildApplyRequest, _ plan: [UInt8], _ digest: String
+        _ journal: RebuildJournal, _ request: RebuildApplyRequest
     ) throws {
-        if journal.directory.contains(RebuildJournal.planName) {
-            try journal.directory.removeFile(RebuildJournal.planName)
-        }
-        let file = try PendingFile(in: journal.directory, name: RebuildJournal.planName)
-        try plan.withUnsafeBytes { try file.write($0) }
-        try file.publish(replacing: true)
         try journal.write(.begin) { record in
             record.version = RebuildJournal.version
             record.node = request.node
-            record.planSHA256 = digest
+            record.planSHA256 = request.plan.sha256
             record.at = request.now
         }
         try journal.write(
@@ -148,12 +184,15 @@ public enum RebuildApply {
     }
 
     /// What a run that was killed behind its last step would have said; nil where there is something to do.
-    private static func finished(_ request: RebuildApplyRequest, _ digest: String) throws -> RebuildApplyReport? {
-        guard let status = try? RebuildStatus.read(root: request.root), status.state == "done",
-            status.node == request.node, status.planSHA256 == digest
+    private static func finished(_ request: RebuildApplyRequest) throws -> RebuildApplyReport? {
+        guard let status = try? RebuildStatus.read(root: request.root, readsPlan: false), status.state == "done",
+            status.node == request.node, status.planSHA256 == request.plan.sha256
         else { return nil }
+        if let journal = try RebuildJournal(root: OpenDirectory(path: request.root), makes: false) {
+            try keepPlan(of: request, in: journal)
+        }
         return RebuildApplyReport(
-            node: status.node, root: status.root, fileCount: status.fileCount, issuedCount: 0,
+            node: status.node, root: status.root, planID: request.plan.id, fileCount: status.fileCount, issuedCount: 0,
             dataDirectory: try request.plan.node(request.node).member?.dataDirectory, keptData: status.keptData,
             notes: ["\(quoted(status.node)) was rebuilt by this plan already: nothing was done"],
             resumedSteps: status.steps.map(\.name), durationSeconds: 0)
@@ -162,20 +201,21 @@ public enum RebuildApply {
     // MARK: Refusals
 
     private static func checkRecorded(
-        _ journal: RebuildJournal?, _ request: RebuildApplyRequest, _ digest: String
+        _ journal: RebuildJournal?, _ request: RebuildApplyRequest
     ) throws(Failure) {
         guard let journal, let begin = journal.begin else { return }
-        let undo = "take it back first: `etcd-snap rebuild undo`"
+        let undo = "take it back first: `\(RebuildUndo.command(request.root))`"
         if journal.isUndoing {
             throw Failure(
                 .failed, "a rebuild of \(quoted(begin.node ?? "")) is being taken back below \(quoted(request.root))",
-                hint: "finish that: `etcd-snap rebuild undo`")
+                hint: "finish that: `\(RebuildUndo.command(request.root))`")
         }
-        guard begin.node == request.node, begin.planSHA256 == digest else {
+        guard begin.node == request.node, begin.planSHA256 == request.plan.sha256 else {
             throw Failure(
                 .failed,
-                "another rebuild, of \(quoted(begin.node ?? "")) begun at \(begin.at.formatted(.iso8601)), is recorded below "
-                    + quoted(request.root), hint: undo)
+                "another rebuild, of \(quoted(begin.node ?? "")) by the plan \(RebuildPlan.id(ofDigest: begin.planSHA256 ?? "")) "
+                    + "begun at \(begin.at.formatted(.iso8601)), is recorded below \(quoted(request.root)); this is "
+                    + "\(quoted(request.node)) of the plan \(request.plan.id)", hint: undo)
         }
         if journal.isDone {
             throw Failure(
@@ -221,11 +261,11 @@ public enum RebuildApply {
     }
 
     private static func preflight(
-        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ root: OpenDirectory
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ root: OpenDirectory, _ journal: RebuildJournal?
     ) throws {
         try checkNothingRuns(request.root)
         try checkNothingListens(node)
-        guard let member = node.member, try RebuildJournal(root: root, makes: false)?.data == nil else { return }
+        guard let member = node.member, journal?.data == nil else { return }
         let place = DataPlace(member.dataDirectory, root: request.root)
         try place.checkUnused()
         guard try place.isOccupied() else { return }
@@ -249,9 +289,10 @@ public enum RebuildApply {
     }
 
     private static func checkRoom(
-        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources, _ root: OpenDirectory
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources, _ root: OpenDirectory,
+        _ journal: RebuildJournal?
     ) throws {
-        let done = try RebuildJournal(root: root, makes: false)?.finishedSteps ?? []
+        let done = journal?.finishedSteps ?? []
         var demand = SpaceDemand()
         func directory(_ path: String) throws -> OpenDirectory {
             var directory = root
@@ -274,59 +315,5 @@ public enum RebuildApply {
             for size in sizes.data + [sizes.log] { try demand.add(size, in: place, as: place.path) }
         }
         try demand.check()
-    }
-}
-
-/// The archives that a node's part needs, open and known to be those of the plan.
-struct ApplySources {
-    let backup: NodeBackup
-    let snapshot: SnapshotSource?
-
-    init(
-        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ identities: [any Identity],
-        _ open: (RebuildPlan.Archive) throws -> OpenedArchive
-    ) throws {
-        let plan = request.plan
-        func opened(_ id: String) throws -> OpenedArchive {
-            guard let archive = plan.archives.first(where: { $0.id == id }) else {
-                throw Failure(.integrity, "the plan names the archive \(id) and does not list it", hint: "plan again")
-            }
-            let opened = try open(archive)
-            let digest = try opened.reader(identities).manifestSHA256
-            guard digest == archive.manifestSHA256 else {
-                throw Failure(
-                    .integrity,
-                    "\(quoted(opened.reference)) is not the archive \(archive.reference) that the plan was made "
-                        + "with: the sha256 of its manifest is \(digest.prefix(16))… and not "
-                        + "\(archive.manifestSHA256.prefix(16))…",
-                    hint: "give the same archives on every host")
-            }
-            return opened
-        }
-        backup = try NodeBackup(opened(node.archiveID), identities: identities)
-        guard node.member != nil, let planned = plan.snapshot else {
-            snapshot = nil
-            return
-        }
-        if let survivor = planned.survivor {
-            try Self.check(VerificationLevel(rawValue: planned.level) ?? .streamed, request.minimumLevel)
-            snapshot = try planned.source(of: survivor, among: request.snapshotFiles)
-            return
-        }
-        let source = try SnapshotSource(opened(planned.archiveID), identities: identities, name: planned.name)
-        guard let record = source.record, record.databaseSHA256 == planned.databaseSHA256 else {
-            throw Failure(
-                .integrity, "the snapshot that is found for \(planned.archiveID) is not the one of the plan",
-                hint: "members from other bytes are no cluster: name the archive that has it")
-        }
-        try Self.check(record.verification.known ?? .streamed, request.minimumLevel)
-        snapshot = source
-    }
-
-    private static func check(_ level: VerificationLevel, _ minimumLevel: VerificationLevel) throws(Failure) {
-        guard level < minimumLevel else { return }
-        throw Failure(
-            .failed, "the snapshot has the level \(level.rawValue), and \(minimumLevel.rawValue) is asked for",
-            hint: "verify the backup, or ask for less", settings: [.minimumLevel])
     }
 }

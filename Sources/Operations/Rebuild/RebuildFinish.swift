@@ -156,17 +156,16 @@ public enum RebuildFinish {
 }
 
 extension RebuildPlan {
-    /// The plan of the rebuild that was made below a root.
+    /// The plan of the rebuild that was made below a root, with its document.
     ///
-    /// - Throws: ``Failure`` with the code `notFound` if there is none.
-    public static func ofRebuild(root path: String) throws -> RebuildPlan {
+    /// - Throws: ``Failure`` with the code `notFound` if there is none, `integrity` if it is damaged.
+    public static func ofRebuild(root path: String) throws -> (plan: RebuildPlan, document: [UInt8]) {
         let root = try OpenDirectory(path: path)
-        guard let journal = try RebuildJournal(root: root, makes: false), let plan = try RebuildStatus.plan(in: journal)
-        else {
+        guard let journal = try RebuildJournal(root: root, makes: false), journal.begin != nil else {
             throw Failure(
                 .notFound, "no rebuild is recorded below \(quoted(path))",
                 hint: "name the plan that the hosts were rebuilt by", settings: [.plan])
         }
-        return plan
+        return try read(of: journal)
     }
 }

@@ -47,6 +47,18 @@ final class RebuildJournal {
             self.kind = kind
             at = Date()
         }
+
+        /// Whether it has what its kind needs to be taken back.
+        var isWhole: Bool {
+            switch kind {
+            case .begin: version != nil && node != nil && planSHA256 != nil
+            case .stepBegins, .stepEnds: step != nil
+            case .makes: path != nil
+            case .places: path != nil && before != nil
+            case .makesData: path != nil && data != nil
+            case .end, .undoes: true
+            }
+        }
     }
 
     /// What was where the data directory is to be.
@@ -75,6 +87,8 @@ final class RebuildJournal {
     static let keptName = "kept"
     static let requestsName = "requests"
 
+    /// The root that it is of.
+    let root: String
     /// The directory that the journal is in.
     let directory: OpenDirectory
     private(set) var records: [Record] = []
@@ -93,6 +107,7 @@ final class RebuildJournal {
     /// - Throws: ``Failure`` with the code `locked` while another process has it.
     init?(root: OpenDirectory, makes: Bool) throws {
         guard let (directory, madeParents) = try Self.directory(root, makes: makes) else { return nil }
+        self.root = root.path
         self.directory = directory
         self.madeParents = madeParents
         let path = directory.path(of: Self.name)
@@ -153,20 +168,42 @@ final class RebuildJournal {
         }
         let decoder = JSONDecoder()
         decoder.dateDecodingStrategy = .iso8601
+        struct Head: Decodable { var version: Int? }
         for line in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).dropLast() {
-            do {
-                records.append(try decoder.decode(Record.self, from: Data(line)))
-            } catch {
+            if records.isEmpty, let version = (try? decoder.decode(Head.self, from: Data(line)))?.version,
+                version > Self.version
+            {
                 throw Failure(
-                    .integrity, "line \(records.count + 1) of \(quoted(path)) is no record of a rebuild",
-                    hint: "it was changed, or a newer program wrote it: use that one")
+                    .integrity, "\(quoted(path)) has the version \(version), and this program knows \(Self.version)",
+                    hint: "use the etcd-snap that wrote it")
             }
+            guard let record = try? decoder.decode(Record.self, from: Data(line)), record.isWhole else {
+                throw damaged("line \(records.count + 1) of \(quoted(path)) is no record of a rebuild")
+            }
+            guard !records.isEmpty || record.kind == .begin else {
+                throw damaged("\(quoted(path)) does not begin with the beginning of a rebuild")
+            }
+            records.append(record)
             byteCount += line.count + 1
         }
-        guard let version = records.first?.version, version > Self.version else { return }
-        throw Failure(
-            .integrity, "\(quoted(path)) has the version \(version), and this program knows \(Self.version)",
-            hint: "use the program that wrote it")
+        // What is kept is never there without a record of where it was.
+        guard records.isEmpty, try keepsSomething() else { return }
+        throw damaged("\(quoted(path)) has no record of the rebuild whose replaced files are kept beside it")
+    }
+
+    private func keepsSomething() throws -> Bool {
+        guard directory.isDirectory(Self.keptName) else { return false }
+        return try !directory.openDirectory(Self.keptName).names().isEmpty
+    }
+
+    private func damaged(_ what: String) -> Failure {
+        Failure(
+            .integrity, what,
+            hint:
+                "use the etcd-snap that wrote it, if a newer one did; else it is damaged, and nothing was changed by this: "
+                + "put \(Self.name) back from a copy, or put back by hand what is in "
+                + "\(quoted(directory.path(of: Self.keptName))), where each line before tells of a path, or set the host up "
+                + "anew; then remove \(quoted(directory.path)), and a new rebuild can begin")
     }
 
     /// Writes records, and returns when they are durable.
@@ -207,6 +244,8 @@ final class RebuildJournal {
     var isUndoing: Bool { records.contains { $0.kind == .undoes } }
     var finishedSteps: Set<RebuildStep> { Set(records.filter { $0.kind == .stepEnds }.compactMap(\.step)) }
     var data: DataBefore? { records.lazy.compactMap(\.data).first }
+    /// The data directory, once something was done about it.
+    var dataDirectory: String? { records.first { $0.kind == .makesData }?.path }
 
     /// Paths with what was there, in the order of the first time.
     var places: [(path: String, before: ReversiblePlacement.Before)] {
@@ -219,8 +258,9 @@ final class RebuildJournal {
     /// Directories that were not there, in the order of their making.
     var madeDirectories: [String] { records.filter { $0.kind == .makes }.compactMap(\.path) }
 
-    /// Removes it after all that is kept, once there is nothing to take back.
-    func remove() throws {
+    /// Removes what is kept once there is nothing to take back, and leaves the journal as a trace of that, which
+    /// ``removeRemains(root:)`` removes.
+    func close() throws {
         for name in try directory.names().compactMap({ EntryName($0) }) where name.description != Self.name {
             try directory.removeTree(name)
         }
@@ -229,8 +269,16 @@ final class RebuildJournal {
         try directory.sync()
     }
 
+    /// Whether what is left was taken back; nil where nothing is left, or a journal is there.
+    static func remainsAreUndone(root: OpenDirectory) throws -> Bool? {
+        guard let (directory, _) = try directory(root, makes: false), !directory.contains(name) else { return nil }
+        return directory.contains(undoneName)
+    }
+
     /// Removes the directory where there is no journal in it: what a killed run has left before its first record, or after
     /// its last.
+    ///
+    /// Nothing follows on the removal, so that whoever is killed before the end finds a trace of it.
     ///
     /// - Returns: whether there was one.
     static func removeRemains(root: OpenDirectory) throws -> Bool {
@@ -245,7 +293,6 @@ final class RebuildJournal {
             guard madeParents.contains("/" + parts[...index].joined(separator: "/")) else { break }
             try parents[index].removeEmptyDirectory(parts[index])
         }
-        try root.sync()
         return true
     }
 }

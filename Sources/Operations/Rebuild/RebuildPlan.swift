@@ -109,6 +109,8 @@ public struct RebuildPlan: Codable, Sendable {
     public var notes: [String]
     /// The survivors that were looked at, the best first; nil for none.
     public var survivors: [SurvivorDescription]?
+    /// The digest of everything else in the document; nil until it is ``sealed()``.
+    public var sha256: String?
 
     /// Whether workers and other clients reach the control plane at another place than before.
     public var isEndpointChanged: Bool {
@@ -126,21 +128,6 @@ public struct RebuildPlan: Codable, Sendable {
                 hint: "it has \(nodes.map(\.name).joined(separator: ", "))", settings: [.node])
         }
         return node
-    }
-
-    /// Reads a plan's document.
-    ///
-    /// - Throws: ``Failure`` with the code `integrity` for what is none, or is of a later version.
-    public static func decode(_ bytes: [UInt8], name: String) throws -> RebuildPlan {
-        struct Version: Decodable { var formatVersion: Int }
-        let version = try DocumentCoding.decode(Version.self, from: bytes, name: name).formatVersion
-        guard version <= formatVersion else {
-            throw Failure(
-                .integrity,
-                "the plan \(quoted(name)) has the version \(version), and this program knows \(formatVersion)",
-                hint: "use the program that made it on every host")
-        }
-        return try DocumentCoding.decode(RebuildPlan.self, from: bytes, name: name)
     }
 }
 

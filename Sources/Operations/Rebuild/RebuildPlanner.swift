@@ -25,7 +25,7 @@ public enum RebuildPlanner {
             }
             var plan = try plan(sources, topology, options, observer)
             plan.survivors = options.survivors?.comparison.descriptions
-            return plan
+            return try plan.sealed()
         }
     }
 
@@ -219,12 +219,6 @@ public enum RebuildPlanner {
             fileByteCount: parts.map { $0.files.reduce(0) { $0 + $1.byteCount } }.max() ?? 0,
             drills: RebuildForecast.drills(
                 of: sources.backups.map(\.archive), cluster: sources.backups[0].manifest.archive.cluster))
-    }
-}
-
-extension IPAddress {
-    fileprivate var isLoopback: Bool {
-        bytes.count == 4 ? bytes[0] == 127 : bytes.dropLast().allSatisfy { $0 == 0 } && bytes.last == 1
     }
 }
 

@@ -2,11 +2,11 @@ import FoundationEssentials
 import HostIO
 import NodeFiles
 import PKIBackup
-import SealedArchive
+import SystemPackage
 
 /// What taking a rebuild back came to.
 public struct RebuildUndoReport: Codable, Sendable {
-    /// The node that the host was to be.
+    /// The node that the host was to be; empty where there was nothing to take back any more.
     public var node: String
     /// The root.
     public var root: String
@@ -16,36 +16,35 @@ public struct RebuildUndoReport: Codable, Sendable {
     public var restoredCount: Int
     /// Directories that the rebuild made and that stay, for something else is in them.
     public var remaining: [String]
+    /// What a person should know.
+    public var notes: [String]
 }
 
 /// Makes a host what it was before a rebuild.
+///
+/// The journal alone says what is taken back: the plan may be lost by then.
 public enum RebuildUndo {
     /// Takes everything back that the journal records; killed anywhere, the same again goes on.
     ///
-    /// - Parameter didPutBack: called behind each path; what it throws ends the work there, as a crash would.
+    /// - Parameters:
+    ///   - didPutBack: called behind each path; what it throws ends the work there, as a crash would.
+    ///   - didTakeBack: called when all is taken back, before the last trace of the rebuild goes: whoever is killed until then
+    ///     is told so by the next run.
     /// - Throws: ``Failure`` with the code `notFound` if there is no journal, `failed` where a control plane runs.
     public static func run(
-        root path: String, didPutBack: (String) throws -> Void = { _ in }
-    ) throws -> RebuildUndoReport {
+        root path: String, didPutBack: (String) throws -> Void = { _ in },
+        didTakeBack: (RebuildUndoReport) throws -> Void = { _ in }
+    ) throws {
         let root = try OpenDirectory(path: path)
-        guard let journal = try RebuildJournal(root: root, makes: false) else {
-            guard try RebuildJournal.removeRemains(root: root) else { throw none(path) }
-            return RebuildUndoReport(node: "", root: path, removedCount: 0, restoredCount: 0, remaining: [])
+        if let remains = try remains(root: path) {
+            try didTakeBack(remains)
+            return try removeRemains(root)
+        }
+        guard let journal = try RebuildJournal(root: root, makes: false), let begin = journal.begin else {
+            throw none(path)
         }
         try RebuildApply.checkNothingRuns(path)
-        guard let begin = journal.begin else {
-            // Nothing was announced, so nothing was done.
-            let parents = journal.madeParents
-            try journal.remove()
-            _ = try RebuildJournal.removeRemains(root: root)
-            for parent in parents.reversed() {
-                _ = try ReversiblePlacement(root: root, keptIn: root).removeDirectory(parent)
-            }
-            return RebuildUndoReport(node: "", root: path, removedCount: 0, restoredCount: 0, remaining: [])
-        }
-        let plan = try RebuildStatus.plan(in: journal)
-        let dataDirectory = try plan?.node(begin.node ?? "").member?.dataDirectory
-        if let dataDirectory { try DataPlace(dataDirectory, root: path).checkUnused() }
+        if let directory = journal.dataDirectory { try DataPlace(directory, root: path).checkUnused() }
         if !journal.isUndoing { try journal.write(.undoes) }
         let kept = journal.directory
         let placement = ReversiblePlacement(
@@ -56,7 +55,7 @@ public enum RebuildUndo {
             try placement.putBack(place.path, place.before)
             try didPutBack(place.path)
         }
-        if let data = journal.data, let directory = dataDirectory {
+        if let data = journal.data, let directory = journal.dataDirectory {
             try DataPlace(directory, root: path).putBack(data)
             try didPutBack(directory)
         }
@@ -66,82 +65,78 @@ public enum RebuildUndo {
             if try !placement.removeDirectory(directory) { remaining.append(directory) }
         }
         let above = journal.madeDirectories.reversed().filter { isPath(own, atOrBelow: $0) }
+        remaining += try sharedDirectories(of: above, root)
         let places = journal.places
-        try journal.remove()
+        try journal.close()
+        try didTakeBack(
+            RebuildUndoReport(
+                node: begin.node ?? "", root: path, removedCount: places.count { $0.before == .absent },
+                restoredCount: places.count { $0.before == .kept }, remaining: remaining, notes: []))
         _ = try RebuildJournal.removeRemains(root: root)
-        for directory in above where try !placement.removeDirectory(directory) { remaining.append(directory) }
-        return RebuildUndoReport(
-            node: begin.node ?? "", root: path, removedCount: places.count { $0.before == .absent },
-            restoredCount: places.count { $0.before == .kept }, remaining: remaining)
+        for directory in above where !remaining.contains(directory) { _ = try placement.removeDirectory(directory) }
+    }
+
+    /// Of directories above the journal, the deepest first, those that something else is in.
+    private static func sharedDirectories(of directories: [String], _ root: OpenDirectory) throws -> [String] {
+        let isOwn = try directories.map { path in
+            let parts = path.split(separator: "/").map(String.init)
+            return try parts.reduce(root) { try $0.openDirectory($1) }.names().count <= 1
+        }
+        return Array(directories[(isOwn.firstIndex(of: false) ?? directories.count)...])
+    }
+
+    // MARK: Remains
+
+    /// What is left of a rebuild that has nothing to take back, for it was taken back or had not begun; nil for one that has, or
+    /// for none at all.
+    public static func remains(root path: String) throws -> RebuildUndoReport? {
+        let root = try OpenDirectory(path: path)
+        var report = RebuildUndoReport(
+            node: "", root: path, removedCount: 0, restoredCount: 0, remaining: [], notes: [])
+        if let journal = try RebuildJournal(root: root, makes: false) {
+            guard journal.begin == nil else { return nil }
+            report.notes = ["a rebuild below \(quoted(path)) was stopped before it changed anything"]
+            return report
+        }
+        guard let isUndone = try RebuildJournal.remainsAreUndone(root: root) else { return nil }
+        report.notes = [
+            isUndone
+                ? "the rebuild below \(quoted(path)) is taken back already: only its journal was left"
+                : "what is left of a rebuild below \(quoted(path)) has nothing to take back"
+        ]
+        return report
+    }
+
+    private static func removeRemains(_ root: OpenDirectory) throws {
+        guard let journal = try RebuildJournal(root: root, makes: false) else {
+            _ = try RebuildJournal.removeRemains(root: root)
+            return
+        }
+        let parents = journal.madeParents
+        try journal.close()
+        _ = try RebuildJournal.removeRemains(root: root)
+        for parent in parents.reversed() {
+            _ = try ReversiblePlacement(root: root, keptIn: root).removeDirectory(parent)
+        }
     }
 
     static func none(_ root: String) -> Failure {
         Failure(
-            .notFound, "there is no rebuild below \(quoted(root))",
+            .notFound, "there is no rebuild below \(quoted(root)): none was begun, or it is taken back",
             hint: "name the root that it was made below", settings: [.root])
     }
-}
 
-/// Where a rebuild stands on a host.
-public struct RebuildStatus: Codable, Sendable {
-    /// A step.
-    public struct Step: Codable, Sendable {
-        /// Its name.
-        public var name: String
-        /// `done`, `begun` or `to do`.
-        public var state: String
-        /// When it ended, or began.
-        public var at: Date?
-    }
+    /// The command that takes a rebuild back.
+    public static func command(_ root: String) -> String { "etcd-snap rebuild undo --yes" + rootOption(root) }
 
-    /// The node.
-    public var node: String
-    /// The root.
-    public var root: String
-    /// `done`, `begun`, or `undoing`.
-    public var state: String
-    /// When it began.
-    public var startedAt: Date
-    /// SHA-256 of the plan.
-    public var planSHA256: String
-    /// The steps.
-    public var steps: [Step]
-    /// The number of files and links that were placed or are about to be.
-    public var fileCount: Int
-    /// Where data that was there is kept; nil if there was none.
-    public var keptData: String?
-    /// Where requests for certificates are; nil if there are none.
-    public var requests: String?
-
-    /// Reads the journal of a root.
-    ///
-    /// - Throws: ``Failure`` with the code `notFound` if there is none, `locked` while a rebuild runs.
-    public static func read(root path: String) throws -> RebuildStatus {
-        let root = try OpenDirectory(path: path)
-        guard let journal = try RebuildJournal(root: root, makes: false), let begin = journal.begin else {
-            throw RebuildUndo.none(path)
+    /// What a command for a root needs besides.
+    public static func rootOption(_ root: String) -> String {
+        guard absolutePath(root).string != "/" else { return "" }
+        let isPlain = root.utf8.allSatisfy { byte in
+            Character(UnicodeScalar(byte)).isLetter && byte < 0x80
+                || Character(UnicodeScalar(byte)).isNumber && byte < 0x80
+                || Array("/._-+:@%,=".utf8).contains(byte)
         }
-        let planned = try plan(in: journal)?.node(begin.node ?? "").steps.compactMap { RebuildStep(rawValue: $0.name) }
-        let finished = journal.finishedSteps
-        let steps = (planned ?? RebuildStep.allCases).map { step in
-            let ended = journal.records.last { $0.kind == .stepEnds && $0.step == step }
-            let begun = journal.records.last { $0.kind == .stepBegins && $0.step == step }
-            return Step(
-                name: step.rawValue, state: finished.contains(step) ? "done" : begun == nil ? "to do" : "begun",
-                at: ended?.at ?? begun?.at)
-        }
-        let requests = journal.directory.contains(RebuildJournal.requestsName)
-        return RebuildStatus(
-            node: begin.node ?? "", root: path,
-            state: journal.isUndoing ? "undoing" : journal.isDone ? "done" : "begun", startedAt: begin.at,
-            planSHA256: begin.planSHA256 ?? "", steps: steps, fileCount: journal.places.count,
-            keptData: journal.data?.movedTo,
-            requests: requests ? journal.directory.path(of: RebuildJournal.requestsName) : nil)
-    }
-
-    static func plan(in journal: RebuildJournal) throws -> RebuildPlan? {
-        guard journal.directory.contains(RebuildJournal.planName) else { return nil }
-        let file = try RandomAccessFile(path: journal.directory.path(of: RebuildJournal.planName))
-        return try RebuildPlan.decode(file.bytes(at: 0, count: file.byteCount), name: file.name)
+        return " --root " + (isPlain ? root : "'\(root.replacing("'", with: "'\\''"))'")
     }
 }

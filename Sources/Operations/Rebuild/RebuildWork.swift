@@ -235,7 +235,8 @@ struct RebuildWork {
     ) -> RebuildApplyReport {
         let data = node.member.map { DataPlace($0.dataDirectory, root: request.root).path }
         return RebuildApplyReport(
-            node: request.node, root: request.root, fileCount: journal.places.count, issuedCount: issuedCount,
+            node: request.node, root: request.root, planID: request.plan.id, fileCount: journal.places.count,
+            issuedCount: issuedCount,
             dataDirectory: data,
             keptData: journal.data?.movedTo.flatMap { name in data.map { joinPath(parentPath($0), name) } },
             clusterID: etcd?.clusterID, revision: etcd?.revision,
