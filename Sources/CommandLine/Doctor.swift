@@ -13,7 +13,8 @@ struct Doctor: AsyncParsableCommand {
         discussion: """
             Shows what was found on the node and would be captured, whether etcd answers, for whom archives are sealed, \
             whether the store can be written to and the timer is on, and what a rebuild would lack. Exit status 3 if \
-            anything needs attention. Nothing is changed, but that temporary files of an interrupted restore are removed.
+            anything needs attention. Nothing is changed, but that what an interrupted restore, drill or plan has left in the clear \
+            is removed, and said.
 
             Example: etcd-snap doctor
             """)

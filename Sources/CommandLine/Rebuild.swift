@@ -134,6 +134,7 @@ struct RebuildUndoCommand: ParsableCommand {
                 "the rebuild of \(quoted(status.node)), \(status.fileCount) files and its etcd data, would be taken back",
                 hint: "add --yes if that is meant; what etcd has written since is lost")
         }
+        LeftoverRemoval.removeRegistered(observer: Console.shared.observer)
         try RebuildUndo.run(root: root, didTakeBack: show)
     }
 

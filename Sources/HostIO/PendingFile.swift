@@ -32,6 +32,7 @@ public final class PendingFile: ByteSink {
 
     private let temporaryName: String
     private let descriptor: FileDescriptor
+    private let record: StagingRegister.Record?
     private var writebackOffset = 0
     private var direct: DirectWriter?
     private var isDone = false
@@ -40,13 +41,16 @@ public final class PendingFile: ByteSink {
 
     /// Creates the temporary file.
     ///
+    /// - Parameter isSecret: whether it has secrets in the clear: then it is recorded, so that whatever runs next removes what a
+    ///   killed run has left of it.
     /// - Throws: ``Failure`` with the code `locked` while another process fills a file of that name, `failed` if it can't be
     ///   told whether one does; ``SystemCallError``.
-    public init(in directory: OpenDirectory, name: String) throws {
+    public init(in directory: OpenDirectory, name: String, isSecret: Bool = false) throws {
         self.directory = directory
         self.name = name
         temporaryName = Self.temporaryPrefix + name
         descriptor = try Self.create(temporaryName, in: directory, for: directory.path(of: name))
+        record = isSecret ? StagingRegister.record(directory.path(of: temporaryName)) : nil
         guard Self.isLocked(descriptor, name: path), directory.isEntry(temporaryName, descriptor) else {
             throw Self.busy(path)
         }
@@ -59,6 +63,7 @@ public final class PendingFile: ByteSink {
     deinit {
         UnfinishedWork.remove(self)
         discard()
+        record?.remove()
         descriptor.closeReleasingLock()
     }
 

@@ -14,12 +14,17 @@ import SystemPackage
 /// writes goes to a file. One that is dropped is killed, with what it started in its group, and waited for.
 public final class TiedProcess: Sendable {
     private enum State: Sendable {
-        case running
+        case starting
+        /// It must not run any more; its start may still be under way.
+        case abandoned
+        case running(pid_t)
         case ended(ChildProcess.End)
+        /// It could not be started.
+        case failed
     }
 
     private final class Shared: Sendable {
-        let state = Mutex(State.running)
+        let state = Mutex(State.starting)
     }
 
     /// Its process ID.
@@ -41,12 +46,14 @@ public final class TiedProcess: Sendable {
         let output = try Self.makeLog(log, in: directory)
         defer { try? output.close() }
         let shared = Shared()
+        // Before the start, so that there is no moment at which it runs and nobody knows.
+        UnfinishedWork.add(shared) { Self.abandon(shared) }
         let started = Mutex<Result<pid_t, SystemCallError>?>(nil)
         let isStarted = DispatchSemaphore(value: 0)
         // The kernel ties it to the thread that starts it: that one stays until it has ended.
         runBeside("etcd-snap.child") {
             let result = Result { () throws(SystemCallError) in
-                try Self.spawn(path, arguments, environment, directory.path, output.rawValue)
+                try Self.start(path, arguments, environment, directory.path, output.rawValue, shared)
             }
             started.withLock { $0 = result }
             isStarted.signal()
@@ -54,14 +61,18 @@ public final class TiedProcess: Sendable {
         }
         isStarted.wait()
         guard let result = started.withLock({ $0 }) else { preconditionFailure("a start without a result") }
-        processID = try result.get()
+        do throws(SystemCallError) {
+            processID = try result.get()
+        } catch {
+            UnfinishedWork.remove(shared)
+            throw error
+        }
         self.shared = shared
-        UnfinishedWork.add(self) { [processID] in Self.signal(SIGKILL, processID, shared) }
     }
 
     deinit {
-        UnfinishedWork.remove(self)
         kill()
+        UnfinishedWork.remove(shared)
     }
 
     /// How it ended; nil while it runs.
@@ -77,7 +88,7 @@ public final class TiedProcess: Sendable {
     /// - Parameter seconds: how long it may take.
     @discardableResult
     public func stop(seconds: Double) -> ChildProcess.End {
-        Self.signal(SIGTERM, processID, shared)
+        Self.signal(SIGTERM, shared)
         let deadline = ContinuousClock.now + .seconds(seconds)
         while ContinuousClock.now < deadline {
             if let end { return end }
@@ -89,9 +100,47 @@ public final class TiedProcess: Sendable {
     /// Ends it and what it has started in its group, and waits for that.
     @discardableResult
     public func kill() -> ChildProcess.End {
-        Self.signal(SIGKILL, processID, shared)
+        Self.signal(SIGKILL, shared)
         while true {
             if let end { return end }
+            usleep(1_000)
+        }
+    }
+
+    private static func start(
+        _ path: String, _ arguments: [String], _ environment: [String], _ directory: String, _ output: CInt,
+        _ shared: Shared
+    ) throws(SystemCallError) -> pid_t {
+        let process: pid_t
+        do throws(SystemCallError) {
+            process = try spawn(path, arguments, environment, directory, output)
+        } catch {
+            shared.state.withLock { $0 = .failed }
+            throw error
+        }
+        shared.state.withLock { state in
+            if case .abandoned = state { Glibc.kill(-process, SIGKILL) }
+            state = .running(process)
+        }
+        return process
+    }
+
+    /// How long an end that waits for nobody waits for the kernel to end a process.
+    private static let longestEnd = Duration.seconds(1)
+
+    /// Kills it, also in the middle of its start, so that it writes nothing any more.
+    private static func abandon(_ shared: Shared) {
+        let deadline = ContinuousClock.now + longestEnd
+        while ContinuousClock.now < deadline {
+            let isOver = shared.state.withLock { state in
+                switch state {
+                case .starting, .abandoned: state = .abandoned
+                case .running(let process): Glibc.kill(-process, SIGKILL)
+                case .ended, .failed: return true
+                }
+                return false
+            }
+            if isOver { return }
             usleep(1_000)
         }
     }
@@ -136,9 +185,9 @@ public final class TiedProcess: Sendable {
         }
     }
 
-    private static func signal(_ number: CInt, _ process: pid_t, _ shared: Shared) {
+    private static func signal(_ number: CInt, _ shared: Shared) {
         shared.state.withLock { state in
-            guard case .running = state else { return }
+            guard case .running(let process) = state else { return }
             Glibc.kill(number == SIGKILL ? -process : process, number)
         }
     }

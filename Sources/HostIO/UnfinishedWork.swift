@@ -6,7 +6,8 @@ import Synchronization
 /// removes what is unfinished and ends. What must not end in its middle, such as a publication, is protected meanwhile.
 public enum UnfinishedWork {
     private struct State {
-        var removals: [ObjectIdentifier: @Sendable () -> Void] = [:]
+        var removals: [ObjectIdentifier: (number: Int, remove: @Sendable () -> Void)] = [:]
+        var addedCount = 0
         var protectedCount = 0
     }
 
@@ -16,7 +17,10 @@ public enum UnfinishedWork {
     ///
     /// - Parameter removing: must not wait for what may never answer.
     public static func add(_ owner: AnyObject, removing: @Sendable @escaping () -> Void) {
-        state.withLock { $0.removals[ObjectIdentifier(owner)] = removing }
+        state.withLock { state in
+            state.addedCount += 1
+            state.removals[ObjectIdentifier(owner)] = (state.addedCount, removing)
+        }
     }
 
     /// Forgets what an owner had unfinished.
@@ -33,11 +37,12 @@ public enum UnfinishedWork {
 
     /// Removes what is unfinished and runs `end`, unless something is protected at the moment.
     ///
-    /// Nothing can become protected any more while that goes on.
+    /// What came last goes first: a process before the directory that it writes to. Nothing can become protected any more while
+    /// that goes on.
     public static func abandon(_ end: () -> Void) {
         state.withLock { state in
             guard state.protectedCount == 0 else { return }
-            for removal in state.removals.values { removal() }
+            for removal in state.removals.values.sorted(by: { $0.number > $1.number }) { removal.remove() }
             end()
         }
     }

@@ -35,7 +35,7 @@ public enum KeyGeneration {
     private static func write(_ bytes: [UInt8], to output: String?, _ standardOutput: any ByteSink) throws {
         guard let output else { return try standardOutput.write(bytes) }
         let (directory, name) = try OutputFile.place(output)
-        let file = try PendingFile(in: directory, name: name)
+        let file = try PendingFile(in: directory, name: name, isSecret: true)
         try file.write(bytes)
         do {
             try file.publish()

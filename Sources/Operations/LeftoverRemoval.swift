@@ -3,12 +3,11 @@ import NodeFiles
 import PKIBackup
 import SystemPackage
 
-/// Removes what an interrupted restore in place has left on a node: files of secrets in the clear under names that nobody
-/// looks at.
+/// Removes what a killed run has left on a node: files of secrets in the clear under names that nobody looks at.
 public enum LeftoverRemoval {
     /// Removes it, unless the restore still runs; what can't be removed is a warning, for it is not what was asked for.
     public static func run(root: NodeRoot, observer: Observer) {
-        removeStagingDirectories(observer: observer)
+        removeRegistered(observer: observer)
         do {
             let directory = try OpenDirectory(path: root.location(of: "/"))
             try PlacementJournal.removeLeftovers(below: directory).tell(observer)
@@ -22,12 +21,17 @@ public enum LeftoverRemoval {
         }
     }
 
-    /// Removes what killed restores of this user have left beside their targets.
-    static func removeStagingDirectories(observer: Observer) {
+    /// Removes what killed runs of this user have left: beside targets of restores, files that were not done, and directories
+    /// in which servers were booted.
+    public static func removeRegistered(observer: Observer) {
         for path in StagingRegister.removeLeftovers() { observer.warn(sentence(path)) }
     }
 
-    static func sentence(_ path: String) -> String { "removed \(quoted(path)), left by an interrupted restore" }
+    static func sentence(_ path: String) -> String {
+        let isScratch = lastName(path).hasPrefix(StagingRegister.scratchPrefix)
+        return
+            "removed \(quoted(path)), left by an interrupted \(isScratch ? "drill, or by a survivor that was booted" : "restore")"
+    }
 }
 
 extension PlacementJournal.Leftovers {

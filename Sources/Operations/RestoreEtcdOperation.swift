@@ -82,7 +82,7 @@ public enum RestoreEtcdOperation {
         _ source: SnapshotSource, _ request: RestoreEtcdRequest, observer: Observer = Observer()
     ) async throws -> RestoreEtcdReport {
         // Before it is looked at what is there.
-        LeftoverRemoval.removeStagingDirectories(observer: observer)
+        LeftoverRemoval.removeRegistered(observer: observer)
         let plan = try Plan(source, request)
         return try await withBlockingThread("etcd-snap.restore.etcd") {
             releaseUnusedCode()

@@ -88,7 +88,7 @@ public enum RestoreOperation {
     ) async throws -> RestoreReport {
         try await withBlockingThread("etcd-snap.restore") {
             let start = ContinuousClock.now
-            LeftoverRemoval.removeStagingDirectories(observer: observer)
+            LeftoverRemoval.removeRegistered(observer: observer)
             let reader = try archive.reader(identities)
             let isChosen = try choose(reader)
             let joined = joins ? try JoinedSnapshot.all(for: archive, reader, identities: identities) : []

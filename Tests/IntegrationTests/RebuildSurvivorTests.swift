@@ -71,6 +71,41 @@ extension Integration {
             #expect(put.header.revision.int > 1_000_000_000)
         }
 
+        /// What a killed plan has left is in the clear: whatever comes next removes it and says so, wherever it is.
+        @Test func killedAndNotRepeated() throws {
+            let lost = try Lost(.v3_5)
+            let directory = lost.nodes.store.directory
+            let place = directory.file("out")
+            try run("mkdir", [place])
+            // It says its version, and never serves.
+            let program = try directory.write(
+                "#!/bin/sh\ncase $1 in --version) echo etcd Version: 3.5.1;; *) echo >\"$0.ran\"; exec sleep 300;; esac\n",
+                to: "etcd")
+            try run("chmod", ["755", program])
+            let state = ["XDG_STATE_HOME": directory.file("state")]
+            let arguments = lost.arguments + ["--etcd-program", program, "--out", "\(place)/plan.json"]
+            let left = [".pending-plan.db", "etcd-snap-drill-\(geteuid())"]
+            func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: place).sorted() }
+            for next in [
+                ["doctor", "--root", try lost.nodes.newRoot("empty"), "--no-etcd", "--store", lost.nodes.store.root],
+                ["rebuild", "plan", lost.reference, "--node", "cp-21=10.0.0.21"] + lost.nodes.access,
+            ] {
+                try? FileManager.default.removeItem(atPath: program + ".ran")
+                let command = try SnapTool.start(arguments, environment: state)
+                while command.isRunning, !FileManager.default.fileExists(atPath: program + ".ran") { usleep(10_000) }
+                command.signal(SIGKILL)
+                _ = try command.wait(seconds: 30)
+                #expect(try names() == left)
+                let result = try SnapTool.attempt(next, environment: state)
+                #expect([0, 3].contains(result.status), "\(result.errorText)")
+                for name in left {
+                    #expect(result.errorText.contains("removed \"\(place)/\(name)\""), "\(result.errorText)")
+                }
+                #expect(try names() == [])
+                #expect(try FileManager.default.contentsOfDirectory(atPath: directory.file("state")) == [])
+            }
+        }
+
         @Test func withoutAnEtcdTheDatabaseAloneIsTaken() throws {
             let lost = try Lost(.v3_5)
             let plan = lost.nodes.store.directory.file("plan.json")

@@ -47,6 +47,7 @@ public enum DrillOperation {
             }
             return report
         }
+        LeftoverRemoval.removeRegistered(observer: observer)
         let scratch = try DrillScratch(in: plan.scratch)
         if let leftover = scratch.leftover { observer.warn(leftover) }
         var record = DrillRecord(

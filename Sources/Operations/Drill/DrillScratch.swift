@@ -8,8 +8,8 @@ import SystemPackage
 /// The directory of a drill, `etcd-snap-drill-UID` with mode 0700: everything that is restored is in it, and every process
 /// of the drill runs in it.
 ///
-/// It is locked while the drill goes on. What a killed one has left, processes too, the next one removes; one that ends
-/// removes everything itself.
+/// It is locked while the drill goes on, and recorded in the ``StagingRegister``. What a killed one has left, processes too, the
+/// next run removes, whatever it does; one that ends removes everything itself.
 public final class DrillScratch: Sendable {
     /// The directory.
     public let directory: OpenDirectory
@@ -19,9 +19,10 @@ public final class DrillScratch: Sendable {
     public let leftover: String?
     private let parent: OpenDirectory
     private let name: String
+    private let record: StagingRegister.Record?
 
     /// What the processes of drills have in their environment.
-    static let variable = "ETCD_SNAP_DRILL=1"
+    static let variable = StagingRegister.scratchVariable
 
     /// Makes and locks the directory, and removes what is in it.
     ///
@@ -30,8 +31,9 @@ public final class DrillScratch: Sendable {
     ///   alone.
     public init(in path: String) throws {
         parent = try OpenDirectory(path: path)
-        name = "etcd-snap-drill-\(geteuid())"
+        name = StagingRegister.scratchPrefix + "\(geteuid())"
         directory = try Self.locked(name, in: parent)
+        record = StagingRegister.record(directory.path)
         isInMemory = parent.isInMemory
         let place = Self.realPath(directory.path) ?? directory.path
         let killedCount = ForeignProcesses.killLeftovers(in: place, having: Self.variable)
@@ -47,6 +49,7 @@ public final class DrillScratch: Sendable {
     deinit {
         UnfinishedWork.remove(self)
         Self.remove(name, in: parent, if: directory)
+        record?.remove()
     }
 
     /// Whether a directory is in memory.

@@ -94,7 +94,7 @@ public enum RebuildApply {
             // Whoever goes on by the journal alone finds it there, also where it was lost on the way.
             try keepPlan(of: request, in: journal)
             if journal.begin == nil { try begin(journal, request) }
-            LeftoverRemoval.removeStagingDirectories(observer: observer)
+            LeftoverRemoval.removeRegistered(observer: observer)
             do {
                 let work = try RebuildWork(request, node, sources, journal, root, observer)
                 return try await work.run(since: start)

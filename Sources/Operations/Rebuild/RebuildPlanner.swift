@@ -18,6 +18,7 @@ public enum RebuildPlanner {
         observer: Observer = Observer()
     ) async throws -> RebuildPlan {
         try await withBlockingThread("etcd-snap.rebuild.plan") {
+            LeftoverRemoval.removeRegistered(observer: observer)
             var sources = try RebuildSources(archives, identities: identities, options: options)
             if let survivors = options.survivors {
                 sources.survivors = try await ChosenSurvivor.decide(survivors, sources, options, observer: observer)

@@ -62,7 +62,7 @@ struct ChosenSurvivor: Sendable {
             return decision
         }
         let (directory, name) = try OpenDirectory.parent(of: path)
-        let file = try PendingFile(in: directory, name: name)
+        let file = try PendingFile(in: directory, name: name, isSecret: true)
         let taken = try await SurvivorSnapshot.take(
             best, to: file, in: { try DrillScratch(in: survivors.options.scratch ?? directory.path) },
             options: survivors.options, observer: observer)
