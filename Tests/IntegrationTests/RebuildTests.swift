@@ -49,6 +49,9 @@ extension Integration {
 
         @Test func thePlanSaysWhatHappens() throws {
             let nodes = try RebuildNodes(["base"])
+            try shell(
+                "sed -i 's#^    - --name=cp-1#    - --image-pull-pw=hunter2\\n&#' \"$1/etc/kubernetes/manifests/etcd.yaml\"",
+                nodes.tree("base"))
             let reference = try nodes.backUp("base", as: "cp-1")
             let runbook = nodes.store.directory.file("runbook.md")
             let arguments =
@@ -63,7 +66,8 @@ extension Integration {
             let node = plan.nodes[0]
             let diffs = node.changes.array.map(\.diff.string).joined()
             #expect(diffs.contains("\n-    - --name=cp-1\n") && diffs.contains("\n+    - --name=cp-21\n"))
-            #expect(!diffs.contains("client-key-data: L"))
+            #expect(!diffs.contains("client-key-data: L") && !diffs.contains("hunter2"))
+            #expect(diffs.contains("--image-pull-pw=«secret»"), "\(diffs)")
             let issued = node.certificates.array.filter { $0.action.string == "issue" }.map(\.path.string)
             #expect(
                 issued.contains("/etc/kubernetes/pki/apiserver.crt") && !issued.contains { $0.contains("front-proxy") })
@@ -79,7 +83,7 @@ extension Integration {
             ] {
                 #expect(book.contains(word), "\(word)")
             }
-            for secret in ["PRIVATE KEY", "LS0tLS1CRUdJTiBSU0"] {
+            for secret in ["PRIVATE KEY", "LS0tLS1CRUdJTiBSU0", "hunter2"] {
                 #expect(!text.contains(secret) && !book.contains(secret))
             }
             let example = try SnapTool.run(["rebuild", "plan", reference, "--example"] + nodes.access).text

@@ -12,7 +12,8 @@ struct SecretText {
 
     init(_ bytes: [UInt8]) {
         self.bytes = bytes
-        let found = Self.inLines(bytes) + Self.inDocuments(bytes)
+        let documents = try? Node.documents(in: bytes)
+        let found = Self.inLines(bytes, ofDocuments: documents != nil) + Self.inDocuments(documents ?? [])
         var secrets: [Range<Int>] = []
         for range in found.sorted(by: { $0.lowerBound < $1.lowerBound }) where !range.isEmpty {
             if let last = secrets.last, last.upperBound >= range.lowerBound {
@@ -43,24 +44,10 @@ struct SecretText {
             .map { printable(String($0)) }.joined(separator: "\t")
     }
 
-    // MARK: Names
-
-    private static let suffixes = [
-        "key-data", "keydata", "token", "password", "passwd", "passphrase", "secret", "auth-pass", "certificatekey",
-        "certificate-key", "secret-key", "secretkey", "access-key", "api-key", "apikey", "private-key", "credentials",
-        "secret-access-key", "token-secret", "token-id", "psk",
-    ]
-
-    /// Whether a key, a variable or a flag has a secret as its value.
-    static func isSecret(_ name: some StringProtocol) -> Bool {
-        let name = name.lowercased().split(separator: "_").joined(separator: "-")
-        return suffixes.contains { name.hasSuffix($0) }
-    }
-
     // MARK: Lines
 
     /// What follows such a name on its line, whatever kind of file it is, and private keys in PEM.
-    private static func inLines(_ bytes: [UInt8]) -> [Range<Int>] {
+    private static func inLines(_ bytes: [UInt8], ofDocuments isDocument: Bool) -> [Range<Int>] {
         var found: [Range<Int>] = []
         var isPrivateKey = false
         var start = 0
@@ -74,7 +61,7 @@ struct SecretText {
                 found.append(start..<end)
             } else if isPrivateKey {
                 found.append(start..<end)
-            } else if let value = valueStart(line) {
+            } else if let value = valueStart(line, isDocument) {
                 found.append(value..<end)
             }
         }
@@ -82,19 +69,26 @@ struct SecretText {
     }
 
     /// Where the value of the first secret of a line begins.
-    private static func valueStart(_ line: ArraySlice<UInt8>) -> Int? {
+    private static func valueStart(_ line: ArraySlice<UInt8>, _ isDocument: Bool) -> Int? {
         var nameStart = line.startIndex
         for index in line.indices {
-            let byte = line[index]
-            if isOfName(byte) { continue }
-            if nameStart < index, isSecret(String(decoding: line[nameStart..<index], as: UTF8.self)),
-                let start = valueStart(line[index...], isFlag: line[nameStart] == UInt8(ascii: "-"))
-            {
-                return start
-            }
+            if isOfName(line[index]) { continue }
+            if nameStart < index, let start = valueStart(line, of: nameStart..<index, isDocument) { return start }
             nameStart = index + 1
         }
         return nil
+    }
+
+    private static func valueStart(_ line: ArraySlice<UInt8>, of nameRange: Range<Int>, _ isDocument: Bool) -> Int? {
+        let name = String(decoding: line[nameRange], as: UTF8.self)
+        guard SecretName.isSecret(name),
+            let start = valueStart(line[nameRange.upperBound...], isFlag: name.hasPrefix("-"))
+        else { return nil }
+        let value = String(decoding: line[start...], as: UTF8.self)
+        let isKey = line[nameRange.upperBound..<start].contains(UInt8(ascii: ":"))
+        // What a mapping or a list has, and what is only called `key`, is for documents to judge by what stands around it.
+        if isKey, isDocument, name == "key" || ["{", "["].contains(value.first ?? " ") { return nil }
+        return SecretValue.isHarmless(value) ? nil : start
     }
 
     private static func isOfName(_ byte: UInt8) -> Bool {
@@ -120,8 +114,7 @@ struct SecretText {
     // MARK: Documents
 
     /// Values that lines do not tell: of several lines, of pairs of `name` and `value`, of flags in two items.
-    private static func inDocuments(_ bytes: [UInt8]) -> [Range<Int>] {
-        guard let documents = try? Node.documents(in: bytes) else { return [] }
+    private static func inDocuments(_ documents: [Node]) -> [Range<Int>] {
         var found: [Range<Int>] = []
         for document in documents { collect(document, &found) }
         return found
@@ -132,18 +125,70 @@ struct SecretText {
         case .scalar: break
         case .sequence(let items):
             for (index, item) in items.enumerated() {
-                if index > 0, let flag = items[index - 1].text, flag.hasPrefix("-"), isSecret(flag) {
+                if index > 0, let flag = items[index - 1].text, flag.hasPrefix("-"), !flag.contains("=") {
+                    add(item, of: flag, &found)
+                }
+                if let flag = item.text, flag.hasPrefix("-"), isOfSeveralLines(item),
+                    SecretName.isSecret(flag.prefix { $0 != "=" })
+                {
                     found.append(item.mark.bytes)
                 }
                 collect(item, &found)
             }
         case .mapping(let pairs):
-            let isNamed = node["name"]?.text.map { isSecret($0) } ?? false
+            let name = node["name"]?.text ?? ""
+            let isSecretObject = node["kind"]?.text == "Secret"
             for pair in pairs {
                 let key = pair.key.text ?? ""
-                if isSecret(key) || isNamed && key == "value" { found.append(pair.value.mark.bytes) }
+                if isSecretObject, ["data", "stringData"].contains(key) {
+                    addScalars(pair.value, &found)
+                } else if key == "value" {
+                    add(pair.value, of: name, &found)
+                } else if key != "key" || !isSelector(pairs.compactMap(\.key.text)) {
+                    add(pair.value, of: key, &found)
+                }
                 collect(pair.value, &found)
             }
         }
+    }
+
+    /// Adds a value that its name makes a secret.
+    private static func add(_ value: Node, of name: String, _ found: inout [Range<Int>]) {
+        guard SecretName.isSecret(name) else { return }
+        switch value.content {
+        case .scalar:
+            let text = value.text ?? ""
+            let isShown = SecretValue.isHarmless(text) || name == "key" && SecretValue.isLabel(text)
+            if !isShown { found.append(value.mark.bytes) }
+        case .sequence(let items): for item in items where item.text != nil { add(item, of: name, &found) }
+        case .mapping(let pairs):
+            if !pairs.allSatisfy({ references.contains($0.key.text ?? "") }) { addScalars(value, &found) }
+        }
+    }
+
+    private static func addScalars(_ node: Node, _ found: inout [Range<Int>]) {
+        switch node.content {
+        case .scalar: found.append(node.mark.bytes)
+        case .sequence(let items): for item in items { addScalars(item, &found) }
+        case .mapping(let pairs): for pair in pairs { addScalars(pair.value, &found) }
+        }
+    }
+
+    /// What a volume or a variable says of a Secret that is elsewhere.
+    private static let references: Set<String> = [
+        "secretName", "name", "namespace", "key", "optional", "defaultMode", "mode", "items", "path",
+        "expirationSeconds",
+        "audience",
+    ]
+
+    /// Whether `key` beside such keys names a label, or an entry of something elsewhere.
+    private static func isSelector(_ keys: [String]) -> Bool {
+        keys.contains { ["operator", "effect", "values", "path", "optional"].contains($0) }
+            || Set(keys) == ["name", "key"]
+    }
+
+    private static func isOfSeveralLines(_ node: Node) -> Bool {
+        guard let scalar = node.scalar else { return false }
+        return node.mark.contentBytes.count > scalar.text.utf8.count + (scalar.style == .plain ? 0 : 2)
     }
 }
