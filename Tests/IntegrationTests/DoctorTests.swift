@@ -66,6 +66,17 @@ extension Integration {
             #expect(found.status == "ok" && found.message.contains("by the drill of test/node/"), "\(found)")
         }
 
+        /// A node without a backup is brought back from what the cluster's other nodes have.
+        @Test func theClusterHasBackupsOfOthers() throws {
+            #expect(try doctor().report.checks.array.allSatisfy { $0.name.string != "recovery" })
+            let arguments = ["backup", "--root", node.root, "-r", store.key.recipient] + store.server.flags()
+            let flags = store.flags.map { $0 == "node" ? "other" : $0 }
+            try SnapTool.run(arguments + flags)
+            let found = try doctor()["recovery"]
+            #expect(found.status == "ok" && found.message.contains("about "), "\(found)")
+            #expect(found.message.contains("from test/other/") && found.message.contains("none of its own"), "\(found)")
+        }
+
         @Test func allIsWell() throws {
             try backUp()
             let found = try doctor()

@@ -22,7 +22,7 @@ struct StoreSetCheck {
             let all = first.listing.joined(with: read.dropFirst().map(\.listing))
             last = [
                 LastBackupCheck(scope: scope, listing: all, etcds: etcds).run(),
-                RecoveryCheck(scope: scope, listing: all)
+                RecoveryCheck(scope: scope, listing: all, others: { clusterBackups(in: read.map(\.store)) })
                     .run(databaseByteCount: databaseByteCount, fileByteCount: fileByteCount),
             ].compactMap(\.self)
         } else if results.contains(where: \.isWrittenOnly) {
@@ -32,6 +32,11 @@ struct StoreSetCheck {
             results.flatMap(\.checks) + last + results.flatMap(\.hidden) + read.compactMap { lack(of: $0.store, read) },
             read.flatMap(\.listing.stateFindings)
         )
+    }
+
+    /// What this host may read of all nodes of the cluster.
+    private func clusterBackups(in stores: [NamedStore]) -> [StoredBackup] {
+        stores.flatMap { (try? $0.store.list(cluster: scope.cluster, node: nil))?.backups ?? [] }
     }
 
     private func name(_ store: NamedStore) -> String { stores.areSeveral ? "store \(store.label)" : "store" }
