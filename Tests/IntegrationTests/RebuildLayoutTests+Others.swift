@@ -89,6 +89,11 @@ extension Integration {
             cluster.stop()
             let (plan, document) = try cluster.plan(references, ["--runbook", cluster.store.directory.file("book.md")])
             #expect(document.layout.string == "k0s" && document.situation.kind.string == "all-lost")
+            let moved = try SnapTool.json(cluster.planning(references, ["--endpoint", "api.new.example:6443"]))
+            let diff = moved.nodes[0].changes.array.map(\.diff.string).joined()
+            for line in ["    - api.new.example", "    externalAddress: api.new.example"] {
+                #expect(diff.contains("\n+\(line)\n"), "\(diff)")
+            }
             let placed = Set(document.nodes[0].files.array.map(\.path.string))
             for path in ["ca.key", "front-proxy-ca.key", "sa.key", "sa.pub", "etcd/ca.key", "etcd/jwt.key"] {
                 #expect(placed.contains("\(pki)/\(path)"), "\(path)")

@@ -116,6 +116,9 @@ extension Integration {
 
             let (plan, document) = try cluster.plan(references, ["--runbook", cluster.store.directory.file("book.md")])
             #expect(document.layout.string == distribution && document.situation.kind.string == "all-lost")
+            let moved = try SnapTool.json(cluster.planning(references, ["--endpoint", "api.new.example:6443"]))
+            let diff = moved.nodes[0].changes.array.map(\.diff.string).joined()
+            #expect(diff.contains("\n+- api.new.example\n"), "\(diff)")
             let names = zip(cluster.nodes, 0...).map { "\($0.new)-1a2b3c4\($1)" }
             #expect(document.nodes.array.map(\.member.name.string) == names)
             try expectFiles(document.nodes[1], node, backupCount)

@@ -37,7 +37,7 @@ import Testing
                 + "    externalAddress: lb.example.internal\n    sans: [10.0.0.11, x.example]\n  network: {podCIDR: 10.0.0.11/8}\n"
                 + "  storage:\n    etcd: {peerAddress: 10.0.0.11, extraArgs: {name: cp-1}}\n",
             "apiVersion: k0s.k0sproject.io/v1beta1\nkind: ClusterConfig\nspec:\n  api:\n    address: 10.0.0.21 # cp-1\n"
-                + "    externalAddress: api.new.example\n    sans: [10.0.0.21, x.example]\n  network: {podCIDR: 10.0.0.11/8}\n"
+                + "    externalAddress: api.new.example\n    sans: [10.0.0.21, x.example, api.new.example]\n  network: {podCIDR: 10.0.0.11/8}\n"
                 + "  storage:\n    etcd: {peerAddress: 10.0.0.21, extraArgs: {name: cp-21}}\n"
         ),
         (

@@ -63,6 +63,28 @@ extension NodeChange {
         return new.utf8.elementsEqual(text.utf8) ? nil : new
     }
 
+    // MARK: The endpoint
+
+    /// The host of a new endpoint that serving certificates have to have besides; nil where it is none, or a node's own.
+    var addedHost: String? {
+        guard let endpoint = newEndpoint, endpoint != oldEndpoint else { return nil }
+        let isOwn = addresses.contains { endpoint.hasHost($0.new.text) } || endpoint.hasHost(newName)
+        return isOwn ? nil : endpoint.host
+    }
+
+    /// Whether names with commas between list a host once they are changed.
+    func lists(_ text: String, _ host: String) -> Bool {
+        (newValue(.hosts, text) ?? text).split(separator: ",").contains { name in
+            isSameHost(String(name.filter { $0 != " " }), host)
+        }
+    }
+
+    /// Names with commas between, changed, and the host behind them; nil for no names.
+    func adding(_ host: String, to text: String) -> String? {
+        guard !text.isEmpty else { return nil }
+        return (newValue(.hosts, text) ?? text) + "," + host
+    }
+
     // MARK: Names
 
     /// kubespray names certificates of etcd after their nodes: `member-NAME.pem`, `admin-NAME-key.pem`.

@@ -154,6 +154,22 @@ extension DocumentRewrite {
         try update(etcd?["peerAddress"], .addresses)
         try update(etcd?["externalCluster"]?["endpoints"], .urls)
         try updateArguments(etcd?["extraArgs"])
+        addK0sEndpoint(spec)
+    }
+
+    /// Gives k0s an endpoint that it did not have: it puts `externalAddress` into its certificates and kubeconfigs.
+    private mutating func addK0sEndpoint(_ spec: YAMLPlace?) {
+        guard let host = change.addedHost else { return }
+        guard let api = spec?["api"] else {
+            return addKey("api", "{externalAddress: \(Self.source(host))}", to: spec, host)
+        }
+        if api["externalAddress"]?.text == nil {
+            addKey("externalAddress", Self.source(host), to: api, host)
+        }
+        guard let names = api["sans"], !names.items.isEmpty,
+            !names.items.contains(where: { $0.text.map { change.lists($0, host) } ?? false })
+        else { return }
+        addItem(host, to: names)
     }
 
     private mutating func updateEndpoint(_ root: YAMLPlace) throws(Failure) {

@@ -72,6 +72,53 @@ struct DocumentRewrite {
             }
             for item in place.items.isEmpty ? [place] : place.items { try updateArgument(item) }
         }
+        try addServerName(root)
+    }
+
+    /// Adds the new endpoint to the names that k3s and RKE2 give their serving certificates; of several files that have the
+    /// list the last one counts, so that each has to have it, and config.yaml where none of them does.
+    private mutating func addServerName(_ root: YAMLPlace) throws(Failure) {
+        guard let host = change.addedHost else { return }
+        let places = ["tls-san", "tls-san+"].compactMap { root[$0] }
+        guard let place = places.first else {
+            if lastName(path) == "config.yaml" { addKey("tls-san", "[\(Self.source(host))]", to: root, host) }
+            return
+        }
+        let names = places.flatMap { $0.items.isEmpty ? [$0] : $0.items }.compactMap(\.text)
+        guard !names.contains(where: { change.lists($0, host) }) else { return }
+        guard let text = place.text else { return addItem(host, to: place) }
+        guard let new = change.adding(host, to: text) else { return }
+        try edit.set(place, to: .string(new))
+        note(place, name: nil, .hosts, text, new)
+    }
+
+    /// Adds a host to a list, or says that a person has to.
+    mutating func addItem(_ host: String, to place: YAMLPlace) {
+        guard edit.add(Self.source(host), to: place) else {
+            remarks.append("\(quoted(path)) can't be changed safely: add \(quoted(host)) to \(place.path)")
+            return
+        }
+        note(place, name: nil, .hosts, "", host)
+    }
+
+    /// Adds a key, or says that a person has to.
+    mutating func addKey(_ key: String, _ value: String, to place: YAMLPlace?, _ host: String) {
+        guard let place, edit.add(value, key: key, to: place) else {
+            remarks.append("\(quoted(path)) can't be changed safely: add \(key) with \(quoted(host))")
+            return
+        }
+        edits.append(
+            (
+                place.node.mark.bytes.lowerBound,
+                FileChange.Edit(
+                    path: place.path(of: key), line: place.node.mark.line, oldValue: "", newValue: host,
+                    reason: SettingKind.hosts.reason)
+            ))
+    }
+
+    /// A name or an address, which may have colons, as an item.
+    static func source(_ host: String) -> String {
+        Node.isPlainText(host, isInFlow: true) && !host.contains(":") ? host : "'\(host)'"
     }
 
     /// `flag=value`, without dashes.
@@ -100,7 +147,8 @@ struct DocumentRewrite {
         let result = try edit.resultWithRanges()
         return FileChange(
             path: path, oldBytes: bytes, newBytes: result.bytes,
-            edits: edits.sorted { $0.offset < $1.offset }.map(\.edit), remarks: remarks, newRanges: result.ranges)
+            edits: edits.sorted { $0.offset < $1.offset }.map(\.edit), remarks: remarks, newRanges: result.ranges,
+            addedLines: result.addedLines)
     }
 }
 

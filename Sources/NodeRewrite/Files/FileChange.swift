@@ -4,9 +4,9 @@ public struct FileChange: Sendable {
     public struct Edit: Sendable, Equatable {
         /// The way to it in the document, with the flag or variable: `spec.containers[0].command[7] --name`.
         public var path: String
-        /// The line, counted from 1: the same in both texts.
+        /// The line of the old text, counted from 1; of what is added that of the list or mapping it is added to.
         public var line: Int
-        /// What it was.
+        /// What it was; empty for what is added.
         public var oldValue: String
         /// What it is.
         public var newValue: String
@@ -26,10 +26,12 @@ public struct FileChange: Sendable {
     public let remarks: [String]
     /// Where the new values stand in ``newBytes``.
     let newRanges: [Range<Int>]
+    /// The lines of ``newBytes``, counted from 0, that ``oldBytes`` has no counterpart of.
+    let addedLines: Set<Int>
 
     init(
         path: String, oldBytes: [UInt8], newBytes: [UInt8], edits: [Edit], remarks: [String] = [],
-        newRanges: [Range<Int>] = []
+        newRanges: [Range<Int>] = [], addedLines: Set<Int> = []
     ) {
         self.path = path
         self.oldBytes = oldBytes
@@ -37,5 +39,6 @@ public struct FileChange: Sendable {
         self.edits = edits
         self.remarks = remarks
         self.newRanges = newRanges
+        self.addedLines = addedLines
     }
 }

@@ -23,12 +23,20 @@ enum SettingLinesRewrite {
         settings: (SettingLine) -> [(name: String, setting: FoundSetting)]
     ) throws(Failure) -> FileChange? {
         let lines = read(bytes)
+        let names = lines.flatMap(settings).map(\.setting).filter { $0.name.hasSuffix("tls-san") }
+        // Flags count before a configuration file's: where there are some, one of them gets the new endpoint.
+        var added = change.addedHost
+        if let host = added, names.contains(where: { change.lists($0.value, host) }) { added = nil }
         let lineEnds = bytes.indices.filter { bytes[$0] == 0x0A }
         var replacements: [(range: Range<Int>, new: [UInt8])] = []
         var edits: [(offset: Int, edit: FileChange.Edit)] = []
         for line in lines {
             for (name, setting) in settings(line) {
-                guard let new = change.newValue(setting.kind, setting.value) else { continue }
+                var new = change.newValue(setting.kind, setting.value)
+                if let host = added, setting.name.hasSuffix("tls-san") {
+                    (new, added) = (change.adding(host, to: setting.value) ?? new, nil)
+                }
+                guard let new else { continue }
                 let offset = setting.source?.lowerBound ?? line.value.offsets.first ?? 0
                 let lineNumber = lineEnds.partitionPoint { $0 < offset } + 1
                 guard let source = setting.source else { throw notInOnePiece(setting, line: lineNumber, path) }

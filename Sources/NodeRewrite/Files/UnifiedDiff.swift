@@ -5,23 +5,34 @@ extension FileChange {
     public var unifiedDiff: String {
         let old = ShownLines(oldBytes)
         let new = ShownLines(newBytes)
-        // Values have no line ends, so that each line has its own counterpart.
-        let changed = old.bytes.indices.filter { $0 >= new.bytes.count || old.bytes[$0] != new.bytes[$0] }
-        let isChanged = Set(changed)
+        // Values have no line ends, so that each line that was not added has its own counterpart.
+        var rows: [(old: Int?, new: Int)] = []
+        var addedCount = 0
+        for line in new.bytes.indices {
+            let isAdded = addedLines.contains(line)
+            if isAdded { addedCount += 1 }
+            rows.append((isAdded ? nil : line - addedCount, line))
+        }
+        func isChanged(_ row: Int) -> Bool {
+            guard let line = rows[row].old, line < old.bytes.count else { return true }
+            return old.bytes[line] != new.bytes[rows[row].new]
+        }
+        let changed = rows.indices.filter(isChanged)
         guard !changed.isEmpty else { return "" }
         var text = "--- a\(printable(path))\n+++ b\(printable(path))\n"
-        for hunk in Self.hunks(changed, lineCount: old.bytes.count) {
-            text += "@@ -\(hunk.lowerBound + 1),\(hunk.count) +\(hunk.lowerBound + 1),\(hunk.count) @@\n"
+        for hunk in Self.hunks(changed, lineCount: rows.count) {
+            let olds = rows[hunk].compactMap(\.old)
+            text += "@@ -\((olds.first ?? -1) + 1),\(olds.count) +\(hunk.lowerBound + 1),\(hunk.count) @@\n"
             var index = hunk.lowerBound
             while index < hunk.upperBound {
-                guard isChanged.contains(index) else {
-                    text += old.shown(index, " ")
+                guard isChanged(index) else {
+                    text += new.shown(rows[index].new, " ")
                     index += 1
                     continue
                 }
-                let end = (index..<hunk.upperBound).first { !isChanged.contains($0) } ?? hunk.upperBound
-                for line in index..<end { text += old.shown(line, "-") }
-                for line in index..<end { text += new.shown(line, "+") }
+                let end = (index..<hunk.upperBound).first { !isChanged($0) } ?? hunk.upperBound
+                for line in rows[index..<end].compactMap(\.old) { text += old.shown(line, "-") }
+                for row in rows[index..<end] { text += new.shown(row.new, "+") }
                 index = end
             }
         }

@@ -34,8 +34,11 @@ public struct YAMLPlace: Sendable {
 
     /// The value of a mapping's key.
     public subscript(_ key: String) -> YAMLPlace? {
-        node[key].map { below($0, isRoot ? path + key : "\(path).\(key)") }
+        node[key].map { below($0, path(of: key)) }
     }
+
+    /// The way to the value of a key, also of one that is not there.
+    func path(of key: String) -> String { isRoot ? path + key : "\(path).\(key)" }
 
     /// The items of a list, none if it is no list.
     public var items: [YAMLPlace] {

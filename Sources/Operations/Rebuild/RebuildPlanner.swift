@@ -91,7 +91,12 @@ public enum RebuildPlanner {
             changes: work.changes.map { change in
                 RebuildNodePlan.Change(
                     path: change.path,
-                    settings: change.edits.map { "\($0.path): \($0.oldValue) becomes \($0.newValue) (\($0.reason))" },
+                    settings: change.edits.map { edit in
+                        let what =
+                            edit.oldValue.isEmpty
+                            ? "\(edit.newValue) is added" : "\(edit.oldValue) becomes \(edit.newValue)"
+                        return withoutSecrets("\(edit.path): \(what) (\(edit.reason))")
+                    },
                     diff: change.unifiedDiff)
             },
             certificates: work.certificates.leaves.map { leaf in

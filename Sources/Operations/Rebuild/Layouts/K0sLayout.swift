@@ -97,9 +97,14 @@ struct K0sLayout: RebuildLayout {
             remarks.append(
                 "the authority's key is not in the backup: k0s would join by its token, and finds no controller")
         }
-        if let endpoint, spec?.value("api")?.text("externalAddress") == nil, node.backup.node.endpoint != endpoint {
+        if let endpoint, spec == nil {
             remarks.append(
                 "the endpoint \(endpoint.host) has to be spec.api.externalAddress in \(quoted(configuration))")
+        }
+        if let endpoint, endpoint.port != node.backup.node.port {
+            remarks.append(
+                "k0s has no port of its own for the endpoint \(endpoint.text): kubeconfigs name the port "
+                    + "\(node.backup.node.port) of spec.api.port, so that the endpoint has to be reached there too")
         }
         return remarks
     }

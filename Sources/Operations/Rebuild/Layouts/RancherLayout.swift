@@ -170,7 +170,9 @@ struct RancherLayout: RebuildLayout {
             )
         }
         let names = documents.flatMap { $0.items("tls-san").compactMap(\.text) + urlList($0.text("tls-san")) }
-        if let endpoint, node.backup.node.endpoint == nil, !names.contains(endpoint.host) {
+        // It is added to config.yaml, where there is one.
+        let isThere = files.files["/etc/rancher/\(kind.rawValue)/config.yaml"] != nil
+        if let endpoint, !isThere, node.backup.node.endpoint != endpoint, !names.contains(endpoint.host) {
             remarks.append("the endpoint \(endpoint.host) has to be a tls-san in config.yaml of every server")
         }
         if !canSign {
