@@ -9,7 +9,7 @@ struct LayoutWords {
     init(_ plan: RebuildPlan) { (self.plan, layout) = (plan, plan.layout ?? .kubeadm) }
 
     /// The data directory of k3s, RKE2 or k0s.
-    private var data: String {
+    var data: String {
         let etcd = plan.nodes.lazy.compactMap { $0.member?.dataDirectory }.first
         return switch layout {
         case .k3s, .rke2:
@@ -30,6 +30,40 @@ struct LayoutWords {
         case .rke2: "rke2-server"
         case .k0s: "k0scontroller"
         }
+    }
+
+    /// Shows that all comes back when a host is booted.
+    var enabled: String {
+        let runtime = "systemctl is-enabled containerd || systemctl is-enabled crio   # enabled"
+        return switch layout {
+        case .kubeadm: "systemctl is-enabled kubelet   # enabled\n\(runtime)"
+        case .kubespray: "systemctl is-enabled etcd kubelet   # enabled, enabled\n\(runtime)"
+        case .k3s, .rke2, .k0s: "systemctl is-enabled \(service)   # enabled"
+        }
+    }
+
+    /// What is said of certificates where none is made anew.
+    var unissued: String {
+        hasKubeadmWorkers
+            ? "All certificates stay."
+            : "\(layout.rawValue) makes its certificates when it starts; they are verified then."
+    }
+
+    /// The check of a step with what it shows.
+    func check(_ step: RebuildNodePlan.Step) -> String {
+        guard !step.check.contains("#") else { return step.check }
+        let isKubeadm = hasKubeadmWorkers
+        let shown =
+            switch step.name {
+            case "authorities": "notAfter= with a date to come"
+            case "etcd-data": "the file is there"
+            case "configuration": isKubeadm ? "it is there" : "the new addresses, no old one"
+            case "certificates": isKubeadm ? "OK" : "the authorities' files"
+            case "kubeconfigs":
+                isKubeadm ? "the endpoint or the host's new address, no old one" : "the authorities' files"
+            default: "files of the time of the backup"
+            }
+        return "\(step.check)   # \(step.name): \(shown)"
     }
 
     var kubectl: String {
@@ -62,7 +96,7 @@ struct LayoutWords {
         }
         switch layout {
         case .kubeadm:
-            let pki = "/etc/kubernetes/pki/etcd"
+            let pki = etcdCertificates
             return "crictl exec $(crictl ps -q --name etcd) etcdctl"
                 + flags("\(pki)/ca.crt", "\(pki)/healthcheck-client.crt", "\(pki)/healthcheck-client.key")
         case .kubespray:
@@ -77,6 +111,13 @@ struct LayoutWords {
             return "etcdctl --endpoints https://127.0.0.1:2379 --cacert \(pki)/etcd/ca.crt "
                 + "--cert \(pki)/apiserver-etcd-client.crt --key \(pki)/apiserver-etcd-client.key"
         }
+    }
+
+    /// Where kubeadm's certificates of etcd are.
+    private var etcdCertificates: String {
+        let end = "/healthcheck-client.crt"
+        let path = plan.nodes.lazy.flatMap(\.certificates).map(\.path).first { $0.hasSuffix(end) }
+        return path.map { String($0.dropLast(end.count)) } ?? "/etc/kubernetes/pki/etcd"
     }
 
     /// Where `etcdctl` comes from; empty where it is there.
@@ -103,26 +144,11 @@ struct LayoutWords {
 
     var start: String {
         switch layout {
-        case .kubespray: "systemctl daemon-reload && systemctl start etcd && systemctl start kubelet"
-        case .k3s, .rke2, .k0s, .kubeadm: "systemctl daemon-reload && systemctl start \(service)"
-        }
-    }
-
-    /// What every new host has before.
-    var prerequisite: String {
-        switch layout {
-        case .kubeadm:
-            "Every new host has a container runtime, and kubelet, kubeadm and kubectl of the version that the cluster had."
-        case .kubespray:
-            "Every new host has a container runtime, kubelet, kubeadm and kubectl, and etcd with its unit and its user, of the "
-                + "versions that the cluster had; etcd is not started."
-        case .k3s:
-            "Every new host has k3s of the version that the cluster had, installed with `INSTALL_K3S_SKIP_START=true`: a server "
-                + "that was started has made authorities of its own."
-        case .rke2:
-            "Every new host has RKE2 of the version that the cluster had, as a server that was never started: one that was has "
-                + "made authorities of its own."
-        case .k0s: "Every new host has k0s of the version that the cluster had, and its controller was never started."
+        case .kubespray: "systemctl daemon-reload && systemctl enable --now etcd && systemctl enable --now kubelet"
+        case .k0s:
+            "systemctl cat k0scontroller >/dev/null || k0s install controller -c /etc/k0s/k0s.yaml   # where there is no unit\n"
+                + "systemctl daemon-reload && systemctl enable --now \(service)"
+        case .k3s, .rke2, .kubeadm: "systemctl daemon-reload && systemctl enable --now \(service)"
         }
     }
 

@@ -21,6 +21,8 @@ struct RebuildRunbook {
         ])
         .filter { !$0.isEmpty }
         .joined(separator: "\n")
+        // Parts that are left out leave their blank lines.
+        .replacing(#/\n{3,}/#, with: "\n\n")
     }
 
     private var names: String { plan.nodes.map(\.name).joined(separator: ", ") }
@@ -35,8 +37,8 @@ struct RebuildRunbook {
 
             \((plan.etcd == nil ? nil : plan.snapshot).map { "Snapshot: \($0.origin), \($0.reason)." } ?? "etcd runs elsewhere and is not restored.")
 
-            Work as root. A line that begins with `#` is a remark. Stop where a check does not show what is said, and look \
-            at the part \"To take it back\".
+            Work as root. What follows a `#` is a remark, mostly what is to be seen. Where a check shows something else, look it up in \
+            the list below it; where it is not there either, stop: the last part says how to take it back.
 
             """
     }
@@ -50,16 +52,20 @@ struct RebuildRunbook {
         let warnings = plan.warnings.map { "- **Attention:** \($0)\n" }.joined()
         let archives = neededArchives.map { "`\($0.path ?? $0.reference)`" }.joined(separator: ", ")
         let snapshot = plan.snapshot?.survivor?.snapshotPath.map { ", the snapshot `\(lastName($0))` beside it" } ?? ""
-        let addresses = plan.nodes.map { "- `\($0.name)` is reached at \($0.addresses.joined(separator: ", ")).\n" }
-            .joined()
+        let addresses = plan.nodes.map {
+            "- `\($0.name)` has \($0.addresses.joined(separator: ", ")): `ip -brief address` on it shows that.\n"
+        }
+        .joined()
         return """
             ## 1. Before
 
             \(warnings)- No lost host comes back: switch them off, or cut their network. Their old keys stay valid.
-            - \(words.prerequisite)
-            - Every host's clock is right: `date -u`
-            - Every host's name is the one below: `hostnamectl set-hostname NAME`; its address is on the host: `ip address`
-            \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`\(snapshot), the private key `key.txt`, and can read: \(archives)
+            - Every host's clock is right: `timedatectl` shows `System clock synchronized: yes`, and `date -u` the same on all.
+            - Every host's name is the one below: `hostnamectl set-hostname NAME`; `hostname` shows it.
+            \(addresses)\(endpointBefore)- Every host has `etcd-snap`, the file `\(planFile)`\(snapshot), the private key `key.txt`, and can read: \(archives). The commands \
+            below are run in the directory of these files.
+
+            \(RunbookHosts(plan).text)
 
             """
     }
@@ -78,22 +84,25 @@ struct RebuildRunbook {
     private func host(_ index: Int, _ node: RebuildNodePlan) -> String {
         let store = plan.store.map { " --store \($0)" } ?? ""
         let member = node.member.map { ", member `\($0.name)` at \($0.peerURLs.joined(separator: ","))" } ?? ""
-        let issued = node.certificates.filter { $0.action != "keep" }.map { "`\($0.path)`" }.joined(separator: ", ")
+        let issued = node.certificates.filter { $0.action != "keep" }.map { "`\($0.path.prefix { $0 != " " })`" }
+            .joined(separator: ", ")
+        let place = node.oldName.isEmpty ? "Takes no lost node's place" : "Takes the place of \(node.oldName)"
+        let verification = certificatesOfAll == nil ? RunbookCertificates(node)?.check.text ?? "" : ""
         let remarks = node.remarks.map { "- \($0)\n" }.joined()
         let leftovers = node.leftovers.map { "- `\($0)`\n" }.joined()
         return """
             ## \(index + 2). On \(node.name)
 
-            Takes the place of \(node.oldName.isEmpty ? "none" : node.oldName)\(member). Can be done on all hosts at once.
+            \(place)\(member). Can be done on all hosts at once.
 
             ```sh
             \(words.stop)
             ss -ltn '( sport = :2379 or sport = :2380 or sport = :6443 )'   # shows no line but its head
-            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store) --dry-run
+            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store) --dry-run   # only says what would be
             etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store)
             ```
 
-            If the archives are elsewhere on this host, put their paths behind the line. If it is interrupted, run the same line \
+            Whatever listens is stopped first: `ss -ltnp` names it. If the archives are elsewhere on this host, put their paths behind the line. If it is interrupted, run the same line \
             again. If there is data of an etcd on the host that is of no more use, add \
             `--keep-data`: it is moved aside.
 
@@ -101,10 +110,14 @@ struct RebuildRunbook {
 
             ```sh
             etcd-snap rebuild status                  # plan: \(plan.id), state: done
-            \(node.steps.map { "\($0.check)   # \($0.name)" }.filter { !$0.contains("2381/health") }.joined(separator: "\n"))
+            \(node.steps.filter { !$0.check.contains("2381/health") }.map(words.check).joined(separator: "\n"))
             ```
 
-            \(issued.isEmpty ? "All certificates stay." : "Made anew: \(issued).")
+            If the state is not `done`, run the line of `apply` again; what it stops at is what to put right.
+
+            \(verification)
+
+            \(issued.isEmpty ? words.unissued : "Made anew: \(issued).")
             \(signing(node))
 
             \(remarks)\(leftovers.isEmpty ? "" : "Old names that stay in files, to be looked at:\n\n\(leftovers)")
@@ -129,14 +142,22 @@ struct RebuildRunbook {
             """
     }
 
+    /// The certificates' check where it is the same on all hosts, to be printed once.
+    private var certificatesOfAll: RunbookCertificates? {
+        let all = plan.nodes.map { RunbookCertificates($0) }
+        return all.allSatisfy { $0 == all.first } ? all.first ?? nil : nil
+    }
+
     private var start: String {
         """
         ## \(plan.nodes.count + 2). Start, on all hosts within minutes
 
-        When every host's status is `done`:
+        \(certificatesOfAll.map { "Before, on each host:\n\n\($0.check.text)\n" } ?? "")When every host's status is `done`, on each (`enable` lets it come \
+        back when the host is booted):
 
         ```sh
         \(words.start)
+        \(words.enabled)
         ```
 
         One member alone waits for the others: that is no error.
@@ -145,25 +166,14 @@ struct RebuildRunbook {
     }
 
     private var checks: String {
-        guard words.hasKubeadmWorkers, plan.layout != .kubespray else { return ownChecks }
-        let endpoints = plan.nodes.compactMap { $0.addresses.first }.map {
-            "https://\($0.contains(":") ? "[\($0)]" : $0):2379"
-        }.joined(separator: ",")
+        let healing =
+            words.hasKubeadmWorkers || plan.inside != nil
+            ? (RebuildInsideText(plan)?.healing ?? RebuildInsideText.usualHealing) : ""
         return """
             ## \(plan.nodes.count + 3). Checks, on any of the hosts
 
-            ```sh
-            curl -s http://127.0.0.1:2381/health; echo         # "health":"true" on each host
-            crictl exec $(crictl ps -q --name etcd) etcdctl --endpoints \(endpoints) \\
-              --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/healthcheck-client.crt \\
-              --key /etc/kubernetes/pki/etcd/healthcheck-client.key endpoint hashkv   # the same hash for each
-            export KUBECONFIG=/etc/kubernetes/admin.conf
-            kubectl get --raw /readyz; echo                    # ok
-            kubectl get nodes                                  # the new ones become Ready, the lost ones NotReady
-            kubectl get secrets -A | wc -l                     # they can be read: the keys of the encryption fit
-            ```
-
-            \(RebuildInsideText(plan)?.healing ?? RebuildInsideText.usualHealing)
+            \(words.etcdctlRemark)\(RunbookChecks(plan).text)
+            \(healing)
 
             """
     }
@@ -179,6 +189,7 @@ struct RebuildRunbook {
             If it says that kube-proxy was changed, its pods have to be restarted:
 
             ```sh
+            export KUBECONFIG=/etc/kubernetes/admin.conf
             kubectl -n kube-system rollout restart daemonset kube-proxy
             ```
 
@@ -199,23 +210,6 @@ struct RebuildRunbook {
             """
     }
 
-    private var ownChecks: String {
-        let endpoints = plan.nodes.compactMap { $0.member?.peerURLs.first }.map { $0.replacing(":2380", with: ":2379") }
-        return """
-            ## \(plan.nodes.count + 3). Checks, on any of the hosts
-
-            ```sh
-            \(words.etcdctl(endpoints: endpoints)) member list          # the names and addresses above, and no others
-            \(words.etcdctl(endpoints: endpoints)) endpoint hashkv      # the same hash for each
-            \(words.kubectl) get --raw /readyz; echo                   # ok
-            \(words.kubectl) get nodes                                 # the new ones become Ready, the lost ones NotReady
-            \(words.kubectl) get secrets -A | wc -l                    # they can be read: the keys of the encryption fit
-            ```
-
-            \(words.etcdctlRemark)
-            """
-    }
-
     private var workers: String {
         guard plan.isEndpointChanged else {
             return """
@@ -228,7 +222,7 @@ struct RebuildRunbook {
         let new = plan.newEndpoint ?? plan.nodes.first.map { Self.place($0.addresses, $0) } ?? ""
         let moves = moves
         guard words.hasKubeadmWorkers else {
-            return "## \(plan.nodes.count + 4). Workers\n\n"
+            return "## \(plan.nodes.count + 5). Workers\n\n"
                 + words.workers(old: moves.map(\.old).joined(separator: "`, `"), new: new)
         }
         let old = moves.map(\.old).joined(separator: "`, `")
@@ -269,7 +263,8 @@ struct RebuildRunbook {
         """
         ## \(plan.nodes.count + 6). After
 
-        \(marks)\(words.after)\(RebuildInsideText(plan)?.list ?? "")- Make a backup: `etcd-snap backup`, and look at `etcd-snap list`.
+        \(marks)\(words.after)\(RebuildInsideText(plan)?.list ?? "")- Backups go on from the new hosts: on each `etcd-snap doctor` has no error, \
+        `systemctl enable --now etcd-snap-backup.timer`, and one now: `etcd-snap backup`, then `etcd-snap list` shows it.
         - The keys of lost hosts authenticate until their certificates expire. If somebody may have them, new authorities \
         are needed.
         - When all is well, on each host: `rm -r /var/lib/etcd-snap-rebuild`. It holds what was replaced, in the clear; \
@@ -290,6 +285,7 @@ struct RebuildRunbook {
             (`kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints`):
 
             ```sh
+            export KUBECONFIG=/etc/kubernetes/admin.conf
             kubectl label nodes \(names) node-role.kubernetes.io/control-plane= \\
               node.kubernetes.io/exclude-from-external-load-balancers=
             kubectl taint nodes \(names) node-role.kubernetes.io/control-plane:NoSchedule
@@ -311,12 +307,5 @@ struct RebuildRunbook {
         The host is then as it was before, and `apply` can be run again.
 
         """
-    }
-}
-
-private enum LostEndpoint {
-    static func host(_ endpoint: String) -> String {
-        guard let colon = endpoint.lastIndex(of: ":") else { return endpoint }
-        return endpoint[..<colon].filter { !"[]".contains($0) }
     }
 }

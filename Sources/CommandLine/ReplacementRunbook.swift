@@ -45,7 +45,12 @@ struct ReplacementRunbook {
         \(words.etcdctl(situation.answering)) member list
         ```
 
-        \(words.etcdctlRemark)If most are not healthy, stop here: it is no lost minority.
+        \(words.etcdctlRemark)Expected: `is healthy: successfully committed proposal` for \(situation.answering.count) endpoints, and \
+        \(situation.members.count) members, of which \(lost.map(\.name).joined(separator: ", ")) are lost, with the IDs of the next part.
+
+        - If most are not healthy, stop here: it is no lost minority.
+        - If a lost one is healthy, it came back: there is nothing to do for it.
+        - If an ID is another one, somebody has replaced that member already: make this runbook again.
 
         """
     }
@@ -107,6 +112,12 @@ struct ReplacementRunbook {
         \(words.kubectl) get nodes
         etcd-snap backup
         ```
+
+        Expected: one `IS LEADER` is true, `RAFT TERM` is the same for all, no `ERRORS`; the new nodes are `Ready`.
+
+        - `unstarted`: the new member is listed and does not run: its host's log, `journalctl -u \(words.service) -n 50 --no-pager`.
+        - `IS LEARNER` is true: it catches up; the program that joined it promotes it within minutes.
+        - A new node is `NotReady`: `\(words.kubectl) describe node NAME`.
 
         """
     }

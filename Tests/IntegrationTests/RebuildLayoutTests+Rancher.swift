@@ -195,7 +195,9 @@ extension Integration {
             let book = try String(contentsOfFile: cluster.store.directory.file("book.md"), encoding: .utf8)
             let (name, data) = (node.distribution, node.data)
             for word in [
-                "systemctl start \(name == "k3s" ? "k3s" : "rke2-server")", "Layout: \(name).", "all lost",
+                "systemctl enable --now \(name == "k3s" ? "k3s" : "rke2-server")", "e member list",
+                "client-auth-proxy.crt",
+                "Layout: \(name).", "all lost",
                 "\(name) server --cluster-reset --cluster-reset-restore-path=/root/etcd/etcd.db --token-file=\(data)/server/token",
                 "reset-flag", "node-password.\(name)",
                 "rebuild finish --yes --kubeconfig /etc/rancher/\(name)/\(name).yaml", "cp-1, cp-2, cp-3",

@@ -79,7 +79,9 @@ extension Integration {
             for word in [
                 "rebuild apply --plan plan.json --node cp-21", "rebuild finish --yes", "the Nodes cp-1", "sed -i",
                 "rebuild undo",
-                "kubectl label nodes cp-21", "kubelet-start",
+                "kubectl label nodes cp-21", "kubelet-start", "| kube-apiserver | `v1.36.3` |", "kubelet=1.36.3-*",
+                "crictl pull registry.k8s.io/kube-apiserver:v1.36.3", "systemctl enable --now kubelet",
+                "e endpoint hashkv", "successfully committed proposal", "`401`", "core:/stable:/v1.36/",
             ] {
                 #expect(book.contains(word), "\(word)")
             }
@@ -189,6 +191,32 @@ extension Integration {
             #expect(try run("stat", ["-c", "%a", root + target.dropLast()]).text == "600\n")
             let flags = try String(contentsOfFile: "\(kubelet)/kubeadm-flags.env", encoding: .utf8)
             #expect(flags == "KUBELET_KUBEADM_ARGS=\"--node-ip=10.0.0.9 --hostname-override=cp-9\"\n")
+        }
+
+        /// The loop of the runbook finds each certificate of a host good, and one of another authority not.
+        @Test func theRunbookVerifiesEveryCertificate() throws {
+            let nodes = try RebuildNodes(["base"])
+            let book = nodes.store.directory.file("book.md")
+            let topology = ["--node", "cp-9=10.0.0.9", "--runbook", book]
+            let plan = try nodes.plan([nodes.backUp("base", as: "cp-1")], topology)
+            let root = try nodes.newRoot("new")
+            try SnapTool.run(nodes.applying(plan, "cp-9", root))
+            let kept = try run("stat", ["-c", "%a", "\(root)/var/lib/etcd-snap-rebuild/plan.json", plan]).text
+            #expect(kept == "600\n600\n")
+            let text = try String(contentsOfFile: book, encoding: .utf8)
+            let loop = try #require(text.firstMatch(of: #/(?s)while read -r ca pattern.*?\nEND\n/#)).0
+            func verified() throws -> [Substring] {
+                let script = loop.replacing("/etc/kubernetes/", with: "\(root)/etc/kubernetes/")
+                return try shell("set +eo pipefail\n" + script).text.split(separator: "\n")
+            }
+            let good = try verified()
+            #expect(good.count == 12 && good.allSatisfy { $0.contains(" stdin: OK") }, "\(good)")
+            let pki = "\(root)/etc/kubernetes/pki"
+            try run("cp", ["\(pki)/etcd/peer.crt", "\(pki)/apiserver-kubelet-client.crt"])
+            try run("rm", ["\(pki)/front-proxy-client.crt"])
+            let bad = try verified().filter { !$0.contains(" stdin: OK") }
+            #expect(
+                bad.count == 2 && bad[0].contains("apiserver-kubelet-client") && bad[0].contains("issuer"), "\(bad)")
         }
 
         /// Workers have to be told where they go, but for an endpoint that stays.

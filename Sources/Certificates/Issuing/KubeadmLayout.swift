@@ -16,6 +16,9 @@ public struct KubeadmLayout: Sendable, Hashable {
         self.kubeconfigDirectory = kubeconfigDirectory
     }
 
+    /// The absolute path of the certificate of an authority.
+    public func path(of authority: KubeadmCertificate.Authority) -> String { path(authority.certificatePath) }
+
     /// The absolute path of a file that ``KubeadmCertificate`` names.
     func path(_ name: String) -> String {
         if let path = replacedPaths[name] { return path }

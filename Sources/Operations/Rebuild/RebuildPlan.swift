@@ -109,6 +109,8 @@ public struct RebuildPlan: Codable, Sendable {
     public var notes: [String]
     /// The survivors that were looked at, the best first; nil for none.
     public var survivors: [SurvivorDescription]?
+    /// What the lost nodes ran, as far as the backups tell; nil of plans that don't say.
+    public var software: [Software]?
     /// The digest of everything else in the document; nil until it is ``sealed()``.
     public var sha256: String?
 
@@ -181,6 +183,8 @@ public struct RebuildNodePlan: Codable, Sendable {
         public var removed: [String]
         /// What else is to be known.
         public var remarks: [String]
+        /// The file of the certificate of who signs it; nil of plans that don't say.
+        public var authority: String?
     }
 
     /// A file that is not placed.

@@ -26,6 +26,7 @@ public enum RebuildPlanner {
             }
             var plan = try plan(sources, topology, options, observer)
             plan.survivors = options.survivors?.comparison.descriptions
+            plan.software = RebuildSoftware.found(in: sources.backups)
             return try plan.sealed()
         }
     }
@@ -102,6 +103,7 @@ public enum RebuildPlanner {
             certificates: work.certificates.leaves.map { leaf in
                 var certificate = RebuildNodePlan.Certificate(leaf)
                 if !leaf.kind.isEmbedded { certificate.path = work.newPath(certificate.path) }
+                certificate.authority = node.backup.node.layout.path(of: leaf.kind.authority)
                 return certificate
             }, leftOut: work.leftOut,
             leftovers: work.leftovers,

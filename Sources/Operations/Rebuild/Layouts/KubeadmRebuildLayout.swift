@@ -35,8 +35,9 @@ struct KubeadmRebuildLayout: RebuildLayout {
         let kubelet = "/var/lib/kubelet/config.yaml"
         guard backup.files[kubelet] == nil else { return [] }
         return [
-            "\(quoted(kubelet)) is not in the backup, and the kubelet needs it before it is started: make it with "
-                + "`kubeadm init phase kubelet-start` and the cluster's configuration"
+            "\(quoted(kubelet)) is not in the backup, and the kubelet needs it before it is started: copy it from a worker, for "
+                + "kubeadm gives all nodes the same (it says `staticPodPath: /etc/kubernetes/manifests`); without a worker make it "
+                + "with `kubeadm init phase kubelet-start` from a file with a ClusterConfiguration of the same ranges and domain"
         ]
     }
 
