@@ -18,6 +18,7 @@ enum Flags {
         "bumpRevision": "--bump-revision", "owner": "--owner", "noBump": "--no-bump",
         "minimumLevel": "--min-level", "keepData": "--keep-data",
         "evenIfRunning": "--even-if-running", "evenIfElsewhere": "--even-if-elsewhere", "planID": "--plan-id",
+        "confirmation": "--yes",
         "retention": "--keep-last", "restoreSelection": "--only",
         "etcdProgram": "--etcd", "apiServerProgram": "--kube-apiserver", "scratch": "--scratch", "plan": "--plan",
         "survivorEtcd": "--etcd-program", "databaseAlone": "--database-alone", "snapshotFile": "--snapshot",

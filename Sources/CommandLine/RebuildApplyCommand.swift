@@ -35,7 +35,9 @@ struct RebuildApplyCommand: AsyncParsableCommand {
     @Option(help: "The node of the plan that this host is to be.")
     var node: String
 
-    @Option(help: "The plan's ID, as `rebuild plan` has shown it and the runbook has it: another plan is refused.")
+    @Option(
+        name: .customLong("plan-id"),
+        help: "The plan's ID, as `rebuild plan` has shown it and the runbook has it: another plan is refused.")
     var planID: String?
 
     @Flag(help: "Go on although none of the node's addresses is on this host.")

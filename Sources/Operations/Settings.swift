@@ -51,6 +51,8 @@ extension Failure.Setting {
     static let snapshotFile = Self("snapshotFile")
     /// The file that a snapshot of a survivor is written to.
     static let snapshotOutput = Self("snapshotOutput")
+    /// That something is meant which can't be taken back.
+    static let confirmation = Self("confirmation")
     /// The plan of a rebuild that is asked for, by the beginning of its digest.
     static let planID = Self("planID")
     /// Rebuilding a node on a host that has none of its addresses.

@@ -118,7 +118,7 @@ extension Integration {
             for command in [["status"], ["continue"] + nodes.access, ["finish", "--kubeconfig", plan]] {
                 let result = try SnapTool.attempt(["rebuild"] + command + ["--root", root])
                 expectFailure(result, 7, naming: own, word)
-                #expect(result.errorText.contains("etcd-snap rebuild undo --yes --root \(root)"))
+                #expect(result.errorText.contains("`etcd-snap rebuild undo` needs none (--plan, --yes, --root)"))
             }
             try SnapTool.run(applying(plan, root))
             #expect(try SnapTool.json(["rebuild", "status", "--root", root]).state.string == "done")
@@ -168,7 +168,7 @@ extension Integration {
                 for name in names { try run("touch", ["\(directory)/\(name)"]) }
                 let status = try SnapTool.attempt(["rebuild", "status", "--root", root])
                 expectFailure(status, 4, naming: word)
-                #expect(status.errorText.contains("`etcd-snap rebuild undo --yes --root \(root)`"))
+                #expect(status.errorText.contains("`etcd-snap rebuild undo` removes it (--yes, --root)"))
                 let undo = ["rebuild", "undo", "--root", root]
                 #expect(try SnapTool.run(undo + ["--dry-run"]).errorText.contains(word))
                 #expect(FileManager.default.fileExists(atPath: directory))

@@ -161,8 +161,9 @@ public enum RebuildApply {
         var failure = error is CancellationError ? Failure(.failed, "it was stopped") : Failure(wrapping: error)
         guard failure.code != .findings else { return failure }
         let next =
-            "the same command goes on, or `etcd-snap rebuild continue`, and `\(RebuildUndo.command(root))` takes back what was done"
+            "the same command goes on, or `etcd-snap rebuild continue`, and `etcd-snap rebuild undo` takes back what was done"
         failure.hint = failure.hint.map { "\($0); \(next)" } ?? next
+        failure.settings += RebuildUndo.settings(root)
         return failure
     }
 
@@ -204,23 +205,25 @@ public enum RebuildApply {
         _ journal: RebuildJournal?, _ request: RebuildApplyRequest
     ) throws(Failure) {
         guard let journal, let begin = journal.begin else { return }
-        let undo = "take it back first: `\(RebuildUndo.command(request.root))`"
+        let undo = "take it back first: `etcd-snap rebuild undo`"
         if journal.isUndoing {
             throw Failure(
                 .failed, "a rebuild of \(quoted(begin.node ?? "")) is being taken back below \(quoted(request.root))",
-                hint: "finish that: `\(RebuildUndo.command(request.root))`")
+                hint: "finish that: `etcd-snap rebuild undo`", settings: RebuildUndo.settings(request.root))
         }
         guard begin.node == request.node, begin.planSHA256 == request.plan.sha256 else {
             throw Failure(
                 .failed,
                 "another rebuild, of \(quoted(begin.node ?? "")) by the plan \(RebuildPlan.id(ofDigest: begin.planSHA256 ?? "")) "
                     + "begun at \(begin.at.formatted(.iso8601)), is recorded below \(quoted(request.root)); this is "
-                    + "\(quoted(request.node)) of the plan \(request.plan.id)", hint: undo)
+                    + "\(quoted(request.node)) of the plan \(request.plan.id)", hint: undo,
+                settings: RebuildUndo.settings(request.root))
         }
         if journal.isDone {
             throw Failure(
                 .failed, "\(quoted(request.node)) was rebuilt below \(quoted(request.root)) by this plan already",
-                hint: "see `etcd-snap rebuild status`; to do it anew \(undo)")
+                hint: "see `etcd-snap rebuild status`; to do it anew \(undo)",
+                settings: RebuildUndo.settings(request.root))
         }
     }
 

@@ -56,7 +56,7 @@ extension RebuildPlan {
         } catch let error as SystemCallError where error.errno == .noSuchFileOrDirectory {
             throw Failure(
                 .notFound, "there is no plan in \(quoted(path))",
-                hint: "make it once with `etcd-snap rebuild plan … --out plan.json`, and copy it to every host")
+                hint: "have `etcd-snap rebuild plan` write it once, and copy it to every host", settings: [.plan])
         }
     }
 
@@ -65,11 +65,14 @@ extension RebuildPlan {
     /// - Throws: ``Failure`` if it is not there, or is not the one that the journal was begun with.
     static func read(of journal: RebuildJournal) throws -> (plan: RebuildPlan, document: [UInt8]) {
         let path = journal.directory.path(of: RebuildJournal.planName)
-        let next =
-            "name the plan's own file: `etcd-snap rebuild apply --plan FILE` goes on with it, and `rebuild finish --plan FILE` "
-            + "finishes; `\(RebuildUndo.command(journal.root))` needs none"
+        let next = Next(
+            hint:
+                "name the plan's own file: `etcd-snap rebuild apply` goes on with it, and `etcd-snap rebuild finish` finishes; "
+                + "`etcd-snap rebuild undo` needs none", settings: [.plan] + RebuildUndo.settings(journal.root))
         guard journal.directory.contains(RebuildJournal.planName) else {
-            throw Failure(.integrity, "the plan of the rebuild, \(quoted(path)), is not there any more", hint: next)
+            throw Failure(
+                .integrity, "the plan of the rebuild, \(quoted(path)), is not there any more", hint: next.hint,
+                settings: next.settings)
         }
         let file = try RandomAccessFile(regular: path)
         let bytes = try file.bytes(at: 0, count: min(file.byteCount, largestByteCount))
@@ -78,19 +81,26 @@ extension RebuildPlan {
             throw Failure(
                 .integrity,
                 "\(quoted(path)) is the plan \(plan.id), and the rebuild was begun by the plan "
-                    + id(ofDigest: journal.begin?.planSHA256 ?? ""), hint: next)
+                    + id(ofDigest: journal.begin?.planSHA256 ?? ""), hint: next.hint, settings: next.settings)
         }
         return (plan, bytes)
     }
 
-    private static let anotherCopy =
-        "copy the whole file again from the host that it was made on, or make it again with `etcd-snap rebuild plan` and take "
-        + "that one to every host; it is never changed by hand"
+    /// What a person does about a plan that is not whole.
+    private struct Next {
+        var hint: String
+        var settings: [Failure.Setting] = []
+    }
 
-    private static func decode(_ bytes: [UInt8], _ path: String, next: String) throws -> RebuildPlan {
+    private static let anotherCopy = Next(
+        hint:
+            "copy the whole file again from the host that it was made on, or make it again with `etcd-snap rebuild plan` and take "
+            + "that one to every host; it is never changed by hand")
+
+    private static func decode(_ bytes: [UInt8], _ path: String, next: Next) throws -> RebuildPlan {
         struct Head: Decodable { var formatVersion: Int }
         func refusal(_ what: String, cause: (any Error)? = nil) -> Failure {
-            Failure(.integrity, "\(quoted(path)) \(what)", hint: next, cause: cause)
+            Failure(.integrity, "\(quoted(path)) \(what)", hint: next.hint, settings: next.settings, cause: cause)
         }
         guard !bytes.isEmpty else { throw refusal("is empty, and was to be the plan of a rebuild") }
         func decoded<Document: Decodable>(_ type: Document.Type) throws -> Document {

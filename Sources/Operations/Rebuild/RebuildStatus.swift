@@ -45,7 +45,7 @@ public struct RebuildStatus: Codable, Sendable {
             guard let remains = try RebuildUndo.remains(root: path) else { throw RebuildUndo.none(path) }
             throw Failure(
                 .notFound, remains.notes.joined(separator: "; "),
-                hint: "`\(RebuildUndo.command(path))` removes it")
+                hint: "`etcd-snap rebuild undo` removes it", settings: RebuildUndo.settings(path))
         }
         let planned =
             readsPlan

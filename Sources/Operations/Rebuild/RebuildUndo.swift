@@ -126,17 +126,8 @@ public enum RebuildUndo {
             hint: "name the root that it was made below", settings: [.root])
     }
 
-    /// The command that takes a rebuild back.
-    public static func command(_ root: String) -> String { "etcd-snap rebuild undo --yes" + rootOption(root) }
-
-    /// What a command for a root needs besides.
-    public static func rootOption(_ root: String) -> String {
-        guard absolutePath(root).string != "/" else { return "" }
-        let isPlain = root.utf8.allSatisfy { byte in
-            Character(UnicodeScalar(byte)).isLetter && byte < 0x80
-                || Character(UnicodeScalar(byte)).isNumber && byte < 0x80
-                || Array("/._-+:@%,=".utf8).contains(byte)
-        }
-        return " --root " + (isPlain ? root : "'\(root.replacing("'", with: "'\\''"))'")
+    /// What has to be said to take back what is below a root.
+    static func settings(_ root: String) -> [Failure.Setting] {
+        absolutePath(root).string == "/" ? [.confirmation] : [.confirmation, .root]
     }
 }
