@@ -58,7 +58,9 @@ struct FinishedConfigMaps {
                 return result
             }
             result.remarks += strangers(in: found.newBytes, change)
-            result.settings = found.edits.map { "\($0.path): \($0.oldValue) -> \($0.newValue) (\($0.reason))" }
+            result.settings = found.edits.map {
+                withoutSecrets("\($0.path): \($0.oldValue) -> \($0.newValue) (\($0.reason))")
+            }
             result.diff = found.unifiedDiff
             guard !request.isDryRun else {
                 result.outcome = .wouldChange
