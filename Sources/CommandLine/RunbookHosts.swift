@@ -180,14 +180,17 @@ struct RunbookHosts {
                 || ["/etc/default/\(unit)", "/etc/sysconfig/\(unit)"].contains(path)
         }.sorted()
         let list = found.isEmpty ? "" : " From the backup come \(found.map { "`\($0)`" }.joined(separator: ", "))."
+        let hasDropIn = found.contains { lastName($0) == "10-kubeadm.conf" }
         guard !found.contains(where: { lastName($0) == "\(unit).service" }) else {
             return "The unit `\(unit)` is placed from the backup.\(list)"
         }
         let maker =
             switch layout {
             case .kubeadm, .kubespray:
-                "The unit `kubelet` and its drop-in `10-kubeadm.conf` are not in the backup: the packages kubelet and kubeadm "
-                    + "bring them"
+                hasDropIn
+                    ? "The unit `kubelet` is not in the backup: the package brings it"
+                    : "The unit `kubelet` and its drop-in `10-kubeadm.conf` are not in the backup: the packages kubelet and "
+                        + "kubeadm bring them"
             case .k3s, .rke2: "The unit `\(unit)` is not in the backup: the installation above makes it"
             case .k0s:
                 "The unit is not in the backup: `k0s install controller` makes it before the start; a controller that also ran "

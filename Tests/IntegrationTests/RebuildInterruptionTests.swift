@@ -210,6 +210,40 @@ extension Integration {
             #expect(try contents(root) == before)
         }
 
+        /// What was replaced is never given up because what tells of it, or it itself, is not whole.
+        @Test(arguments: [
+            ("rm \"$1/journal.jsonl\"", "is gone"),
+            ("sed -i 5d \"$1/journal.jsonl\"", "a line is missing"),
+            ("rm -r \"$1\"/kept/*", "is not kept"),
+            ("sed -i '/\"before\":\"kept\"/,$d' \"$1/journal.jsonl\"", "does not tell of"),
+        ])
+        func whatIsKeptIsNotGivenUp(damage: String, naming words: String) throws {
+            let root = try host("host")
+            try SnapTool.run(apply(root))
+            try shell(damage, "\(root)/var/lib/etcd-snap-rebuild")
+            let damaged = try contents(root)
+            for _ in 0..<2 { expectFailure(try SnapTool.attempt(undo(root)), 7, naming: words, root) }
+            #expect(try contents(root) == damaged)
+        }
+
+        /// On a file system of its own what is replaced is kept as copies, for which there has to be room.
+        @Test func aFileSystemOfTheJournalsOwn() throws {
+            let root = try host("host")
+            let own = "\(root)/var/lib/etcd-snap-rebuild"
+            try shell(
+                "head -c 1000000 /dev/zero >\"$1/etc/kubernetes/admin.conf\"; mkdir -p \"$2\"; mount -t tmpfs -o size=800k none \"$2\"",
+                root, own)
+            defer { _ = try? run("umount", ["--lazy", own], allowsFailure: true) }
+            let before = try contents(root)
+            expectFailure(try SnapTool.attempt(apply(root)), 6, naming: "bytes are needed", own)
+            #expect(try contents(root) == before)
+            try shell("mount -o remount,size=8m \"$1\"", own)
+            try SnapTool.run(apply(root))
+            #expect(try contents(root) != before)
+            try SnapTool.run(undo(root))
+            #expect(try contents(root) == before)
+        }
+
         @Test func whatIsRefusedChangesNothing() throws {
             let root = try host("host")
             let before = try contents(root)

@@ -52,6 +52,13 @@ import Testing
         #expect(shown(text) == text.replacing("\n", with: " "))
     }
 
+    @Test func `flags behind a secret are shown`() {
+        #expect(
+            shown("ARGS=\"--registry-password=hunter2 --hostname-override=n --api-key=x --node-ip=10.0.0.1\"")
+                == "ARGS=\"--registry-password=«secret» --hostname-override=n --api-key=«secret» --node-ip=10.0.0.1\"")
+        #expect(shown("--password=\"a --b=c\"") == "--password=«secret»")
+    }
+
     @Test func `passwords of URLs are not shown`() {
         #expect(shown("proxy: http://user:hunter2@proxy:3128/x") == "proxy: http://user:…@proxy:3128/x")
     }

@@ -8,14 +8,16 @@ import Testing
 /// How long a rebuild is said to take.
 @Suite struct RebuildForecastTests {
     /// A drill of a database of 1 GB that took 8 s to restore, 4 s to start and 1 s for files.
-    private func drill(_ started: TimeInterval = 0, without stage: String? = nil, seconds: Double = 8) -> DrillRecord {
+    private func drill(
+        _ started: TimeInterval = 0, without stage: String? = nil, seconds: Double = 8, size: Int = 1_000_000_000
+    ) -> DrillRecord {
         let archive = ArchiveHeader(
             id: BackupID(time: Date(timeIntervalSince1970: started)), cluster: "prod", node: "cp-1",
             createdAt: Date(timeIntervalSince1970: started))
         var record = DrillRecord(
             of: archive, manifestSHA256: "00", startedAt: Date(timeIntervalSince1970: started),
             host: .init(coreCount: 2, availableMemory: nil, isScratchInMemory: true))
-        record.databases = [.init(name: "etcd", size: 1_000_000_000, revision: 1, serverVersion: nil)]
+        record.databases = [.init(name: "etcd", size: size, revision: 1, serverVersion: nil)]
         let took = ["files": 1, "raised restore": seconds, "raised boot": 4]
         let whole = DrillRecord.requiredStages.map { ($0, nil as String?) }
         let ofDatabase = DrillRecord.requiredStagesOfDatabases.map { ($0, "etcd" as String?) }
@@ -36,6 +38,14 @@ import Testing
         let forecast = RebuildForecast(databaseByteCount: 3_000_000_000, fileByteCount: 0, drills: [drill()])
         #expect(forecast.restoreSeconds == 27 && forecast.startSeconds == 72)
         #expect(forecast.basis.contains("prod/cp-1/") && forecast.basis.contains("in 13 s"))
+    }
+
+    /// Starting programs takes most of a small drill's time, whatever the size.
+    @Test func aSmallDrillIsNotMultiplied() {
+        let small = drill(seconds: 0.2, size: 372_736)
+        let forecast = RebuildForecast(databaseByteCount: 1_000_372_736, fileByteCount: 0, drills: [small])
+        #expect(forecast.restoreSeconds == 13 && forecast.startSeconds == 67)
+        #expect(RebuildForecast(databaseByteCount: 200_000, fileByteCount: 0, drills: [small]).minutes == 4)
     }
 
     @Test func theNewestDrillThatPassedCounts() {

@@ -14,6 +14,30 @@ import Testing
     ])
     func versionInAnAnswer(_ text: String, _ version: String?) { #expect(RebuildSoftware.version(in: text) == version) }
 
+    private func software(_ program: String, _ version: String, image: String? = nil) -> RebuildPlan.Software {
+        .init(program: program, version: version, image: image, origin: "a test")
+    }
+
+    @Test func whatRanCountsBeforeWhatIsInstalled() {
+        let pods = [
+            software("etcd", "3.5.1-0", image: "registry.k8s.io/etcd:3.5.1-0"),
+            software("kube-apiserver", "v1.23.1", image: "registry.k8s.io/kube-apiserver:v1.23.1"),
+        ]
+        let installed = [software("etcd", "3.4.23"), software("kubelet", "v1.23.0")]
+        #expect(
+            RebuildSoftware.chosen(ran: pods + [software("etcd", "3.5.1")], installed: installed)
+                == [installed[1]] + pods)
+        // Without an image the server itself tells; one of another version than the image has is said.
+        #expect(
+            RebuildSoftware.chosen(ran: [software("etcd", "3.5.12")], installed: installed)
+                == [installed[1], software("etcd", "3.5.12")])
+        let tagged = software("etcd", "v3.5.12", image: "quay.io/coreos/etcd:v3.5.12")
+        #expect(RebuildSoftware.chosen(ran: [tagged, software("etcd", "3.5.12")], installed: []) == [tagged])
+        let other = software("etcd", "3.5.10")
+        #expect(RebuildSoftware.chosen(ran: pods + [other], installed: []) == pods + [other])
+        #expect(RebuildSoftware.chosen(ran: [], installed: installed) == installed)
+    }
+
     @Test(arguments: [
         ("registry.k8s.io/kube-apiserver:v1.36.3", "v1.36.3"), ("host:5000/a/etcd:3.6.8-0@sha256:00", "3.6.8-0"),
         ("host:5000/a/etcd", nil), ("etcd@sha256:00", nil),

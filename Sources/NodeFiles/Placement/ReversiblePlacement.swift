@@ -198,6 +198,34 @@ public final class ReversiblePlacement {
         try parent.sync()
     }
 
+    // MARK: What is kept
+
+    /// The paths that something is kept of.
+    public func keptPaths() throws -> [String] { try Self.paths(in: kept, below: "") }
+
+    private static func paths(in directory: OpenDirectory, below path: String) throws -> [String] {
+        var found: [String] = []
+        for name in try directory.names().compactMap({ EntryName($0) }) where !StagedName.matches(name.bytes) {
+            let below = "\(path)/\(name)"
+            if try directory.existingAttributes(of: name)?.kind == .directory {
+                found += try paths(in: directory.openDirectory(name), below: below)
+            } else {
+                found.append(below)
+            }
+        }
+        return found
+    }
+
+    /// Whether what is kept of a path is there too, by a second name or as a copy: then it was not replaced.
+    public func isStillThere(_ path: String) throws -> Bool {
+        let names = try Self.names(path)
+        guard let name = names.last, let parent = try existingParent(of: names),
+            let now = try parent.existingAttributes(of: name), let directory = try keptDirectory(names.dropLast()),
+            try directory.existingAttributes(of: name) != nil
+        else { return false }
+        return try parent.isSame(name, now, as: name, in: directory, isLink: false)
+    }
+
     // MARK: Steps
 
     private func commit(_ temporaryName: EntryName, as name: EntryName, in parent: OpenDirectory) throws {

@@ -61,22 +61,35 @@ struct SecretText {
                 found.append(start..<end)
             } else if isPrivateKey {
                 found.append(start..<end)
-            } else if let value = valueStart(line, isDocument) {
-                found.append(value..<end)
+            } else {
+                var rest = line
+                while let value = firstValue(rest, isDocument) {
+                    found.append(value)
+                    rest = rest[value.upperBound...]
+                }
             }
         }
         return found
     }
 
-    /// Where the value of the first secret of a line begins.
-    private static func valueStart(_ line: ArraySlice<UInt8>, _ isDocument: Bool) -> Int? {
+    /// The value of the first secret of a line.
+    private static func firstValue(_ line: ArraySlice<UInt8>, _ isDocument: Bool) -> Range<Int>? {
         var nameStart = line.startIndex
         for index in line.indices {
             if isOfName(line[index]) { continue }
-            if nameStart < index, let start = valueStart(line, of: nameStart..<index, isDocument) { return start }
+            if nameStart < index, let start = valueStart(line, of: nameStart..<index, isDocument) {
+                let isFlag = line[nameStart] == 0x2D
+                return start..<((isFlag ? nextFlag(line[start...]) : nil) ?? line.endIndex)
+            }
             nameStart = index + 1
         }
         return nil
+    }
+
+    /// Where the next flag of a line begins, if a value without quotes ends before it.
+    private static func nextFlag(_ line: ArraySlice<UInt8>) -> Int? {
+        guard let first = line.first, first != 0x22, first != 0x27 else { return nil }
+        return line.indices.first { line[$0] == 0x20 && line[$0...].dropFirst().starts(with: [0x2D, 0x2D]) }
     }
 
     private static func valueStart(_ line: ArraySlice<UInt8>, of nameRange: Range<Int>, _ isDocument: Bool) -> Int? {

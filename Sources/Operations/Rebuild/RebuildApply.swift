@@ -291,6 +291,9 @@ public enum RebuildApply {
         if let refusal = work.certificates.refusals.first { throw refusal }
     }
 
+    /// More than a line of the journal has for a file.
+    private static let recordByteCount = 512
+
     private static func checkRoom(
         _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources, _ root: OpenDirectory,
         _ journal: RebuildJournal?
@@ -308,9 +311,17 @@ public enum RebuildApply {
             }
             return directory
         }
+        let own = try directory(RebuildDirectory.path)
+        try demand.add(request.document.count + node.files.count * recordByteCount, in: own, as: own.path)
         for file in node.files where !done.contains(RebuildStep(role: file.role)) {
             let place = try directory(file.path)
             try demand.add(file.byteCount, in: place, as: place.path)
+            // On the same file system what is replaced is kept by a second name.
+            guard try place.attributes().identity.device != own.attributes().identity.device,
+                let name = EntryName(Array(lastName(file.path).utf8)),
+                let replaced = try place.existingAttributes(of: name), replaced.kind != .directory
+            else { continue }
+            try demand.add(replaced.byteCount, in: own, as: own.path)
         }
         if let member = node.member, let snapshot = sources.snapshot, !done.contains(.etcdData) {
             let sizes = Restore.fileSizes(databaseByteCount: snapshot.bytes.byteCount)

@@ -22,6 +22,8 @@ public struct RebuildForecast: Codable, Sendable, Equatable {
     private static let leastRestoreSeconds = 2.0
     private static let kubeletSeconds = 60.0
     private static let commandMinutes = 2
+    /// What a smaller database takes is the time of starting programs: it does not grow with a database.
+    private static let leastMeasuredByteCount = 64 << 20
 
     /// A forecast for one host.
     ///
@@ -52,9 +54,15 @@ public struct RebuildForecast: Codable, Sendable, Equatable {
         func seconds(_ name: String, _ etcd: String?) -> Double {
             drill.stages.first { $0.name == name && $0.etcd == etcd }?.durationSeconds ?? 0
         }
-        let growth = Double(byteCount) / Double(database.size)
-        let restore = seconds("files", nil) + seconds("raised restore", database.name) * growth
-        let start = seconds("raised boot", database.name) * growth
+        func grown(_ stage: String, _ usualRate: Double) -> Double {
+            let taken = seconds(stage, database.name)
+            guard database.size >= leastMeasuredByteCount || byteCount <= database.size else {
+                return taken + Double(byteCount - database.size) / usualRate
+            }
+            return taken * Double(byteCount) / Double(database.size)
+        }
+        let restore = seconds("files", nil) + grown("raised restore", restoreRate)
+        let start = grown("raised boot", startRate)
         let host = "\(drill.host.coreCount) core\(drill.host.coreCount == 1 ? "" : "s")"
         let basis =
             "the drill of \(drill.archive.reference) on \(drill.startedAt.formatted(.iso8601)): "

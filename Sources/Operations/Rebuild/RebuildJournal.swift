@@ -35,6 +35,8 @@ final class RebuildJournal {
 
         var kind: Kind
         var at: Date
+        /// Its place in the file, counted from 1: a line that is missing shows; nil in files of the first version that wrote any.
+        var number: Int?
         var version: Int?
         var node: String?
         var planSHA256: String?
@@ -180,6 +182,11 @@ final class RebuildJournal {
             guard let record = try? decoder.decode(Record.self, from: Data(line)), record.isWhole else {
                 throw damaged("line \(records.count + 1) of \(quoted(path)) is no record of a rebuild")
             }
+            guard record.number == nil || record.number == records.count + 1 else {
+                throw damaged(
+                    "line \(records.count + 1) of \(quoted(path)) has the number \(record.number ?? 0): a line is missing"
+                )
+            }
             guard !records.isEmpty || record.kind == .begin else {
                 throw damaged("\(quoted(path)) does not begin with the beginning of a rebuild")
             }
@@ -187,22 +194,24 @@ final class RebuildJournal {
             byteCount += line.count + 1
         }
         // What is kept is never there without a record of where it was.
-        guard records.isEmpty, try keepsSomething() else { return }
+        guard records.isEmpty, try Self.keepsSomething(directory) else { return }
         throw damaged("\(quoted(path)) has no record of the rebuild whose replaced files are kept beside it")
     }
 
-    private func keepsSomething() throws -> Bool {
-        guard directory.isDirectory(Self.keptName) else { return false }
-        return try !directory.openDirectory(Self.keptName).names().isEmpty
+    private static func keepsSomething(_ directory: OpenDirectory) throws -> Bool {
+        guard directory.isDirectory(keptName) else { return false }
+        return try !directory.openDirectory(keptName).names().isEmpty
     }
 
-    private func damaged(_ what: String) -> Failure {
+    func damaged(_ what: String) -> Failure { Self.damaged(what, directory) }
+
+    private static func damaged(_ what: String, _ directory: OpenDirectory) -> Failure {
         Failure(
             .integrity, what,
             hint:
                 "use the etcd-snap that wrote it, if a newer one did; else it is damaged, and nothing was changed by this: "
-                + "put \(Self.name) back from a copy, or put back by hand what is in "
-                + "\(quoted(directory.path(of: Self.keptName))), where each line before tells of a path, or set the host up "
+                + "put \(name) back from a copy, or put back by hand what is in "
+                + "\(quoted(directory.path(of: keptName))), where each line before tells of a path, or set the host up "
                 + "anew; then remove \(quoted(directory.path)), and a new rebuild can begin")
     }
 
@@ -213,7 +222,11 @@ final class RebuildJournal {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.dateEncodingStrategy = .iso8601
         var bytes: [UInt8] = []
-        for record in new { bytes += Array(try encoder.encode(record)) + [0x0A] }
+        var numbered = new
+        for index in numbered.indices {
+            numbered[index].number = records.count + index + 1
+            bytes += Array(try encoder.encode(numbered[index])) + [0x0A]
+        }
         let path = directory.path(of: Self.name)
         var written = 0
         while written < bytes.count {
@@ -227,8 +240,8 @@ final class RebuildJournal {
         try retryingInterrupts("sync", path) { fsync(descriptor.rawValue) }
         if byteCount == 0 { try directory.sync() }
         byteCount += bytes.count
-        records += new
-        if let last = new.last { try didWrite?(last) }
+        records += numbered
+        if let last = numbered.last { try didWrite?(last) }
     }
 
     func write(_ kind: Record.Kind, _ change: (inout Record) -> Void = { _ in }) throws {
@@ -270,9 +283,27 @@ final class RebuildJournal {
     }
 
     /// Whether what is left was taken back; nil where nothing is left, or a journal is there.
+    ///
+    /// - Throws: ``Failure`` with the code `integrity` where replaced files are kept and the journal that tells of them is gone.
     static func remainsAreUndone(root: OpenDirectory) throws -> Bool? {
         guard let (directory, _) = try directory(root, makes: false), !directory.contains(name) else { return nil }
-        return directory.contains(undoneName)
+        if directory.contains(undoneName) { return true }
+        guard try !keepsSomething(directory) else {
+            throw damaged(
+                "the journal of the rebuild whose replaced files are kept in \(quoted(directory.path)) is gone",
+                directory)
+        }
+        return false
+    }
+
+    private static func removeUnlessMounted(_ name: String, in parent: OpenDirectory) throws -> Bool {
+        do {
+            try parent.removeTree(name)
+            return true
+        } catch {
+            guard error.errno == .resourceBusy else { throw error }
+            return false
+        }
     }
 
     /// Removes the directory where there is no journal in it: what a killed run has left before its first record, or after
@@ -288,7 +319,8 @@ final class RebuildJournal {
         let parts = RebuildDirectory.path.split(separator: "/").map(String.init)
         var parents = [root]
         for part in parts.dropLast() { parents.append(try parents[parents.count - 1].openDirectory(part)) }
-        try parents[parts.count - 1].removeTree(parts[parts.count - 1])
+        // A file system of its own stays, with nothing in it.
+        guard try removeUnlessMounted(parts[parts.count - 1], in: parents[parts.count - 1]) else { return true }
         for index in (0..<parts.count - 1).reversed() where !isUndone {
             guard madeParents.contains("/" + parts[...index].joined(separator: "/")) else { break }
             try parents[index].removeEmptyDirectory(parts[index])

@@ -21,10 +21,31 @@ extension RebuildPlan {
 enum RebuildSoftware {
     /// What backups say, each version of a program once.
     static func found(in backups: [NodeBackup]) -> [RebuildPlan.Software] {
+        let ran = backups.flatMap { staticPods(of: $0) + servers(of: $0) }
+        return chosen(ran: ran, installed: backups.flatMap(hostPrograms))
+    }
+
+    /// Each version of a program once, by what tells it best.
+    ///
+    /// - Parameters:
+    ///   - ran: what ran, by images and servers.
+    ///   - installed: programs in PATH, which need not be what ran: beside a static pod that is another one.
+    static func chosen(ran: [RebuildPlan.Software], installed: [RebuildPlan.Software]) -> [RebuildPlan.Software] {
         var found: [RebuildPlan.Software] = []
-        for software in backups.flatMap({ hostPrograms(of: $0) + staticPods(of: $0) + servers(of: $0) })
-        where !found.contains(where: { $0.program == software.program && $0.version == software.version }) {
-            found.append(software)
+        let programs = Set(ran.map(\.program))
+        let images = ran.filter { $0.image != nil }
+        for software in installed.filter({ !programs.contains($0.program) }) + ran {
+            // An image's tag has a revision of its own behind the version, or a letter before it: 3.5.1-0, v3.5.1.
+            let isOfImage =
+                software.image == nil
+                && images.contains {
+                    $0.program == software.program
+                        && $0.version.drop { $0 == "v" }.prefix { $0 != "-" } == software.version.drop { $0 == "v" }
+                }
+            if !isOfImage, !found.contains(where: { $0.program == software.program && $0.version == software.version })
+            {
+                found.append(software)
+            }
         }
         return found
     }

@@ -45,11 +45,12 @@ public enum RebuildUndo {
         }
         try RebuildApply.checkNothingRuns(path)
         if let directory = journal.dataDirectory { try DataPlace(directory, root: path).checkUnused() }
-        if !journal.isUndoing { try journal.write(.undoes) }
         let kept = journal.directory
+        let keepsAny = kept.isDirectory(RebuildJournal.keptName)
         let placement = ReversiblePlacement(
-            root: root,
-            keptIn: kept.isDirectory(RebuildJournal.keptName) ? try kept.openDirectory(RebuildJournal.keptName) : kept)
+            root: root, keptIn: keepsAny ? try kept.openDirectory(RebuildJournal.keptName) : kept)
+        try checkKept(journal, placement, keepsAny ? try placement.keptPaths() : [])
+        if !journal.isUndoing { try journal.write(.undoes) }
         for directory in Set(journal.places.map { parentPath($0.path) }) { try placement.removeStaged(in: directory) }
         for place in journal.places.reversed() {
             try placement.putBack(place.path, place.before)
@@ -74,6 +75,31 @@ public enum RebuildUndo {
                 restoredCount: places.count { $0.before == .kept }, remaining: remaining, notes: []))
         _ = try RebuildJournal.removeRemains(root: root)
         for directory in above where !remaining.contains(directory) { _ = try placement.removeDirectory(directory) }
+    }
+
+    /// Refuses, before anything changes, where what was replaced is not kept any more, or the journal does not tell of
+    /// something that is.
+    private static func checkKept(
+        _ journal: RebuildJournal, _ placement: ReversiblePlacement, _ paths: [String]
+    ) throws {
+        let recorded = journal.places.filter { $0.before == .kept }.map(\.path)
+        // What is put back already is kept no more.
+        if !journal.isUndoing, let missing = recorded.first(where: { !paths.contains($0) }) {
+            throw Failure(
+                .integrity,
+                "what was at \(quoted(missing)) before the rebuild is not kept in "
+                    + "\(quoted(journal.directory.path(of: RebuildJournal.keptName))) any more: nothing was taken back",
+                hint:
+                    "put it there again from a copy, with all else that is missing; or set the host up anew, and remove "
+                    + quoted(journal.directory.path))
+        }
+        let known = Set(recorded)
+        for path in paths where !known.contains(path) {
+            // A run that was killed has kept it and not come to replace it.
+            guard try !placement.isStillThere(path) else { continue }
+            throw journal.damaged(
+                "the journal in \(quoted(journal.directory.path)) does not tell of \(quoted(path)), which is kept")
+        }
     }
 
     /// Of directories above the journal, the deepest first, those that something else is in.
