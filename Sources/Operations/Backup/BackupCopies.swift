@@ -20,6 +20,8 @@ struct BackupCopies: Sendable {
     func run(_ report: BackupReport, _ backup: StoredBackup) async throws -> BackupReport {
         guard plan.stores.areSeveral else { return report }
         return try await withBlockingThread("etcd-snap.copies") {
+            // Whoever ends the run while a store says nothing has to know this.
+            observer.note("\(report.reference) is published in \(first.label); it is brought to the other stores")
             var failed: [StoreFailure] = []
             do {
                 for store in plan.stores.stores where store.store.name != first.store.name {

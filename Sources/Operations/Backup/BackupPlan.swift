@@ -10,7 +10,7 @@ public struct BackupPlan: Sendable {
     /// The stores, in the order in which they are tried; all of them get the archive.
     public var stores: StoreSet
     /// The stores as one that is only read, where only the first is waited for.
-    var store: any Store { stores.waiting(for: stores.first).asOne() }
+    var store: any Store { stores.asOne(waitingFor: stores.first) }
     /// The etcds to snapshot, the cluster's own first.
     public var etcds: [EtcdSource]
     /// Whether the backup is asked to be of files alone, wherever the cluster's data is.

@@ -73,14 +73,27 @@ struct BackupPublisher: @unchecked Sendable {
         if let obstacle = listing.obstacle { throw obstacle }
         for hidden in listing.hidden { observer.warn(hidden.failure.description) }
         // The numbers of all stores are one chain.
-        let others = plan.stores.waiting(for: store).listings(cluster: scope.cluster, node: scope.node).read
-            .filter { $0.store.label != store.label }.map(\.listing)
+        let others = try Self.others(than: store, plan, observer)
         let all = listing.joined(with: others)
         previous = all.latest(in: scope)
         estimate = ArchiveSizeEstimate(after: all, in: scope)
         let links = [try writer.nextLink(after: listing)] + others.map { $0.nextLink(in: scope) }
         link = links.reduce(links[0]) { ChainLink.later($0, $1) }
         storeFindings = listing.stateFindings + failed.map { Finding.storeSkipped($0) }
+    }
+
+    /// What the other stores tell at once of the node.
+    private static func others(
+        than store: NamedStore, _ plan: BackupPlan, _ observer: Observer
+    ) throws -> [StoreListing] {
+        guard plan.stores.areSeveral else { return [] }
+        let glance = StoreGlance(store: store, stores: plan.stores)
+        let (read, failed) = glance.listings(cluster: plan.scope.cluster, node: plan.scope.node)
+        try Task.checkCancellation()
+        for failure in failed where failure.store.label != store.label {
+            observer.note("numbers go on without those in \(failure.description)")
+        }
+        return read.filter { $0.store.label != store.label }.map(\.listing)
     }
 
     /// What there is of the node; nothing is known of it where this host may only write.

@@ -8,12 +8,16 @@ import SealedArchive
 struct CombinedStore: Store {
     let stores: StoreSet
     let observer: Observer
+    /// The only one that is waited for; nil where all are.
+    var waitsFor: NamedStore?
 
     var name: String { stores.label }
     var directory: String? { nil }
 
     func list(cluster: String?, node: String?) throws -> StoreListing {
-        let (read, failed) = stores.listings(cluster: cluster, node: node)
+        let (read, failed) =
+            waitsFor.map { StoreGlance(store: $0, stores: stores).listings(cluster: cluster, node: node) }
+            ?? stores.listings(cluster: cluster, node: node)
         for failure in failed { observer.warn("the store \(failure.description)") }
         guard let first = read.first else {
             throw failed.failure("none of the stores can be read", hint: "see `etcd-snap doctor`")
@@ -57,6 +61,11 @@ extension StoreSet {
     /// All of them as one store that is only read; the only one as it is.
     public func asOne(observer: Observer = Observer()) -> any Store {
         areSeveral ? CombinedStore(stores: self, observer: observer) : first.store
+    }
+
+    /// The same, where only one is waited for.
+    func asOne(waitingFor store: NamedStore) -> any Store {
+        areSeveral ? CombinedStore(stores: self, observer: Observer(), waitsFor: store) : first.store
     }
 
     /// The one archive that a reference means, and the store to take it from: the first that has it.

@@ -96,15 +96,6 @@ public struct StoreSet: Sendable {
     /// What to call them together.
     public var label: String { stores.map(\.label).joined(separator: ", ") }
 
-    /// The same stores, where only one is waited for: the archive is made for that one, and must not be late because another
-    /// one does not answer.
-    func waiting(for store: NamedStore) -> StoreSet {
-        StoreSet(
-            stores.map { $0.label == store.label ? $0 : $0.waiting(atMost: Self.glance) }, quorum: quorum)
-    }
-
-    private static let glance = Duration.seconds(2)
-
     /// What each store holds that can be read.
     ///
     /// - Returns: the listings, and why others could not be read.
