@@ -41,7 +41,10 @@ struct Delete: ParsableCommand {
             for warning in DeleteOperation.warnings(of: removals, in: store) { Console.shared.warn(warning) }
         }
         if dryRun {
-            for (store, removals) in found { try DeleteOperation.check(removals, in: store) }
+            for (store, removals) in found {
+                try DeleteOperation.check(removals, in: store)
+                try DeleteOperation.checkLocks(removals, in: store)
+            }
         } else {
             try confirm(found.flatMap(\.removals).map(\.description))
             for (store, removals) in found { try DeleteOperation.run(removals, in: store) }

@@ -1,4 +1,5 @@
 import ArchiveStore
+import FoundationEssentials
 import HostIO
 import SealedArchive
 
@@ -67,6 +68,26 @@ public enum DeleteOperation {
     public static func check(_ removals: [StoreRemoval], in store: any Store) throws {
         try refuseFlat(removals)
         for scope in Set(removals.compactMap(\.scope)).sorted() { try store.checkWritable(for: scope) }
+    }
+
+    /// Checks that nothing keeps archives from being removed now, as far as this host may ask.
+    ///
+    /// - Throws: ``Failure`` that names the first one that is locked, and until when.
+    public static func checkLocks(_ removals: [StoreRemoval], in store: any Store, now: Date = Date()) throws {
+        for backup in removals.compactMap(\.whole) {
+            let lock: ObjectLock?
+            do {
+                lock = try store.lock(of: backup.id, in: backup.scope)
+            } catch let error as ObjectError where error.kind == .denied {
+                continue
+            }
+            guard let lock, lock.until.map({ $0 > now }) ?? true else { continue }
+            let end = lock.until.map { " until \($0.formatted(.iso8601))" } ?? ""
+            throw Failure(
+                .failed, "\(quoted(backup.reference)) is locked\(end) (\(lock.mode))",
+                hint: lock.until == nil
+                    ? "have the hold taken off first" : "wait until then: nobody can remove it before")
+        }
     }
 
     private static func refuseFlat(_ removals: [StoreRemoval]) throws(Failure) {

@@ -87,9 +87,12 @@ extension Integration {
             let lock = try JSON(attempt(["describe", held.reference.string, "-o", "json"], free).output).lock
             #expect(lock.mode.string == "compliance" && lock.until.string > held.sidecar.completedAt.string)
             #expect(try JSON(attempt(["describe", first, "-o", "json"], free).output).lock.value == nil)
-            expectFailure(
-                try attempt(["delete", held.reference.string, "--yes"], free), 1, naming: held.reference.string,
-                "compliance", "until 20")
+            for flag in ["--dry-run", "--yes"] {
+                expectFailure(
+                    try attempt(["delete", held.reference.string, flag], free), 1, naming: held.reference.string,
+                    "compliance", "until 20")
+            }
+            #expect(try attempt(["delete", first, "--dry-run"], free).status == 0)
             // One that is locked keeps none of the others, and no other node's.
             let prune = ["prune", "--keep-last", "1", "--floor", "1", "--yes"]
             let pruned = try attempt(prune, locked)
