@@ -152,7 +152,13 @@ struct RebuildPlanCommand: AsyncParsableCommand {
         }
         for warning in plan.warnings { Console.shared.warn(warning) }
         if let out { try write(try DocumentCoding.encode(plan), to: out) }
-        if let runbook { try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook) }
+        if let runbook {
+            try write(Array(RebuildRunbook(plan, planFile: out ?? "plan.json").text.utf8), to: runbook)
+            if out == nil {
+                Console.shared.warn(
+                    "the runbook needs the plan \(plan.id), which is not written: run it again with --out")
+            }
+        }
         try render(plan, as: output.format) { RebuildText(plan).text }
     }
 

@@ -82,7 +82,7 @@ struct RebuildRunbook {
     }
 
     private func host(_ index: Int, _ node: RebuildNodePlan) -> String {
-        let store = plan.store.map { " --store \($0)" } ?? ""
+        let (store, planWord) = (plan.store.map { " --store \(shellWord($0))" } ?? "", shellWord(planFile))
         let member = node.member.map { ", member `\($0.name)` at \($0.peerURLs.joined(separator: ","))" } ?? ""
         let issued = node.certificates.filter { $0.action != "keep" }.map { "`\($0.path.prefix { $0 != " " })`" }
             .joined(separator: ", ")
@@ -98,8 +98,8 @@ struct RebuildRunbook {
             ```sh
             \(words.stop)
             ss -ltn '( sport = :2379 or sport = :2380 or sport = :6443 )'   # shows no line but its head
-            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store) --dry-run   # only says what would be
-            etcd-snap rebuild apply --plan \(planFile) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store)
+            etcd-snap rebuild apply --plan \(planWord) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store) --dry-run   # only says what would be
+            etcd-snap rebuild apply --plan \(planWord) --node \(node.name) --plan-id \(plan.id) -i key.txt\(store)
             ```
 
             Whatever listens is stopped first: `ss -ltnp` names it. If the archives are elsewhere on this host, put their paths behind the line. If it is interrupted, run the same line \
@@ -136,7 +136,7 @@ struct RebuildRunbook {
             (`NAME.csr` becomes `NAME.crt`), then:
 
             ```sh
-            etcd-snap rebuild continue -i key.txt\(plan.store.map { " --store \($0)" } ?? "")
+            etcd-snap rebuild continue -i key.txt\(plan.store.map { " --store \(shellWord($0))" } ?? "")
             ```
 
             """

@@ -9,11 +9,16 @@ extension RebuildUndo {
     /// What a command for a root needs besides.
     static func rootOption(_ root: String) -> String {
         guard absolutePath(root).string != "/" else { return "" }
-        let isPlain = root.utf8.allSatisfy { byte in
-            Character(UnicodeScalar(byte)).isLetter && byte < 0x80
-                || Character(UnicodeScalar(byte)).isNumber && byte < 0x80
-                || Array("/._-+:@%,=".utf8).contains(byte)
-        }
-        return " --root " + (isPlain ? root : "'\(root.replacing("'", with: "'\\''"))'")
+        return " --root " + shellWord(root)
     }
+}
+
+/// A text as one word of a shell's command.
+func shellWord(_ text: String) -> String {
+    let isPlain = text.utf8.allSatisfy { byte in
+        Character(UnicodeScalar(byte)).isLetter && byte < 0x80
+            || Character(UnicodeScalar(byte)).isNumber && byte < 0x80
+            || Array("/._-+:@%,=".utf8).contains(byte)
+    }
+    return isPlain && !text.isEmpty ? text : "'\(text.replacing("'", with: "'\\''"))'"
 }

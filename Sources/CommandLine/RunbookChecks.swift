@@ -165,10 +165,19 @@ struct RunbookChecks {
                 "the kubeconfig goes to the endpoint `\(endpoint)`, which has to lead to the new hosts: `getent hosts "
                 + "\(LostEndpoint.host(endpoint))`. If it does, see what runs there."
         }
+        // By the endpoint one server answers for all.
+        let servers = plan.nodes.compactMap { node in
+            node.addresses.first.map { "\($0.contains(":") ? "[\($0)]" : $0):\(node.mapping.port)" }
+        }
+        let isAskedEach = words.hasKubeadmWorkers && !servers.isEmpty
+        let one = "\(kubectl) get --raw '/readyz?verbose' | tail -n 3"
+        let each =
+            "for server in \(servers.joined(separator: " ")); do echo \"$server $(kubectl --server \"https://$server\" get --raw /readyz 2>&1 | tail -n 1)\"; done"
         return RunbookCheck(
-            title: "The API server is ready, on each host",
-            command: "\(kubectl) get --raw '/readyz?verbose' | tail -n 3",
-            expected: "`readyz check passed`.",
+            title: isAskedEach ? "Every API server is ready" : "The API server is ready, on each host",
+            command: isAskedEach ? "\(each)\n\(one)" : one,
+            expected: isAskedEach
+                ? "`ok` behind each address, and `readyz check passed` by the endpoint." : "`readyz check passed`.",
             others: [
                 (
                     "`connection refused` or a time-out",

@@ -132,7 +132,7 @@ struct RunbookHosts {
             # or: dnf install -y kubelet-\(number) kubeadm-\(number) kubectl-\(number) --disableexcludes=kubernetes
             systemctl stop kubelet                     # the package may have started it
             kubelet --version                          # Kubernetes \(wanted ?? "of the workers' version")
-            crictl info | grep -A1 RuntimeReady        # "status": true; else: systemctl enable --now containerd (or crio)
+            crictl info | grep -B3 -A1 RuntimeReady    # "status": true; else: systemctl enable --now containerd (or crio)
             swapon --show                              # nothing; else: swapoff -a, and out of /etc/fstab
             printf 'br_netfilter\\noverlay\\n' >/etc/modules-load.d/kubernetes.conf && modprobe -a br_netfilter overlay
             echo 'net.ipv4.ip_forward = 1' >/etc/sysctl.d/90-kubernetes.conf && sysctl net.ipv4.ip_forward=1

@@ -250,6 +250,12 @@ extension Integration {
             let without = nodes.applying(plan, "cp-21", root)
             expectFailure(try SnapTool.attempt(without), 1, naming: "\(root)/var/lib/etcd", "already")
             expectFailure(try SnapTool.attempt(nodes.applying(plan, "cp-9", root)), 2, naming: "no node \"cp-9\"")
+            try shell("mkdir \"$1/etc/kubernetes/controller-manager.conf\"", root)
+            for more in [["--dry-run"], []] {
+                expectFailure(
+                    try SnapTool.attempt(apply(root) + more), 1, naming: "controller-manager.conf", "directory")
+            }
+            try shell("rmdir \"$1/etc/kubernetes/controller-manager.conf\"", root)
             let level = apply(root) + ["--min-level", "stored"]
             expectFailure(try SnapTool.attempt(level), 1, naming: "stored")
             expectFailure(try SnapTool.attempt(undo(root)), 4, naming: root)

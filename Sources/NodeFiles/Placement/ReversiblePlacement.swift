@@ -103,6 +103,24 @@ public final class ReversiblePlacement {
 
     // MARK: Files
 
+    /// Checks that what is at a path can be replaced: nothing, a file or a link, in a directory on the way or none.
+    ///
+    /// - Throws: ``Failure`` for anything else.
+    public func check(_ path: String) throws {
+        let names = try Self.names(path)
+        guard let name = names.last, let parent = try existingParent(of: names),
+            let existing = try parent.existingAttributes(of: name)
+        else { return }
+        try Self.check(existing, parent.path(of: name))
+    }
+
+    private static func check(_ existing: EntryAttributes, _ path: String) throws(Failure) {
+        guard existing.kind == .file || existing.kind == .symbolicLink else {
+            throw Failure(
+                .failed, "\(quoted(path)) is \(existing.kind.noun), which is not replaced", hint: "move it away")
+        }
+    }
+
     /// Keeps what is at a path, durably; what an earlier run has kept stays.
     ///
     /// - Throws: ``Failure`` for what is neither a file nor a link.
@@ -111,11 +129,7 @@ public final class ReversiblePlacement {
         guard let name = names.last, let parent = try existingParent(of: names),
             let existing = try parent.existingAttributes(of: name)
         else { return .absent }
-        guard existing.kind == .file || existing.kind == .symbolicLink else {
-            throw Failure(
-                .failed, "\(quoted(parent.path(of: name))) is \(existing.kind.noun), which is not replaced",
-                hint: "move it away")
-        }
+        try Self.check(existing, parent.path(of: name))
         let directory = try makeKeptDirectory(names.dropLast())
         if try directory.existingAttributes(of: name) == nil {
             try link(name, existing, in: parent, to: name, in: directory)

@@ -127,7 +127,7 @@ public enum RebuildApply {
         try preflight(request, node, root, journal)
         let sources = try ApplySources(request, node, identities, open)
         host?.checkName(of: node, sources.backup, observer)
-        try checkTime(request, node, sources)
+        try checkWork(request, node, sources, root)
         try checkRoom(request, node, sources, root, journal)
         return sources
     }
@@ -282,13 +282,19 @@ public enum RebuildApply {
             settings: [.keepData])
     }
 
-    /// Refuses a time at which certificates would not be valid, and whatever else would keep them from being issued.
-    private static func checkTime(
-        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources
+    /// Refuses a time at which certificates would not be valid, and whatever else would keep them from being issued, or files
+    /// from being placed.
+    private static func checkWork(
+        _ request: RebuildApplyRequest, _ node: RebuildNodePlan, _ sources: ApplySources, _ root: OpenDirectory
     ) throws {
         try RebuildSources.checkClock([sources.backup], request.now)
         let work = try NodeWork(node.mapping, addresses: node.addresses, from: sources.backup, now: request.now)
         if let refusal = work.certificates.refusals.first { throw refusal }
+        let placement = ReversiblePlacement(root: root, keptIn: root)
+        for item in work.items {
+            if case .directory = item.content { continue }
+            try placement.check(item.path)
+        }
     }
 
     /// More than a line of the journal has for a file.
