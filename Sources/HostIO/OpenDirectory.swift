@@ -1,4 +1,5 @@
 internal import CLinux
+import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -13,6 +14,7 @@ public final class OpenDirectory: Sendable {
     public let path: String
     /// The open descriptor; valid while this object lives.
     public let descriptor: FileDescriptor
+    private let isLocked = Atomic(false)
 
     /// Opens the directory at `path`, following symbolic links in it.
     public init(path: String) throws(SystemCallError) {
@@ -27,7 +29,9 @@ public final class OpenDirectory: Sendable {
         self.path = path
     }
 
-    deinit { descriptor.closeReleasingLock() }
+    deinit {
+        if isLocked.load(ordering: .relaxed) { descriptor.closeReleasingLock() } else { try? descriptor.close() }
+    }
 
     /// Opens the directory `name` in this one; a symbolic link of that name is an error.
     public func openDirectory(_ name: String) throws(SystemCallError) -> OpenDirectory {
@@ -182,7 +186,11 @@ public final class OpenDirectory: Sendable {
     ///
     /// - Returns: whether nobody else holds it.
     /// - Throws: ``SystemCallError`` where it can't be told, as on a file system without locks.
-    public func tryLock() throws(SystemCallError) -> Bool { try tryLockExclusively(descriptor, name: path) }
+    public func tryLock() throws(SystemCallError) -> Bool {
+        guard try tryLockExclusively(descriptor, name: path) else { return false }
+        isLocked.store(true, ordering: .relaxed)
+        return true
+    }
 
     /// Removes the directory `name`, which must be empty.
     public func removeEmptyDirectory(_ name: String) throws(SystemCallError) {

@@ -32,7 +32,7 @@ public final class PendingFile: ByteSink {
 
     private let temporaryName: String
     private let descriptor: FileDescriptor
-    private let record: StagingRegister.Record?
+    private var record: StagingRegister.Record?
     private var writebackOffset = 0
     private var direct: DirectWriter?
     private var isDone = false
@@ -50,10 +50,11 @@ public final class PendingFile: ByteSink {
         self.name = name
         temporaryName = Self.temporaryPrefix + name
         descriptor = try Self.create(temporaryName, in: directory, for: directory.path(of: name))
-        record = isSecret ? StagingRegister.record(directory.path(of: temporaryName)) : nil
         guard Self.isLocked(descriptor, name: path), directory.isEntry(temporaryName, descriptor) else {
             throw Self.busy(path)
         }
+        // Not before the lock: whatever removes what is recorded would take it for a leftover.
+        if isSecret { record = StagingRegister.record(directory.path(of: temporaryName)) }
         UnfinishedWork.add(self) { [directory, temporaryName, descriptor] in
             if directory.isEntry(temporaryName, descriptor) { try? directory.removeFile(temporaryName) }
         }

@@ -131,7 +131,7 @@ extension Integration {
         /// A journal that is not whole takes nothing back by halves, and loses nothing of what is kept.
         @Test(
             arguments: [
-                ("sed -i '5s/.*/hello/'", "line 5"), ("sed -i 1d", "does not begin"), ("truncate -s 0", "no record"),
+                ("sed -i '5s/.*/hello/'", "line 5"), ("sed -i 1d", "a line is missing"), ("truncate -s 0", "no record"),
                 ("sed -i '0,/\"kind\":\"places\"/s/,\"path\":\"[^\"]*\"//'", "is no record"),
                 ("sed -i '1s/\"version\":1/\"version\":2/'", "version 2"),
             ])
