@@ -7,7 +7,7 @@ import Testing
 @testable import ArchiveStore
 
 /// That our rules keep what `restic forget` keeps by the rules of the same names.
-@Suite(.timeLimit(.minutes(15))) struct ResticTests {
+@Suite(.timeLimit(.minutes(45))) struct ResticTests {
     private let scratch: TemporaryDirectory
 
     init() throws { scratch = try TemporaryDirectory() }

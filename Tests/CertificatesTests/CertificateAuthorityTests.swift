@@ -8,7 +8,7 @@ import X509
 @testable import Certificates
 
 /// Certificates, keys and requests as OpenSSL sees them, and authorities that can't sign.
-@Suite(.timeLimit(.minutes(15))) struct CertificateAuthorityTests {
+@Suite(.timeLimit(.minutes(45))) struct CertificateAuthorityTests {
     private let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }

@@ -8,7 +8,7 @@ import X509
 @testable import Certificates
 
 /// Certificates of our profiles beside those that kubeadm made.
-@Suite(.timeLimit(.minutes(15))) struct KubeadmCertificateTests {
+@Suite(.timeLimit(.minutes(45))) struct KubeadmCertificateTests {
     @Test(arguments: try KubeadmTree.all()) func profilesAreKubeadms(_ tree: KubeadmTree) throws {
         for kind in tree.kinds {
             let made = tree.profile(kind)

@@ -6,7 +6,7 @@ import Testing
 @testable import Certificates
 
 /// Whole nodes: what kubeadm made on one, re-issued for the names of another.
-@Suite(.timeLimit(.minutes(15))) struct NodeReissuePlanTests {
+@Suite(.timeLimit(.minutes(45))) struct NodeReissuePlanTests {
     private let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Certificates
 
-@Suite(.timeLimit(.minutes(15))) struct PEMFileTests {
+@Suite(.timeLimit(.minutes(45))) struct PEMFileTests {
     @Test func linesOfEveryKind() {
         let block = "-----BEGIN X-----\r\nAQI=\r\n-----END X-----"
         let text = "\n\ntext\n\(block)\n\n \t\n\(block)"

@@ -6,7 +6,7 @@ import Testing
 @testable import Certificates
 
 /// Plans from one tree's certificates beside what kubeadm made for another tree's configuration.
-@Suite(.timeLimit(.minutes(15))) struct ReissuePlanTests {
+@Suite(.timeLimit(.minutes(45))) struct ReissuePlanTests {
     private func plan(
         _ kind: KubeadmCertificate, _ tree: KubeadmTree, to target: NodeIdentity,
         certificate: ParsedCertificate? = nil, now: Date = KubeadmTree.now, lifetime: Int? = nil

@@ -7,7 +7,7 @@ import X509
 @testable import Certificates
 
 /// Nodes whose authorities keep their keys elsewhere.
-@Suite(.timeLimit(.minutes(15))) struct RequestedCertificateTests {
+@Suite(.timeLimit(.minutes(45))) struct RequestedCertificateTests {
     private let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }

@@ -47,7 +47,7 @@ enum PEMSpelling: String, CaseIterable {
     }
 }
 
-@Suite(.timeLimit(.minutes(15)), .serialized) struct PEMSpellingTests {
+@Suite(.timeLimit(.minutes(45)), .serialized) struct PEMSpellingTests {
     @Test(arguments: EtcdVersion.installed)
     func whatEtcdctlAcceptsWorks(version: EtcdVersion) async throws {
         let pki = try TestPKI()

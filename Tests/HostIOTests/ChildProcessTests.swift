@@ -3,7 +3,7 @@ import HostIO
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(15))) struct ChildProcessTests {
+@Suite(.timeLimit(.minutes(45))) struct ChildProcessTests {
     private static let patience = ChildProcess.Patience(seconds: 60)
 
     private func shell(_ script: String, _ input: ChildProcess.Input = .nothing) throws -> ChildProcess {

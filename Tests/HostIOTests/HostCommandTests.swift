@@ -3,7 +3,7 @@ import HostIO
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(15))) struct HostCommandTests {
+@Suite(.timeLimit(.minutes(45))) struct HostCommandTests {
     @Test func commandsSayWhatTheyWrote() {
         #expect(HostCommand("printf", ["a b\\n%s", "$HOME;ls"]).run() == .output(Array("a b\n$HOME;ls".utf8)))
         #expect(HostCommand("true", []).run() == .output([]))

@@ -6,7 +6,7 @@ import Testing
 
 private struct TransformError: Error, Equatable { var input: Int }
 
-@Suite(.timeLimit(.minutes(15))) struct OrderedParallelMapTests {
+@Suite(.timeLimit(.minutes(45))) struct OrderedParallelMapTests {
     /// Submits on a thread of its own, as a producer does.
     private func submit(_ inputs: Range<Int>, to map: OrderedParallelMap<Int, Int>) {
         DispatchQueue(label: "producer").async {

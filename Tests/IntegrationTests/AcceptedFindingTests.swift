@@ -5,7 +5,7 @@ import Testing
 extension Integration {
     /// What the configuration accepts is found and recorded, and sets the exit status no longer: as long as it says, and
     /// for what it says.
-    @Suite(.timeLimit(.minutes(15))) struct AcceptedFindingTests {
+    @Suite(.timeLimit(.minutes(45))) struct AcceptedFindingTests {
         private static let subject = "\(KubeadmNode.pki)/sa.pub"
         private static let reason = "known, until the next rotation"
 

@@ -220,7 +220,7 @@ extension Integration {
     /// What the system refuses or tells the process.
     @Suite struct ProcessTests {
         /// A thread that can't be started, whichever it is, ends the run in a sentence or does not matter.
-        @Test(.timeLimit(.minutes(15)))
+        @Test(.timeLimit(.minutes(45)))
         func oneThreadCantBeStarted() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))
             for number in 1...12 {

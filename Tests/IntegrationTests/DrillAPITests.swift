@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// Drills that boot a kube-apiserver too, which is a stand-in here, on what kubeadm's node has left.
-    @Suite(.timeLimit(.minutes(15))) struct DrillAPITests {
+    @Suite(.timeLimit(.minutes(45))) struct DrillAPITests {
         static let stages = ["kube-apiserver", "api lists", "api token"]
 
         /// A node with objects, backed up, and how it is drilled.

@@ -6,7 +6,7 @@ import Testing
 
 extension Integration.KubeadmEncryptionTests {
     /// Which rule counts for a value, and for which API server, as the API server itself decides it.
-    @Suite(.timeLimit(.minutes(15))) struct RuleTests {
+    @Suite(.timeLimit(.minutes(45))) struct RuleTests {
         private let tests = Integration.KubeadmEncryptionTests()
         private typealias Key = Integration.KubeadmEncryptionTests.Key
         private static let missing = Integration.KubeadmEncryptionTests.missing

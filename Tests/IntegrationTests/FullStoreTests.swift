@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// A removal makes room, so it must not need any.
-    @Suite(.timeLimit(.minutes(15))) struct FullStoreTests {
+    @Suite(.timeLimit(.minutes(45))) struct FullStoreTests {
         /// What a full or small store lacks is told in figures that the archive then has, with and without a database.
         @Test func theSizeOfAnArchiveCountsItsFiles() throws {
             let store = try TestStore(Laboratory.shared().server(.v3_5))

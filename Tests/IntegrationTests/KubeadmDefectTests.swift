@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// Whole backups of a node of kubeadm whose cluster is well, with one change of its files at a time.
-    @Suite(.timeLimit(.minutes(15))) struct KubeadmDefectTests {
+    @Suite(.timeLimit(.minutes(45))) struct KubeadmDefectTests {
         private static let pki = KubeadmNode.pki
         private static let kubernetes = "/etc/kubernetes"
 

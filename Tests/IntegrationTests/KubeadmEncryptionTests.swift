@@ -5,7 +5,7 @@ import Testing
 
 extension Integration {
     /// Whole backups of a node of kubeadm with encryption at rest, whose etcd holds values that are really sealed.
-    @Suite(.timeLimit(.minutes(15))) struct KubeadmEncryptionTests {
+    @Suite(.timeLimit(.minutes(45))) struct KubeadmEncryptionTests {
         /// A key of a provider.
         struct Key {
             let provider: String

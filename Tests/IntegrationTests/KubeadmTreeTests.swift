@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// Whole backups of nodes that kubeadm made, each with the etcd of its own manifest, and told nothing.
-    @Suite(.timeLimit(.minutes(15))) struct KubeadmTreeTests {
+    @Suite(.timeLimit(.minutes(45))) struct KubeadmTreeTests {
         private static let pki = KubeadmNode.pki
 
         @Test(arguments: [

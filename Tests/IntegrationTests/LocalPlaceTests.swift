@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// What looks like a place elsewhere is no directory here: nobody may believe in a copy that was not made.
-    @Suite(.timeLimit(.minutes(15))) struct LocalPlaceTests {
+    @Suite(.timeLimit(.minutes(45))) struct LocalPlaceTests {
         @Test(arguments: [
             "file:///tmp/x", "host:/path", "user@host:path", "s3:bucket",
             "C:\\x",

@@ -102,11 +102,11 @@ extension Integration {
             }
         }
 
-        @Test(.timeLimit(.minutes(10)), arguments: EtcdVersion.installed)
+        @Test(.timeLimit(.minutes(45)), arguments: EtcdVersion.installed)
         func threeMembersAreOneClusterAgain(version: EtcdVersion) throws { try rebuild(version, backupCount: 3) }
 
         /// The backup of one node is enough for three.
-        @Test(.timeLimit(.minutes(10))) func ofOneBackup() throws { try rebuild(.v3_5, backupCount: 1) }
+        @Test(.timeLimit(.minutes(45))) func ofOneBackup() throws { try rebuild(.v3_5, backupCount: 1) }
 
         private func rebuild(_ version: EtcdVersion, backupCount: Int) throws {
             let nodes = try RebuildNodes(Self.lost.map(\.0), version)

@@ -104,7 +104,7 @@ extension Integration {
             return (root, before)
         }
 
-        @Test(.timeLimit(.minutes(20))) func killedAtEachRecord() throws {
+        @Test(.timeLimit(.minutes(45))) func killedAtEachRecord() throws {
             let (whole, before) = try expected()
             var count = 0
             while true {
@@ -121,7 +121,7 @@ extension Integration {
 
         /// strace counts for each thread, and what follows etcd's data is another one's: of that one's first records none
         /// would be met, but for a run that has less to do before.
-        @Test(.timeLimit(.minutes(20))) func killedAgainWhenItGoesOn() throws {
+        @Test(.timeLimit(.minutes(45))) func killedAgainWhenItGoesOn() throws {
             let (whole, before) = try expected()
             var number = 2
             while true {
@@ -138,7 +138,7 @@ extension Integration {
         }
 
         /// Between records too: a sample of the renames and directories.
-        @Test(.timeLimit(.minutes(20)), arguments: [("renameat2,renameat", 5), ("mkdirat", 4), ("linkat", 4)])
+        @Test(.timeLimit(.minutes(45)), arguments: [("renameat2,renameat", 5), ("mkdirat", 4), ("linkat", 4)])
         func killedBetweenRecords(call: String, distance: Int) throws {
             let (whole, before) = try expected()
             var number = 1
@@ -151,7 +151,7 @@ extension Integration {
             #expect(number > distance)
         }
 
-        @Test(.timeLimit(.minutes(20)), arguments: [("renameat2,renameat", 2), ("unlinkat", 5), ("fsync", 7)])
+        @Test(.timeLimit(.minutes(45)), arguments: [("renameat2,renameat", 2), ("unlinkat", 5), ("fsync", 7)])
         func undoIsKilledToo(call: String, distance: Int) throws {
             let (whole, before) = try expected()
             /// - Returns: whether it was killed.
@@ -174,7 +174,7 @@ extension Integration {
         }
 
         /// A file system of etcd's own is filled, also after kills, and emptied again; data on it is never moved.
-        @Test(.timeLimit(.minutes(10))) func aFileSystemOfEtcdsOwn() throws {
+        @Test(.timeLimit(.minutes(45))) func aFileSystemOfEtcdsOwn() throws {
             let root = try host("host")
             let data = "\(root)/var/lib/etcd"
             try shell("rm -r \"$1\"/*; mount -t tmpfs -o mode=0750,uid=52 none \"$1\"", data)

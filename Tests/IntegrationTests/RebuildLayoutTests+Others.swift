@@ -42,7 +42,7 @@ extension Integration {
                 ] + (all.map { ["--initial-cluster=\($0)"] } ?? []))
         }
 
-        @Test(.timeLimit(.minutes(10))) func controllersOfK0sAreOneClusterAgain() throws {
+        @Test(.timeLimit(.minutes(45))) func controllersOfK0sAreOneClusterAgain() throws {
             let first = try K0sTree()
             let pki = pki
             let client = NodeTreeBuilder.Pair(
@@ -164,7 +164,7 @@ extension Integration {
         }
 
         /// The files of one node, whose name in etcd is another one than its own, are enough for three.
-        @Test(.timeLimit(.minutes(10))) func nodesOfKubesprayAreOneClusterAgain() throws {
+        @Test(.timeLimit(.minutes(45))) func nodesOfKubesprayAreOneClusterAgain() throws {
             let first = try NodeTreeBuilder()
             try first.addKubeadm()
             let authority = try first.authority("\(ssl)/ca", "etcd-ca", ending: "pem")

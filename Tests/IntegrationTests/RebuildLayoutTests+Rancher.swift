@@ -104,7 +104,7 @@ extension Integration {
             try cluster.start(index, ["--config-file=\(file)"])
         }
 
-        @Test(.timeLimit(.minutes(10)), arguments: [("k3s", 1, 3), ("rke2", 2, 1)])
+        @Test(.timeLimit(.minutes(45)), arguments: [("k3s", 1, 3), ("rke2", 2, 1)])
         func threeServersAreOneClusterAgain(distribution: String, network: Int, backupCount: Int) throws {
             let (cluster, node) = try servers(distribution, network: network)
             for index in 0..<3 { try start(cluster, index, node, cluster.trees[index].root) }

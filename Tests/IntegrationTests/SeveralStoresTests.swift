@@ -76,7 +76,7 @@ struct SeveralStores {
 
 extension Integration {
     /// A backup goes to several stores, and what one of them lacks comes later.
-    @Suite(.timeLimit(.minutes(15))) struct SeveralStoresTests {
+    @Suite(.timeLimit(.minutes(45))) struct SeveralStoresTests {
         @Test func everyStoreHasTheSameAndEtcdIsReadOnce() throws {
             let stores = try SeveralStores(Laboratory.shared().bulkServer(.v3_5))
             let valve = try Valve(to: stores.server.clientPort)

@@ -125,7 +125,7 @@ extension Integration {
             }
         }
 
-        @Test(.timeLimit(.minutes(5)), arguments: EtcdVersion.installed)
+        @Test(.timeLimit(.minutes(45)), arguments: EtcdVersion.installed)
         func threeMembersAreCompared(_ version: EtcdVersion) throws {
             let servers = try EtcdServer.startCluster(version, memberCount: 3, flags: Self.lateBatches)
             let leader = try leader(of: servers)
@@ -166,7 +166,7 @@ extension Integration {
         }
 
         /// What the leader had and the others did not confirm is dropped by etcd's own way to a new cluster, and kept here.
-        @Test(.timeLimit(.minutes(5)), arguments: EtcdVersion.installed)
+        @Test(.timeLimit(.minutes(45)), arguments: EtcdVersion.installed)
         func entriesThatAreNotKnownToBeCommittedAreKept(_ version: EtcdVersion) throws {
             let servers = try EtcdServer.startCluster(version, memberCount: 3)
             let leader = try leader(of: servers)
@@ -262,7 +262,7 @@ extension Integration {
         }
 
         /// Old files of the log go with raft's snapshots: 64 MB have to be written for each.
-        @Test(.timeLimit(.minutes(5)), arguments: EtcdVersion.installed)
+        @Test(.timeLimit(.minutes(45)), arguments: EtcdVersion.installed)
         func oldFilesOfTheLogAreGone(_ version: EtcdVersion) throws {
             let server = try EtcdServer.start(
                 version,

@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// Whatever happens to a synchronisation, the target has whole archives only, and the next run goes on.
-    @Suite(.timeLimit(.minutes(15))) struct SyncFaultTests {
+    @Suite(.timeLimit(.minutes(45))) struct SyncFaultTests {
         private let source: TestStore
         private let ids: [String]
         private var target: String { source.directory.file("target") }

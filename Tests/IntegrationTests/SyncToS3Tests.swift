@@ -4,7 +4,7 @@ import Testing
 
 extension Integration {
     /// A directory and a bucket of a real server as two stores of one node.
-    @Suite(.timeLimit(.minutes(5))) struct SyncToS3Tests {
+    @Suite(.timeLimit(.minutes(45))) struct SyncToS3Tests {
         private let directory: TemporaryDirectory
         private let server: SeaweedServer
         private let etcd: EtcdServer

@@ -8,7 +8,7 @@ import Testing
 @testable import PKIBackup
 
 /// What a capture by references adds to one by paths: roots, classes, limits, what is left out.
-@Suite(.timeLimit(.minutes(15))) struct CaptureClassesTests {
+@Suite(.timeLimit(.minutes(45))) struct CaptureClassesTests {
     let laboratory: Laboratory
     let tree: NodeTree
 

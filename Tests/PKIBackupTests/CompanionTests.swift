@@ -5,7 +5,7 @@ import Testing
 @testable import PKIBackup
 
 /// What serves the control plane and is no part of it: KMS plugins, load balancers, proxies, runtimes.
-@Suite(.timeLimit(.minutes(15))) struct CompanionTests {
+@Suite(.timeLimit(.minutes(45))) struct CompanionTests {
     private static let units = "/etc/systemd/system"
     private let tree: NodeTree
 

@@ -6,7 +6,7 @@ import Testing
 @testable import PKIBackup
 
 /// Arguments that servers hand on to their components, and the paths in them.
-@Suite(.timeLimit(.minutes(15))) struct ComponentArgumentTests {
+@Suite(.timeLimit(.minutes(45))) struct ComponentArgumentTests {
     private let tree: NodeTree
 
     init() throws {

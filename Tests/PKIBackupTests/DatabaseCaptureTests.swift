@@ -8,7 +8,7 @@ import Testing
 @testable import PKIBackup
 
 /// Databases that are written while they are captured.
-@Suite(.timeLimit(.minutes(15)), .serialized) struct DatabaseCaptureTests {
+@Suite(.timeLimit(.minutes(45)), .serialized) struct DatabaseCaptureTests {
     let laboratory: Laboratory
     let tree: NodeTree
 

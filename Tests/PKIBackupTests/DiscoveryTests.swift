@@ -7,7 +7,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct DiscoveryTests {
+@Suite(.timeLimit(.minutes(45))) struct DiscoveryTests {
     @Test func kubeadm() throws {
         let tree = try NodeTree.kubeadm()
         try tree.touch(["/var/lib/etcd/member/snap/db"])

@@ -6,7 +6,7 @@ import Testing
 @testable import PKIBackup
 
 /// Files that configurations name, which are in no directory of a known layout.
-@Suite(.timeLimit(.minutes(15))) struct DistributionFileTests {
+@Suite(.timeLimit(.minutes(45))) struct DistributionFileTests {
     private let tree: NodeTree
 
     init() throws { tree = try NodeTree() }

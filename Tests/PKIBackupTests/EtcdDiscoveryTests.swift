@@ -6,7 +6,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct EtcdDiscoveryTests {
+@Suite(.timeLimit(.minutes(45))) struct EtcdDiscoveryTests {
     private let tree: NodeTree
     private let manifests = "/etc/kubernetes/manifests"
 

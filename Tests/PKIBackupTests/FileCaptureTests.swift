@@ -9,7 +9,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct FileCaptureTests {
+@Suite(.timeLimit(.minutes(45))) struct FileCaptureTests {
     let laboratory: Laboratory
     let scratch: TemporaryDirectory
     /// The tree to capture, by its real path.

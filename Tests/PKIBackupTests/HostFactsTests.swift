@@ -6,7 +6,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct HostFactsTests {
+@Suite(.timeLimit(.minutes(45))) struct HostFactsTests {
     @Test func thisHost() throws {
         var facts: [HostFact] = []
         let skipped = HostFacts.collect { facts.append($0) }

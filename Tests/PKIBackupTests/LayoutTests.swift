@@ -7,7 +7,7 @@ import Testing
 @testable import PKIBackup
 
 /// Trees shaped like those of distributions, captured without any configuration.
-@Suite(.timeLimit(.minutes(15))) struct LayoutTests {
+@Suite(.timeLimit(.minutes(45))) struct LayoutTests {
     /// Captures what discovery finds and gives the class of each file.
     private func classes(_ tree: NodeTree) throws -> (layout: NodeLayout, classes: [String: String]) {
         let layout = tree.discover()

@@ -5,7 +5,7 @@ import Testing
 @testable import PKIBackup
 
 /// Services and distributions that nothing starts, beside what is the control plane.
-@Suite(.timeLimit(.minutes(15))) struct LeftoverServiceTests {
+@Suite(.timeLimit(.minutes(45))) struct LeftoverServiceTests {
     private static let units = "/etc/systemd/system"
     private let tree: NodeTree
 

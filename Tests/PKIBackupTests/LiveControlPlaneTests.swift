@@ -6,7 +6,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct LiveControlPlaneTests {
+@Suite(.timeLimit(.minutes(45))) struct LiveControlPlaneTests {
     private let proc: TemporaryDirectory
     private let tree: NodeTree
 

@@ -6,7 +6,7 @@ import Testing
 @testable import PKIBackup
 
 /// Where real nodes keep their settings, and which of them counts.
-@Suite(.timeLimit(.minutes(15))) struct MergedConfigurationTests {
+@Suite(.timeLimit(.minutes(45))) struct MergedConfigurationTests {
     private let tree: NodeTree
 
     init() throws { tree = try NodeTree() }

@@ -6,7 +6,7 @@ import Testing
 @testable import PKIBackup
 
 /// What a node has besides what its flags name, and what is not to be taken for it.
-@Suite(.timeLimit(.minutes(15))) struct NodeDetailsTests {
+@Suite(.timeLimit(.minutes(45))) struct NodeDetailsTests {
     private let tree: NodeTree
 
     init() throws { tree = try NodeTree() }

@@ -5,7 +5,7 @@ import Testing
 @testable import PKIBackup
 
 /// Components that other init systems than systemd and OpenRC start.
-@Suite(.timeLimit(.minutes(15))) struct OtherServiceTests {
+@Suite(.timeLimit(.minutes(45))) struct OtherServiceTests {
     private static let command = "/usr/local/bin/kube-apiserver --audit-policy-file=/srv/policy.yaml"
     private let tree: NodeTree
 

@@ -8,7 +8,7 @@ import Testing
 @testable import PKIBackup
 
 /// What a placement leaves on the way, and who removes it.
-@Suite(.timeLimit(.minutes(15))) struct PlacementJournalTests {
+@Suite(.timeLimit(.minutes(45))) struct PlacementJournalTests {
     private let laboratory: Laboratory
     private let source: NodeTree
     private let target: NodeTree

@@ -6,7 +6,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct ProcessDiscoveryTests {
+@Suite(.timeLimit(.minutes(45))) struct ProcessDiscoveryTests {
     private func process(
         _ number: Int, _ words: [String], in directory: TemporaryDirectory, environment: [String] = [],
         users: String = "0 0 0 0", parent: Int = 1, group: String? = "/system.slice/a.service"

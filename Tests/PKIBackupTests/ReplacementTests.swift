@@ -8,7 +8,7 @@ import Testing
 @testable import PKIBackup
 
 /// Placing into a tree that is in use.
-@Suite(.timeLimit(.minutes(15))) struct ReplacementTests {
+@Suite(.timeLimit(.minutes(45))) struct ReplacementTests {
     let laboratory: Laboratory
     let source: NodeTree
     let target: NodeTree

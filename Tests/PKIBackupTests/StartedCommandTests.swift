@@ -6,7 +6,7 @@ import Testing
 @testable import PKIBackup
 
 /// What command lines start behind wrappers, shells, scripts and in containers.
-@Suite(.timeLimit(.minutes(15))) struct StartedCommandTests {
+@Suite(.timeLimit(.minutes(45))) struct StartedCommandTests {
     private static let command = "/opt/kube-apiserver --client-ca-file=/a"
 
     private func line(_ text: String, _ variables: [String: String] = [:]) -> CommandLineFlags {

@@ -6,7 +6,7 @@ import Testing
 @testable import PKIBackup
 
 /// Templates, instances, aliases and specifiers of systemd.unit(5).
-@Suite(.timeLimit(.minutes(15))) struct UnitInstanceTests {
+@Suite(.timeLimit(.minutes(45))) struct UnitInstanceTests {
     private static let directory = "/etc/systemd/system"
     private let tree: NodeTree
 

@@ -3,7 +3,7 @@ import Testing
 @testable import NodeFiles
 @testable import PKIBackup
 
-@Suite(.timeLimit(.minutes(15))) struct VariableExpansionTests {
+@Suite(.timeLimit(.minutes(45))) struct VariableExpansionTests {
     private let environment = ["A": "one", "B": "$(A)", "C": "", "LONG": String(repeating: "x", count: 40_000)]
 
     @Test(arguments: [

@@ -7,7 +7,7 @@ import Testing
 @testable import SealedArchive
 
 /// Whatever is done to an archive, reading it fails with the right exit code.
-@Suite(.timeLimit(.minutes(15))) struct DamageTests {
+@Suite(.timeLimit(.minutes(45))) struct DamageTests {
     let laboratory: Laboratory
     /// About 200 KiB sealed: four chunks of age and some 14 frames.
     let archive: [UInt8]
@@ -115,7 +115,7 @@ import Testing
 }
 
 /// What somebody could seal who knows a public key and means ill.
-@Suite(.timeLimit(.minutes(15))) struct ForgedArchiveTests {
+@Suite(.timeLimit(.minutes(45))) struct ForgedArchiveTests {
     let laboratory: Laboratory
     init() throws { laboratory = try Laboratory() }
 

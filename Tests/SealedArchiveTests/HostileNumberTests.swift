@@ -7,7 +7,7 @@ import Testing
 @testable import SealedArchive
 
 /// Numbers that somebody made up: whatever they are, an archive is refused and nothing is allocated for them.
-@Suite(.timeLimit(.minutes(15))) struct HostileNumberTests {
+@Suite(.timeLimit(.minutes(45))) struct HostileNumberTests {
     let laboratory: Laboratory
     let members: [TestMember]
     let manifest: Manifest

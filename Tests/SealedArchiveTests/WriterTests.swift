@@ -25,7 +25,7 @@ private final class CountingSink: ByteSink {
     func write(_ bytes: UnsafeRawBufferPointer) { byteCount += bytes.count }
 }
 
-@Suite(.timeLimit(.minutes(15))) struct WriterTests {
+@Suite(.timeLimit(.minutes(45))) struct WriterTests {
     let laboratory: Laboratory
     init() throws { laboratory = try Laboratory() }
 

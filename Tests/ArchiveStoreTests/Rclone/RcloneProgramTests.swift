@@ -6,7 +6,7 @@ import Testing
 @testable import ArchiveStore
 
 /// Finding rclone, its remotes and their servers, and answers that no real one gives.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct RcloneProgramTests {
+@Suite(.serialized, .timeLimit(.minutes(45))) struct RcloneProgramTests {
     private let scratch: TemporaryDirectory
     private let location: RcloneLocation
 

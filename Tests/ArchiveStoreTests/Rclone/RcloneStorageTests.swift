@@ -7,7 +7,7 @@ import Testing
 @testable import ArchiveStore
 
 /// What every remote does.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct RcloneStorageTests {
+@Suite(.serialized, .timeLimit(.minutes(45))) struct RcloneStorageTests {
     private typealias Check = (RcloneLaboratory) async throws -> Void
 
     /// Each in a place of its own on one server; sftp is OpenSSH's, for rclone's own server does no more.

@@ -6,7 +6,7 @@ import Testing
 @testable import ArchiveStore
 
 /// What a real rclone does otherwise than one would think.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct RcloneTrapTests {
+@Suite(.serialized, .timeLimit(.minutes(45))) struct RcloneTrapTests {
     /// `cat` gives what there is and ends with status 0.
     @Test(arguments: [RcloneRemoteKind.local, .openSSH], RcloneRelease.allCases)
     func rangesThatAreShortAreNoticed(kind: RcloneRemoteKind, release: RcloneRelease) throws {
